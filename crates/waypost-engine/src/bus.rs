@@ -1,0 +1,83 @@
+//! The bus's contract: hints that something changed.
+//!
+//! - A hint may be lost, late, doubled or out of order. Whoever waits uses a
+//!   timer beside it.
+//! - Subscribing takes effect before the call returns: a change committed
+//!   after it is hinted at, so *watch, read, wait* misses nothing while the
+//!   bus works.
+//! - Publishing never waits and never fails.
+//! - A hint about events may carry them. They are committed before the hint is
+//!   published; a reader may use them when they continue exactly where it is,
+//!   and reads the store otherwise.
+
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+
+use crate::events::EventBatch;
+
+/// Where hints go through.
+pub trait Bus: Send + Sync {
+    /// Jobs became ready.
+    fn publish_jobs(&self);
+    /// The directory changed.
+    fn publish_directory(&self);
+    /// A response's log grew or it became terminal.
+    fn publish_response(&self, id: &str, hint: ResponseHint);
+
+    fn watch_jobs(&self) -> Wake;
+    fn watch_directory(&self) -> Wake;
+    fn watch_response(&self, id: &str) -> ResponseHints;
+}
+
+/// What may be said about a response.
+#[derive(Debug, Clone)]
+pub enum ResponseHint {
+    /// These events were committed, the first one with this number.
+    Events {
+        first_seq: u64,
+        batch: EventBatch,
+        terminal: bool,
+    },
+    /// Something changed; read the store.
+    Changed,
+}
+
+/// Wakes when something was published since it last woke.
+pub struct Wake(watch::Receiver<u64>);
+
+impl Wake {
+    pub(crate) fn new(receiver: watch::Receiver<u64>) -> Self {
+        Self(receiver)
+    }
+
+    /// Returns on a hint, or after `timer`.
+    pub async fn wait(&mut self, timer: Duration) {
+        if let Ok(Err(_closed)) = tokio::time::timeout(timer, self.0.changed()).await {
+            // The bus is gone; only the timer is left.
+            tokio::time::sleep(timer).await;
+        }
+    }
+}
+
+/// The hints about one response.
+pub struct ResponseHints(broadcast::Receiver<ResponseHint>);
+
+impl ResponseHints {
+    pub(crate) fn new(receiver: broadcast::Receiver<ResponseHint>) -> Self {
+        Self(receiver)
+    }
+
+    /// The next hint; [`ResponseHint::Changed`] after `timer`, or when hints
+    /// were dropped because this reader was slow.
+    pub async fn next(&mut self, timer: Duration) -> ResponseHint {
+        match tokio::time::timeout(timer, self.0.recv()).await {
+            Ok(Ok(hint)) => hint,
+            Ok(Err(broadcast::error::RecvError::Closed)) => {
+                tokio::time::sleep(timer).await;
+                ResponseHint::Changed
+            }
+            Ok(Err(broadcast::error::RecvError::Lagged(_))) | Err(_) => ResponseHint::Changed,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The directory: who and what the organization has. Plain data.
+
+use serde_json::Value;
+
+use crate::Millis;
+
+/// A project. An archived one keeps its rows and serves nobody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Project {
+    pub id: String,
+    pub name: Option<String>,
+    pub external_key_id: Option<String>,
+    pub created_at: Millis,
+    pub archived_at: Option<Millis>,
+}
+
+/// A service account of one project.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceAccount {
+    pub id: String,
+    pub project_id: String,
+    pub name: String,
+    /// `owner`, `member` or `none`.
+    pub role: String,
+    pub created_at: Millis,
+}
+
+/// Whose an API key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// An organization admin key.
+    Organization,
+    /// A service account's key, for its project only.
+    ServiceAccount {
+        project_id: String,
+        service_account_id: String,
+    },
+}
+
+/// An API key. The secret itself is never stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiKey {
+    pub id: String,
+    pub owner: KeyOwner,
+    pub name: Option<String>,
+    /// SHA-256 of the whole key (256 random bits need no slow hash). Unique.
+    pub hash: [u8; 32],
+    /// What lists show: the key with its middle replaced.
+    pub redacted: String,
+    /// `None`: all that the owner may do.
+    pub scopes: Option<Vec<String>>,
+    pub created_at: Millis,
+    pub expires_at: Option<Millis>,
+    /// Kept roughly: written in batches, see `touch_keys`.
+    pub last_used_at: Option<Millis>,
+}
+
+/// A workload identity provider. `attribute_transformations`, `verification`
+/// are the API's JSON, opaque here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provider {
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub issuer: String,
+    pub audience: String,
+    pub enabled: bool,
+    pub attribute_transformations: Value,
+    pub verification: Value,
+    /// Goes up by one whenever what the provider trusts changes (issuer,
+    /// audience, transformations, verification). Access tokens carry it, so
+    /// that tokens issued under the old trust are refused.
+    pub trust_epoch: i64,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+}
+
+/// A federation rule. `attribute_matchers`, `permissions` are the API's JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    pub id: String,
+    pub provider_id: String,
+    pub project_id: String,
+    pub service_account_id: String,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub enabled: bool,
+    pub attribute_matchers: Value,
+    pub permissions: Value,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+}
+
+/// An access token that is refused before it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// The token's `jti`.
+    pub jti: String,
+    /// When the token itself ends; the row is swept after it.
+    pub expires_at: Millis,
+}
+
+/// A private key that signs access tokens, sealed by the server: the engine
+/// never sees it in clear.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSigningKey {
+    /// RFC 7638 thumbprint.
+    pub kid: String,
+    pub sealed: Vec<u8>,
+    pub created_at: Millis,
+    /// Not used for signing before this: verifiers must have seen it first.
+    pub sign_from: Millis,
+}
+
+/// Everything above at one moment, for the server's in-memory snapshot.
+#[derive(Clone, Default)]
+pub struct Directory {
+    /// Goes up with every committed change of the directory.
+    pub version: i64,
+    pub projects: Vec<Project>,
+    pub service_accounts: Vec<ServiceAccount>,
+    pub keys: Vec<ApiKey>,
+    pub providers: Vec<Provider>,
+    pub rules: Vec<Rule>,
+    /// Not yet expired ones only.
+    pub revocations: Vec<Revocation>,
+    pub signing_keys: Vec<SealedSigningKey>,
+}
+
+// What a create call brings; id and times are the store's.
+
+#[derive(Debug, Clone)]
+pub struct NewProject {
+    pub name: String,
+    pub external_key_id: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewServiceAccount {
+    pub project_id: String,
+    pub name: String,
+    pub role: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    pub owner: KeyOwner,
+    pub name: Option<String>,
+    pub hash: [u8; 32],
+    pub redacted: String,
+    pub scopes: Option<Vec<String>>,
+    pub expires_at: Option<Millis>,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewProvider {
+    pub name: String,
+    pub description: Option<String>,
+    pub issuer: String,
+    pub audience: String,
+    pub enabled: bool,
+    pub attribute_transformations: Value,
+    pub verification: Value,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewRule {
+    pub provider_id: String,
+    pub project_id: String,
+    pub service_account_id: String,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub enabled: bool,
+    pub attribute_matchers: Value,
+    pub permissions: Value,
+}
+
+// What an update call changes: `None` leaves a field as it is. Where a field
+// can be cleared the patch holds `Some(None)`.
+
+#[derive(Debug, Clone, Default)]
+pub struct ProjectPatch {
+    pub name: Option<String>,
+    pub external_key_id: Option<Option<String>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ServiceAccountPatch {
+    pub name: Option<String>,
+    pub role: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ProviderPatch {
+    pub name: Option<String>,
+    pub description: Option<Option<String>>,
+    pub issuer: Option<String>,
+    pub audience: Option<String>,
+    pub enabled: Option<bool>,
+    pub attribute_transformations: Option<Value>,
+    pub verification: Option<Value>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct RulePatch {
+    pub name: Option<Option<String>>,
+    pub description: Option<Option<String>>,
+    pub enabled: Option<bool>,
+    pub attribute_matchers: Option<Value>,
+    pub permissions: Option<Value>,
+}
+
+impl ProviderPatch {
+    /// Applies the patch; the trust epoch moves when the trust does.
+    pub fn apply(self, provider: &mut Provider) {
+        let before = (
+            provider.issuer.clone(),
+            provider.audience.clone(),
+            provider.attribute_transformations.clone(),
+            provider.verification.clone(),
+        );
+        set(&mut provider.name, self.name);
+        set(&mut provider.description, self.description);
+        set(&mut provider.issuer, self.issuer);
+        set(&mut provider.audience, self.audience);
+        set(&mut provider.enabled, self.enabled);
+        set(
+            &mut provider.attribute_transformations,
+            self.attribute_transformations,
+        );
+        set(&mut provider.verification, self.verification);
+        let after = (
+            &provider.issuer,
+            &provider.audience,
+            &provider.attribute_transformations,
+            &provider.verification,
+        );
+        if (&before.0, &before.1, &before.2, &before.3) != after {
+            provider.trust_epoch += 1;
+        }
+    }
+}
+
+impl RulePatch {
+    /// Applies the patch.
+    pub fn apply(self, rule: &mut Rule) {
+        set(&mut rule.name, self.name);
+        set(&mut rule.description, self.description);
+        set(&mut rule.enabled, self.enabled);
+        set(&mut rule.attribute_matchers, self.attribute_matchers);
+        set(&mut rule.permissions, self.permissions);
+    }
+}
+
+impl ProjectPatch {
+    /// Applies the patch.
+    pub fn apply(self, project: &mut Project) {
+        if let Some(name) = self.name {
+            project.name = Some(name);
+        }
+        set(&mut project.external_key_id, self.external_key_id);
+    }
+}
+
+impl ServiceAccountPatch {
+    /// Applies the patch.
+    pub fn apply(self, account: &mut ServiceAccount) {
+        set(&mut account.name, self.name);
+        set(&mut account.role, self.role);
+    }
+}
+
+fn set<T>(field: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *field = new;
+    }
+}
