@@ -1,1 +1,60 @@
-//! placeholder
+//! Workload identity: JWT and JWKS verification, rule matching, scopes, access tokens.
+//!
+//! Flow of an exchange: [`verify`] checks a subject token against a [`TrustPolicy`] and a
+//! [`KeySet`]; [`AttributeMatchers::matches`] decides whether a rule admits its claims;
+//! [`mint`] signs the access token; [`AccessTokenVerifier`] recognises it on later requests.
+//!
+//! Everything here is a pure function of bytes and a `now` in Unix seconds: this crate never
+//! reads a clock, a file or the network. The one invariant that is easy to break: nothing that
+//! a token says chooses how the token is checked. Provider, algorithms, keys and addresses come
+//! from configuration; the token's `alg` and `kid` are only looked up in them.
+
+mod access_token;
+mod address;
+mod algorithm;
+mod discovery;
+mod issuer;
+mod json;
+mod jwk;
+mod jwks;
+mod jwt;
+mod matching;
+mod mint;
+mod permissions;
+mod refusal;
+mod scope;
+mod signing_key;
+mod text;
+mod url;
+mod verify;
+
+#[cfg(test)]
+mod forge;
+#[cfg(test)]
+mod hostile_tests;
+
+pub use access_token::{AccessTokenRefusal, AccessTokenVerifier, MAX_ACCESS_TOKEN_BYTES};
+pub use address::is_public_address;
+pub use algorithm::{Algorithm, AlgorithmSet};
+pub use discovery::{Discovery, DiscoveryError, MAX_DISCOVERY_BYTES};
+pub use issuer::{is_own_issuer, same_issuer};
+pub use jwk::{JwkProblem, PublicKey};
+pub use jwks::{JwksError, KeySet, MAX_JWKS_BYTES, MAX_JWKS_KEYS, SkippedKey};
+pub use jwt::{MAX_JSON_DEPTH, MAX_KID_BYTES, MAX_TOKEN_BYTES, Peek, peek};
+pub use matching::{
+    AttributeMatchers, ClaimKind, MAX_MATCHER_KEY_BYTES, MAX_MATCHER_ROWS, MAX_MATCHER_VALUE_BYTES,
+    MatcherError, MatcherWarning, Mismatch,
+};
+pub use mint::{
+    AccessClaims, AccessToken, MAX_ACCESS_TOKEN_SECONDS, MintError, SubjectTokenSpent,
+    access_token_lifetime, mint, new_token_id,
+};
+pub use permissions::{Permissions, PermissionsError};
+pub use refusal::{Part, Refusal};
+pub use scope::{Scope, ScopeError, ScopeSet};
+pub use signing_key::{Pkcs8Der, PublicJwk, SigningKey, SigningKeyError};
+pub use url::{Origin, UrlError, UrlRules, WebUrl};
+pub use verify::{
+    DEFAULT_SKEW_SECONDS, MAX_SKEW_SECONDS, MAX_SUBJECT_BYTES, PolicyError, TrustPolicy,
+    VerifiedClaims, verify,
+};

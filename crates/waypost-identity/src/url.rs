@@ -1,0 +1,373 @@
+//! Addresses that an operator configures: issuers, discovery URLs, `jwks_uri`.
+//!
+//! A deliberately small reading of URLs: `http` or `https`, a plain host, an optional port, a
+//! path. Whatever two URL parsers could read differently is refused (user info, fragments,
+//! backslashes, dot segments, odd spellings of IP addresses). Fetching is allowed to public
+//! https hosts on the default port, or to origins that the operator listed exactly.
+//!
+//! These rules judge names. Whoever fetches must also resolve the name, check every address with
+//! [`crate::is_public_address`] and connect to the one that was checked (DNS rebinding).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::text::quote;
+
+const MAX_URL_BYTES: usize = 2048;
+const MAX_HOST_BYTES: usize = 253;
+const WELL_KNOWN: &str = "/.well-known/openid-configuration";
+/// Names that never belong to a public host (RFC 6761, RFC 6762, RFC 9476 and common usage).
+const PRIVATE_SUFFIXES: [&str; 9] = [
+    "localhost",
+    "local",
+    "internal",
+    "intranet",
+    "lan",
+    "home",
+    "corp",
+    "home.arpa",
+    "alt",
+];
+
+/// Scheme, host and port (RFC 6454 §4); compares exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    https: bool,
+    /// In lower case; an IPv6 address in brackets.
+    host: String,
+    port: u16,
+}
+
+/// A URL that passed the syntax rules of this module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebUrl {
+    text: String,
+    origin: Origin,
+    explicit_port: bool,
+    path_start: usize,
+    query_start: usize,
+}
+
+/// Which addresses may be configured and fetched.
+#[derive(Debug, Clone, Default)]
+pub struct UrlRules {
+    allowed_private: Vec<Origin>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    #[error("The URL is longer than {MAX_URL_BYTES} bytes.")]
+    TooLong,
+    #[error("The URL contains a space, a backslash or another character that must be encoded.")]
+    Character,
+    #[error("The URL must begin with https://.")]
+    Scheme,
+    #[error("The URL must not contain a user name or password.")]
+    Credentials,
+    #[error("The URL must not contain a fragment (#…).")]
+    Fragment,
+    #[error("The URL must not contain a query (?…).")]
+    Query,
+    #[error("The URL's path must not contain . or .. segments.")]
+    DotSegment,
+    #[error("The URL's host {host} is not a plain DNS name or IP address.")]
+    Host { host: String },
+    #[error("The URL's port is not a number from 1 to 65535.")]
+    Port,
+    #[error("An origin is scheme, host and port only, such as http://127.0.0.1:9000.")]
+    NotAnOrigin,
+    #[error(
+        "{origin} uses http. Keys are fetched over https only, unless \
+         identity.allow_private_issuers lists exactly {origin}."
+    )]
+    NotHttps { origin: Origin },
+    #[error(
+        "{origin} uses a custom port. Keys are fetched from the default port only, unless \
+         identity.allow_private_issuers lists exactly {origin}."
+    )]
+    CustomPort { origin: Origin },
+    #[error(
+        "{origin} is not a public host name. Keys are fetched from public hosts only, unless \
+         identity.allow_private_issuers lists exactly {origin}."
+    )]
+    NotPublic { origin: Origin },
+}
+
+impl Origin {
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let url = WebUrl::parse(text)?;
+        match url.path_and_query() {
+            "" | "/" => Ok(url.origin),
+            _ => Err(UrlError::NotAnOrigin),
+        }
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// The host, lower case; an IPv6 address is in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn has_default_port(&self) -> bool {
+        self.port == default_port(self.https)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.host)?;
+        if self.has_default_port() {
+            Ok(())
+        } else {
+            write!(f, ":{}", self.port)
+        }
+    }
+}
+
+impl WebUrl {
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if text.len() > MAX_URL_BYTES {
+            return Err(UrlError::TooLong);
+        }
+        if !text.bytes().all(is_url_byte) {
+            return Err(UrlError::Character);
+        }
+        if text.contains('#') {
+            return Err(UrlError::Fragment);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(UrlError::Scheme),
+        };
+        let authority_start = scheme.len() + "://".len();
+        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        let path_start = authority_start + authority.len();
+        let query_start = text[path_start..]
+            .find('?')
+            .map_or(text.len(), |at| path_start + at);
+        let (host, port) = split_authority(authority)?;
+        check_path(&text[path_start..query_start])?;
+        let origin = Origin {
+            https,
+            host: check_host(host)?,
+            port: port.unwrap_or_else(|| default_port(https)),
+        };
+        let explicit_port = port.is_some();
+        Ok(Self {
+            text: text.to_owned(),
+            origin,
+            explicit_port,
+            path_start,
+            query_start,
+        })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub fn path(&self) -> &str {
+        &self.text[self.path_start..self.query_start]
+    }
+
+    /// With its `?`; empty if there is none.
+    pub fn query(&self) -> &str {
+        &self.text[self.query_start..]
+    }
+
+    pub fn path_and_query(&self) -> &str {
+        &self.text[self.path_start..]
+    }
+}
+
+impl fmt::Display for WebUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl UrlRules {
+    /// `allow_private_issuers` lists origins that may be fetched although they are not public
+    /// https: each one exactly, with scheme and port.
+    pub fn new<'o>(
+        allow_private_issuers: impl IntoIterator<Item = &'o str>,
+    ) -> Result<Self, UrlError> {
+        let origins = allow_private_issuers.into_iter().map(Origin::parse);
+        Ok(Self {
+            allowed_private: origins.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether the operator listed exactly this origin, so that private addresses are in order.
+    pub fn allows_private(&self, origin: &Origin) -> bool {
+        self.allowed_private.contains(origin)
+    }
+
+    /// An issuer whose keys are uploaded: a name that is compared and never fetched. Any host and
+    /// port will do (`https://kubernetes.default.svc`).
+    pub fn check_issuer(&self, issuer: &str) -> Result<WebUrl, UrlError> {
+        let url = WebUrl::parse(issuer)?;
+        if !url.query().is_empty() {
+            return Err(UrlError::Query);
+        }
+        if !url.origin.https && !self.allows_private(&url.origin) {
+            return Err(UrlError::NotHttps { origin: url.origin });
+        }
+        Ok(url)
+    }
+
+    /// Where the discovery document of a provider is fetched (OpenID Connect Discovery §4).
+    /// `custom` is an operator's own base URL, or the document's full URL.
+    pub fn discovery_url(&self, issuer: &str, custom: Option<&str>) -> Result<WebUrl, UrlError> {
+        let issuer = self.check_issuer(issuer)?;
+        let base = match custom {
+            None => issuer,
+            Some(custom) => WebUrl::parse(custom)?,
+        };
+        if !base.query().is_empty() {
+            return Err(UrlError::Query);
+        }
+        self.check_fetchable(&base)?;
+        if custom.is_some() && base.path().ends_with(WELL_KNOWN) {
+            return Ok(base);
+        }
+        let prefix = base.as_str().strip_suffix('/').unwrap_or(base.as_str());
+        WebUrl::parse(&format!("{prefix}{WELL_KNOWN}"))
+    }
+
+    /// The `jwks_uri` of a discovery document. A query is accepted here, because real issuers
+    /// have one; everything else is as for the other addresses.
+    pub fn jwks_uri(&self, uri: &str) -> Result<WebUrl, UrlError> {
+        let url = WebUrl::parse(uri)?;
+        self.check_fetchable(&url)?;
+        Ok(url)
+    }
+
+    fn check_fetchable(&self, url: &WebUrl) -> Result<(), UrlError> {
+        let origin = &url.origin;
+        if self.allows_private(origin) {
+            return Ok(());
+        }
+        let origin = || origin.clone();
+        if !url.origin.https {
+            Err(UrlError::NotHttps { origin: origin() })
+        } else if url.explicit_port && !url.origin.has_default_port() {
+            Err(UrlError::CustomPort { origin: origin() })
+        } else if !is_public_name(&url.origin.host) {
+            Err(UrlError::NotPublic { origin: origin() })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// RFC 3986 characters; percent signs included, everything that needs encoding excluded.
+fn is_url_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
+}
+
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), UrlError> {
+    if authority.contains('@') {
+        return Err(UrlError::Credentials);
+    }
+    let host_end = match authority.strip_prefix('[') {
+        Some(rest) => rest.find(']').ok_or_else(|| bad_host(authority))? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at(host_end);
+    match port.strip_prefix(':') {
+        Some(digits) => parse_port(digits).map(|port| (host, Some(port))),
+        None if port.is_empty() => Ok((host, None)),
+        None => Err(bad_host(authority)),
+    }
+}
+
+fn parse_port(digits: &str) -> Result<u16, UrlError> {
+    let plain = !digits.is_empty()
+        && !digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if plain {
+        digits.parse().map_err(|_| UrlError::Port)
+    } else {
+        Err(UrlError::Port)
+    }
+}
+
+fn check_host(host: &str) -> Result<String, UrlError> {
+    let lower = host.to_ascii_lowercase();
+    if let Some(inner) = lower.strip_prefix('[') {
+        let address: Ipv6Addr = inner
+            .strip_suffix(']')
+            .and_then(|inner| inner.parse().ok())
+            .ok_or_else(|| bad_host(host))?;
+        return Ok(format!("[{address}]"));
+    }
+    let labels_ok = lower.len() <= MAX_HOST_BYTES
+        && lower.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        });
+    // Browsers and libraries read 127.1, 0x7f.1 or 2130706433 as IPv4 addresses (WHATWG URL,
+    // "ends in a number"). Only the usual four decimal numbers are accepted.
+    let last = lower.rsplit('.').next().unwrap_or_default();
+    let numeric = last.bytes().all(|b| b.is_ascii_digit())
+        || last
+            .strip_prefix("0x")
+            .is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    if labels_ok && (!numeric || lower.parse::<Ipv4Addr>().is_ok()) {
+        Ok(lower)
+    } else {
+        Err(bad_host(host))
+    }
+}
+
+/// Dot segments are resolved by some clients and sent as they are by others.
+fn check_path(path: &str) -> Result<(), UrlError> {
+    let is_dots = |segment: &str| {
+        let segment = segment.to_ascii_lowercase().replace("%2e", ".");
+        segment == "." || segment == ".."
+    };
+    if path.split('/').any(is_dots) {
+        Err(UrlError::DotSegment)
+    } else {
+        Ok(())
+    }
+}
+
+fn is_public_name(host: &str) -> bool {
+    let is_ip = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+    let is_private = PRIVATE_SUFFIXES.iter().any(|suffix| {
+        host.strip_suffix(suffix)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    });
+    host.contains('.') && !is_ip && !is_private
+}
+
+fn default_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
+}
+
+fn bad_host(host: &str) -> UrlError {
+    UrlError::Host { host: quote(host) }
+}
+
+#[cfg(test)]
+#[path = "url_tests.rs"]
+mod tests;

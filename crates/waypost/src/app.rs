@@ -1,0 +1,39 @@
+//! What the whole server shares: built once in `serve`, then only read.
+
+use std::sync::Arc;
+
+use waypost_engine::Engine;
+
+use crate::{
+    config::Config,
+    http::caller::TokenAuthority,
+    identity::{keys::BootstrapKey, snapshot::DirectoryHandle},
+    metrics::Metrics,
+    shutdown::Shutdown,
+};
+
+/// The server's state. Handlers get it as [`AppRef`].
+pub struct App {
+    /// What the operator set.
+    pub config: Config,
+    /// Where everything durable lives, and what wakes who waits for it.
+    pub engine: Engine,
+    /// Projects, keys, providers and rules as authentication sees them.
+    pub directory: DirectoryHandle,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Ends everything.
+    pub shutdown: Shutdown,
+    /// The base URL by which clients reach this server, without a trailing
+    /// slash; the issuer of its access tokens.
+    pub public_url: String,
+    /// The organization's id, `org-…`.
+    pub organization_id: String,
+    /// The admin key that `WAYPOST_ADMIN_KEY` set, if any.
+    pub bootstrap_key: Option<BootstrapKey>,
+    /// Verifies access tokens; without one, none is accepted.
+    pub token_authority: Option<Arc<dyn TokenAuthority>>,
+}
+
+/// How handlers and tasks hold the [`App`].
+pub type AppRef = Arc<App>;

@@ -1,0 +1,262 @@
+//! The edge around every request: an id, a clock, one log line, metrics, and a
+//! 500 in the envelope when a handler panics.
+//!
+//! The log line is written when the response's body ended or was dropped, so
+//! that it tells what a stream sent and how long it took. Never logged: query
+//! strings, headers other than those named here, credentials.
+
+use std::{
+    any::Any,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{Extensions, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use waypost_engine::id;
+
+use super::error::ApiError;
+use crate::{
+    app::AppRef,
+    metrics::{RequestLabels, RouteLabels},
+};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+static PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+static VERSION: HeaderName = HeaderName::from_static("openai-version");
+static ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
+
+/// The API version that OpenAI's own server names.
+const API_VERSION: HeaderValue = HeaderValue::from_static("2020-10-01");
+/// How much of a caller's free text (its request id, its user agent) is kept.
+const MAX_CLIENT_TEXT: usize = 512;
+
+/// What is known of a request from outside its body. In the extensions of
+/// every request.
+#[derive(Debug)]
+pub struct RequestInfo {
+    /// `req_…`, sent back as `x-request-id`.
+    pub id: String,
+    /// When its head had arrived.
+    pub started: Instant,
+    /// Where the connection came from.
+    pub peer: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    /// The caller's own id for it, for support.
+    pub client_request_id: Option<String>,
+    caller: OnceLock<CallerTag>,
+}
+
+/// What the log line says of the caller.
+#[derive(Debug)]
+pub struct CallerTag {
+    /// A key's id or a token's `jti`.
+    pub credential: String,
+    pub service_account: Option<String>,
+    pub project: Option<String>,
+}
+
+/// The peer of a connection; set by the listener on each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl RequestInfo {
+    /// The info of a request that came through the edge.
+    pub fn of(extensions: &Extensions) -> Arc<Self> {
+        Arc::clone(
+            extensions
+                .get::<Arc<Self>>()
+                .expect("the edge is around every route"),
+        )
+    }
+
+    /// Remembers who called; the first one counts.
+    pub fn set_caller(&self, caller: CallerTag) {
+        let _ = self.caller.set(caller);
+    }
+
+    fn new(request: &Request) -> Self {
+        let text = |name: &HeaderName| {
+            let value = request.headers().get(name)?.to_str().ok()?;
+            // `to_str` has left only visible ASCII, spaces and tabs.
+            Some(value.get(..MAX_CLIENT_TEXT).unwrap_or(value).to_owned())
+        };
+        Self {
+            id: id::fresh("req_"),
+            started: Instant::now(),
+            peer: request.extensions().get::<Peer>().map(|peer| peer.0),
+            user_agent: text(&header::USER_AGENT),
+            client_request_id: text(&CLIENT_REQUEST_ID),
+            caller: OnceLock::new(),
+        }
+    }
+}
+
+/// The middleware around the whole router.
+pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next) -> Response {
+    let info = Arc::new(RequestInfo::new(&request));
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    request.extensions_mut().insert(Arc::clone(&info));
+
+    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => ApiError::internal(format!("a handler panicked: {}", panic_text(&*panic)))
+            .into_response(),
+    };
+
+    let elapsed = info.started.elapsed();
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&info.id) {
+        headers.insert(REQUEST_ID.clone(), value);
+    }
+    headers.insert(
+        PROCESSING_MS.clone(),
+        HeaderValue::from(elapsed.as_millis() as u64),
+    );
+    headers.insert(VERSION.clone(), API_VERSION);
+    if let Ok(value) = HeaderValue::from_str(&app.organization_id) {
+        headers.insert(ORGANIZATION.clone(), value);
+    }
+
+    let labels = RouteLabels {
+        route: route.as_ref().map_or("", MatchedPath::as_str).to_owned(),
+        method: method_label(&method),
+    };
+    app.metrics
+        .request_seconds
+        .get_or_create(&labels)
+        .observe(elapsed.as_secs_f64());
+    app.metrics
+        .requests
+        .get_or_create(&RequestLabels {
+            route: labels.route,
+            method: labels.method,
+            status: response.status().as_u16(),
+        })
+        .inc();
+
+    let line = LogLine {
+        method,
+        route,
+        status: response.status(),
+        info,
+        bytes: 0,
+        complete: false,
+    };
+    response.map(|body| Body::new(Watched { body, line }))
+}
+
+/// A method as a metric's label: callers may invent methods, labels not.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// A response's body that counts, and logs the request when it is over.
+struct Watched {
+    body: Body,
+    line: LogLine,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.line.bytes += data.len() as u64;
+                }
+                if self.body.is_end_stream() {
+                    self.line.complete = true;
+                }
+            }
+            Poll::Ready(None) => self.line.complete = true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.line.complete |= self.body.is_end_stream();
+        self.line.write();
+    }
+}
+
+/// The one line per request.
+struct LogLine {
+    method: Method,
+    route: Option<MatchedPath>,
+    status: StatusCode,
+    info: Arc<RequestInfo>,
+    bytes: u64,
+    /// The whole body was handed to the connection.
+    complete: bool,
+}
+
+impl LogLine {
+    fn write(&self) {
+        let caller = self.info.caller.get();
+        tracing::info!(
+            target: "waypost::request",
+            method = %self.method,
+            route = self.route.as_ref().map_or("-", MatchedPath::as_str),
+            status = self.status.as_u16(),
+            ms = self.info.started.elapsed().as_micros() as f64 / 1000.0,
+            bytes = self.bytes,
+            complete = self.complete,
+            request_id = self.info.id,
+            client_request_id = self.info.client_request_id,
+            peer = self.info.peer.map(tracing::field::display),
+            caller = caller.map(|tag| tag.credential.as_str()),
+            service_account = caller.and_then(|tag| tag.service_account.as_deref()),
+            project = caller.and_then(|tag| tag.project.as_deref()),
+            "request"
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! The listener: our own accept loop on hyper, so that the peer's address (and
+//! later its certificate) is known to requests, and the drain is ours.
+//!
+//! Flow: a slot of `max_connections` -> accept -> TLS, if configured -> HTTP/1.1
+//! or HTTP/2 (by ALPN or by prior knowledge) -> the router.
+//!
+//! Easy to break: everything a silent client can hold is bounded in time (TLS
+//! handshake, request head) or in number (connections).
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use rustls::ServerConfig;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use super::edge::Peer;
+use crate::{app::AppRef, config::TlsConfig};
+
+/// How long to wait after an accept failed for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// HTTP/2: streams of one connection at a time.
+const MAX_STREAMS: u32 = 256;
+/// HTTP/2: a peer that answers no ping is gone.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Request heads, both versions.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The running listener.
+pub struct Connections {
+    accepting: tokio::task::JoinHandle<(GracefulShutdown, JoinSet<()>)>,
+}
+
+/// Reads certificate and key; the error names the file.
+pub fn tls_acceptor(config: &TlsConfig) -> anyhow::Result<TlsAcceptor> {
+    let cert_file = config.cert.display();
+    let certs = CertificateDer::pem_file_iter(&config.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("[tls] cert: cannot read {cert_file}"))?;
+    anyhow::ensure!(!certs.is_empty(), "[tls] cert: {cert_file} holds no certificate");
+    let key = PrivateKeyDer::from_pem_file(&config.key)
+        .with_context(|| format!("[tls] key: cannot read {}", config.key.display()))?;
+    let mut server = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(certs, key)
+        .context("[tls]: certificate and key do not go together")?;
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+/// Starts accepting.
+pub fn run(
+    app: AppRef,
+    router: Router,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+) -> Connections {
+    Connections {
+        accepting: tokio::spawn(accept(app, router, listener, tls)),
+    }
+}
+
+impl Connections {
+    /// After the drain has begun: lets connections finish what they have, then
+    /// cuts them off.
+    pub async fn finish(self, limit: Duration) {
+        let Ok((graceful, mut tasks)) = self.accepting.await else {
+            return;
+        };
+        let open = graceful.count();
+        if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+            tracing::warn!("cutting off connections that did not end in time ({open} at the start of the drain)");
+        }
+        tasks.shutdown().await;
+    }
+}
+
+async fn accept(
+    app: AppRef,
+    router: Router,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+) -> (GracefulShutdown, JoinSet<()>) {
+    let graceful = GracefulShutdown::new();
+    let builder = Arc::new(http_builder(&app));
+    let slots = Arc::new(Semaphore::new(app.config.http.max_connections));
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = app.shutdown.begun() => break,
+            Some(_) = tasks.join_next() => continue,
+            accepted = accept_one(&slots, &listener) => accepted,
+        };
+        let (stream, peer, slot) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Small writes (events of a stream) go out at once.
+        let _ = stream.set_nodelay(true);
+        let watcher = graceful.watcher();
+        let (app, router, builder, tls) =
+            (app.clone(), router.clone(), builder.clone(), tls.clone());
+        tasks.spawn(async move {
+            app.metrics.connections_open.inc();
+            match tls {
+                None => connection(&builder, router, peer, stream, watcher).await,
+                Some(tls) => {
+                    let limit = app.config.http.header_timeout;
+                    match tokio::time::timeout(limit, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => {
+                            connection(&builder, router, peer, stream, watcher).await;
+                        }
+                        Ok(Err(error)) => tracing::debug!(%peer, "TLS handshake failed: {error}"),
+                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                    }
+                }
+            }
+            app.metrics.connections_open.dec();
+            drop(slot);
+        });
+    }
+    (graceful, tasks)
+}
+
+async fn accept_one(
+    slots: &Arc<Semaphore>,
+    listener: &TcpListener,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, slot))
+}
+
+fn http_builder(app: &AppRef) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(app.config.http.header_timeout)
+        .max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+async fn connection<S>(
+    builder: &auto::Builder<TokioExecutor>,
+    router: Router,
+    peer: SocketAddr,
+    stream: S,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // One address for a client, whichever way its IPv4 reached us.
+    let from = Peer(peer.ip().to_canonical());
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(from);
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        // Clients that go away are no news.
+        tracing::debug!(%peer, "connection ended: {error}");
+    }
+}

@@ -1,0 +1,4 @@
+//! Who calls: keys, and the snapshot of the directory that decides.
+
+pub mod keys;
+pub mod snapshot;

@@ -1,0 +1,15 @@
+//! The Waypost server: identity, durable responses, strict tools and a tunnel
+//! in front of any model server.
+//!
+//! Top folders are features; `http/` is what every route shares. [`app::App`]
+//! is the state, [`serve`] builds it and runs it, [`cli`] is the front door.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod identity;
+pub mod metrics;
+pub mod serve;
+pub mod shutdown;

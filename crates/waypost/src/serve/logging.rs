@@ -1,0 +1,29 @@
+//! Where log lines go: standard error, as text or JSON.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts logging. `RUST_LOG` has no say: the configuration is the one place.
+pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder()
+        .parse(&config.level)
+        .with_context(|| format!("[log] level `{}` is no log level", config.level))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match config.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .init(),
+    }
+    Ok(())
+}
