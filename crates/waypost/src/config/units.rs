@@ -165,7 +165,16 @@ mod tests {
             assert_eq!(read, Duration::from_millis(ms));
             assert_eq!(parse_duration(&format_duration(read)), Some(read));
         }
-        for text in ["", "10", "s", "1.5s", "-1s", "10 s", "1y", "99999999999999999d"] {
+        for text in [
+            "",
+            "10",
+            "s",
+            "1.5s",
+            "-1s",
+            "10 s",
+            "1y",
+            "99999999999999999d",
+        ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

@@ -245,7 +245,10 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Problem> {
+    fn next_value_seed<S: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, Problem> {
         seed.deserialize(self.value.take().expect("a key came before"))
     }
 }
@@ -315,7 +318,10 @@ mod tests {
         ] {
             let error = parse::<Query>(query).expect_err(query);
             let json = String::from_utf8(error.to_json()).expect("UTF-8");
-            assert!(json.contains(&format!("\"param\":{param}")), "{query}: {json}");
+            assert!(
+                json.contains(&format!("\"param\":{param}")),
+                "{query}: {json}"
+            );
         }
     }
 }
