@@ -290,7 +290,7 @@ fn place_of(field: &str, text: &str, path: Option<&Path>) -> String {
                 .next()
                 .unwrap_or("")
                 .trim();
-            current = head.to_owned();
+            head.clone_into(&mut current);
             if current == name {
                 seen += 1;
             }

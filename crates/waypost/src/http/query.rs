@@ -69,19 +69,19 @@ fn insert(fields: &mut Vec<(String, Node)>, key: &str, value: String) -> Result<
         .ok_or("brackets hold one name, or nothing for lists")?;
     // `name[0]` is how some clients write lists.
     let is_list = inner.is_empty() || inner.bytes().all(|b| b.is_ascii_digit());
-    let node = match fields.iter().position(|(known, _)| known == name) {
-        Some(at) => &mut fields[at].1,
-        None => {
+    let at = fields
+        .iter()
+        .position(|(known, _)| known == name)
+        .unwrap_or_else(|| {
             let empty = if is_list {
                 Node::Many(Vec::new())
             } else {
                 Node::Map(Vec::new())
             };
             fields.push((name.to_owned(), empty));
-            &mut fields.last_mut().expect("just pushed").1
-        }
-    };
-    match node {
+            fields.len() - 1
+        });
+    match &mut fields[at].1 {
         Node::Many(list) if is_list => {
             list.push(Node::One(value));
             Ok(())
