@@ -10,7 +10,7 @@
 //!   published; a reader may use them when they continue exactly where it is,
 //!   and reads the store otherwise.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use tokio::sync::{broadcast, watch};
 
@@ -61,17 +61,28 @@ impl Wake {
 }
 
 /// The hints about one response.
-pub struct ResponseHints(broadcast::Receiver<ResponseHint>);
+pub struct ResponseHints {
+    // Dropped in this order: the guard must find the receiver gone.
+    receiver: broadcast::Receiver<ResponseHint>,
+    _leaving: Box<dyn Any + Send + Sync>,
+}
 
 impl ResponseHints {
-    pub(crate) fn new(receiver: broadcast::Receiver<ResponseHint>) -> Self {
-        Self(receiver)
+    /// `leaving` is dropped when the watcher goes, after its receiver.
+    pub(crate) fn new(
+        receiver: broadcast::Receiver<ResponseHint>,
+        leaving: impl Any + Send + Sync,
+    ) -> Self {
+        Self {
+            receiver,
+            _leaving: Box::new(leaving),
+        }
     }
 
     /// The next hint; [`ResponseHint::Changed`] after `timer`, or when hints
     /// were dropped because this reader was slow.
     pub async fn next(&mut self, timer: Duration) -> ResponseHint {
-        match tokio::time::timeout(timer, self.0.recv()).await {
+        match tokio::time::timeout(timer, self.receiver.recv()).await {
             Ok(Ok(hint)) => hint,
             Ok(Err(broadcast::error::RecvError::Closed)) => {
                 tokio::time::sleep(timer).await;

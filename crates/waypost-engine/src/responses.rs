@@ -86,6 +86,10 @@ pub struct NewJob {
 
 /// A response as stored.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, as the API has them"
+)]
 pub struct StoredResponse {
     pub id: String,
     pub project_id: String,

@@ -16,7 +16,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::Instant,
 };
-use waypost_engine::{Engine, embedded};
+use waypost_engine::{
+    Engine,
+    embedded::{self, EmbeddedOptions},
+};
 
 use crate::{
     app::App,
@@ -48,10 +51,7 @@ pub fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
 
 /// Opens the engine that the configuration names.
 pub fn open_engine(config: &Config) -> anyhow::Result<Engine> {
-    let options = embedded::EmbeddedOptions {
-        data_dir: config.data_dir.clone(),
-    };
-    embedded::open(options).with_context(|| format!("cannot open {}", config.data_dir.display()))
+    Ok(embedded::open(&EmbeddedOptions::new(&config.data_dir))?)
 }
 
 async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
@@ -72,7 +72,10 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     let metrics = Metrics::new();
     metrics.start_time.set(clock::now() as f64 / 1000.0);
     let app = Arc::new(App {
-        public_url: config.public_url.clone().unwrap_or_else(|| base_url.clone()),
+        public_url: config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| base_url.clone()),
         bootstrap_key: config
             .admin_key
             .as_ref()
@@ -125,7 +128,11 @@ fn base_url(config: &Config, listener: &TcpListener) -> anyhow::Result<String> {
             std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     Ok(format!("{scheme}://{address}"))
 }
 

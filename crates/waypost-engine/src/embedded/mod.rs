@@ -1,1 +1,345 @@
-//! The embedded engine.
+//! The embedded engine: one SQLite file, one process, no other service.
+//!
+//! All changes go through one thread that commits in groups ([`writer`]); reads
+//! go to a few read-only connections ([`readers`]). `waypost.lock` in the data
+//! directory keeps a second process out. The bus is in-process ([`bus`]).
+//!
+//! Easy to break: the lock must be held from before the database is opened
+//! until after it is closed. It is what makes it right to end all leases when
+//! opening: no other worker can be alive.
+
+mod audit;
+mod bus;
+mod directory;
+mod event_log;
+mod jobs;
+mod migrate;
+mod readers;
+mod responses;
+mod retention;
+mod sql;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use self::{
+    bus::EmbeddedBus,
+    readers::Readers,
+    sql::{Clock, Ids, Result, now, run},
+    writer::{Tx, Writer},
+};
+use crate::{Engine, Store, StoreError, id};
+
+/// The database's name in the data directory.
+pub const DATABASE_FILE: &str = "waypost.db";
+/// The lock's name in the data directory. It holds the owner's process id.
+pub const LOCK_FILE: &str = "waypost.lock";
+
+/// Only other programs (a backup, a shell) ever make a connection wait.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Prepared statements kept by each connection; more than there are.
+const STATEMENTS: usize = 256;
+/// Page cache of the writer and of each reader, in KiB.
+const CACHE_KIB: i64 = 8192;
+/// SQLite cuts its log to this after a checkpoint that emptied it.
+const LOG_KEPT: i64 = 16 << 20;
+
+/// Where and how to keep things.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// Created, with mode 0700, when it is not there.
+    pub data_dir: PathBuf,
+    /// Read-only connections, each with a thread; at least 1.
+    pub readers: usize,
+    /// The database file may not grow beyond this many bytes; what does not fit
+    /// is refused as [`StoreError::Full`]. `None`: as the disk allows.
+    pub max_bytes: Option<u64>,
+}
+
+impl EmbeddedOptions {
+    /// The defaults for this directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            readers: 4,
+            max_bytes: None,
+        }
+    }
+}
+
+/// Why the engine did not open. Nothing was changed, except that the directory
+/// and the lock file may have been created.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot create the data directory {}: {source}", path.display())]
+    CreateDir {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot write {}: {source}; the data directory must belong to the user that runs waypost", path.display())]
+    NotWritable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the data directory {} is in use by {}; stop that process, or use another data directory", data_dir.display(), owner(*.pid))]
+    Locked {
+        data_dir: PathBuf,
+        /// As the owner wrote it into the lock file.
+        pid: Option<u32>,
+    },
+    #[error("{} was written by a newer waypost (schema {found}, this binary knows {known}); run that version or a later one. The file was not changed", path.display())]
+    Newer {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    #[error("{} cannot be used: {detail}; restore it from a backup, or move it away to start empty", path.display())]
+    Corrupt { path: PathBuf, detail: String },
+    #[error("cannot open {}: {detail}", path.display())]
+    Failed { path: PathBuf, detail: String },
+}
+
+fn owner(pid: Option<u32>) -> String {
+    pid.map_or("another process".into(), |pid| format!("process {pid}"))
+}
+
+impl OpenError {
+    fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let (path, detail) = (path.to_owned(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Corrupt { path, detail }
+            }
+            _ => Self::Failed { path, detail },
+        }
+    }
+}
+
+/// Opens or creates the engine. Blocks for as long as the disk needs (recovery
+/// of the log after a crash, migrations): call it before serving, or from
+/// `spawn_blocking`. Call [`Store::close`] to release the directory.
+pub fn open(options: &EmbeddedOptions) -> Result<Engine, OpenError> {
+    let dir = &options.data_dir;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| OpenError::CreateDir {
+            path: dir.clone(),
+            source,
+        })?;
+    let lock = lock(dir)?;
+
+    let path = dir.join(DATABASE_FILE);
+    migrate::inspect(&path)?;
+    // SQLite gives its log the same mode as the database.
+    private_file(&path)?;
+
+    let failed = |error: rusqlite::Error| OpenError::sqlite(&path, &error);
+    let mut conn = connect_writer(&path, options).map_err(failed)?;
+    migrate::migrate(&mut conn).map_err(failed)?;
+    let organization_id = prepare(&mut conn).map_err(failed)?;
+    let ids = Ids::load(&conn).map_err(failed)?;
+    let readers = (0..options.readers.max(1))
+        .map(|_| connect_reader(&path))
+        .collect::<rusqlite::Result<_>>()
+        .map_err(failed)?;
+
+    let thread = |error: std::io::Error| OpenError::Failed {
+        path: path.clone(),
+        detail: format!("cannot start a thread: {error}"),
+    };
+    let log = beside(&path, "-wal");
+    let clock = Clock::start();
+    let writer = Writer::spawn(conn, clock, ids, log, lock).map_err(thread)?;
+    let readers = Readers::spawn(readers).map_err(thread)?;
+    Ok(Engine {
+        store: Arc::new(EmbeddedStore {
+            writer,
+            readers,
+            clock,
+            organization_id,
+        }),
+        bus: Arc::new(EmbeddedBus::default()),
+    })
+}
+
+struct EmbeddedStore {
+    writer: Writer,
+    readers: Readers,
+    clock: Clock,
+    organization_id: String,
+}
+
+impl EmbeddedStore {
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.read(query).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.write(change).await
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.write(|tx| {
+            // A real commit: a full or read-only disk shows here.
+            run(
+                tx.conn,
+                "INSERT INTO meta (key, value) VALUES ('checked_at', ?)
+                 ON CONFLICT DO UPDATE SET value = excluded.value",
+                [now()],
+            )?;
+            Ok(())
+        })
+        .await?;
+        self.read(|conn| Ok(conn.query_row("SELECT 1 FROM meta", [], |_| Ok(()))?))
+            .await
+    }
+
+    async fn close(&self) {
+        // The readers first: the last connection to close empties the log.
+        let readers = self.readers.close();
+        let writer = self.writer.close();
+        let join = move || {
+            for thread in readers.into_iter().chain(writer) {
+                // A panic there was reported by the panic hook.
+                let _ = thread.join();
+            }
+        };
+        let _ = tokio::task::spawn_blocking(join).await;
+    }
+}
+
+/// Takes the directory for this process, for as long as the file is open.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join(LOCK_FILE);
+    let mut file = private_file(&path)?;
+    let not_writable = |source| OpenError::NotWritable {
+        path: path.clone(),
+        source,
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // What is not a number is no reason to fail in another way.
+            let _ = file.take(32).read_to_string(&mut text);
+            return Err(OpenError::Locked {
+                data_dir: dir.to_owned(),
+                pid: text.trim().parse().ok(),
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(not_writable(source)),
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(not_writable)?;
+    Ok(file)
+}
+
+/// Opens a file for writing, created with mode 0600 when it is not there.
+fn private_file(path: &Path) -> Result<File, OpenError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| OpenError::NotWritable {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// The name of a file that SQLite keeps beside the database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn connect_writer(path: &Path, options: &EmbeddedOptions) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    set_up(&conn)?;
+    let mode: String =
+        conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(sql::unreadable(
+            "journal_mode",
+            format!("this file system cannot share memory between processes (mode {mode})"),
+        ));
+    }
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    // macOS: fsync alone does not reach the medium.
+    conn.pragma_update(None, "fullfsync", true)?;
+    conn.pragma_update(None, "checkpoint_fullfsync", true)?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
+    if let Some(max) = options.max_bytes {
+        let size: u64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let pages = i64::try_from(max / size).unwrap_or(i64::MAX);
+        conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    Ok(conn)
+}
+
+fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    set_up(&conn)?;
+    Ok(conn)
+}
+
+fn set_up(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // Text that is not ours never reaches the schema, but it costs nothing.
+    conn.pragma_update(None, "trusted_schema", false)
+}
+
+/// What every start does: gives a new store its organization, and ends all
+/// leases, since their workers died with the process that held the lock.
+fn prepare(conn: &mut Connection) -> rusqlite::Result<String> {
+    let tx = conn.transaction()?;
+    tx.execute(
+        "INSERT OR IGNORE INTO meta (key, value)
+         VALUES ('organization_id', ?), ('directory_version', 0)",
+        [id::fresh("org-")],
+    )?;
+    jobs::end_all_leases(&tx)?;
+    let organization_id = tx.query_row(
+        "SELECT value FROM meta WHERE key = 'organization_id'",
+        [],
+        |row| row.get(0),
+    )?;
+    tx.commit()?;
+    Ok(organization_id)
+}

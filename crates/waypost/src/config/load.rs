@@ -75,7 +75,12 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         let before = &text.as_bytes()[..at];
         let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-        let column = at - before.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1) + 1;
+        let column = at
+            - before
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |n| n + 1)
+            + 1;
         let mut message = error.message().trim_end().to_owned();
         // The line itself, unless a value that may be a secret stands on it.
         if let Some(key) = text.lines().nth(line - 1).and_then(|l| l.split('=').next()) {
@@ -110,7 +115,9 @@ fn overlay(
         config.listen = listen.parse().map_err(|_| {
             bad(
                 "WAYPOST_LISTEN",
-                format!("`{listen}` is no address: write an IP address and a port, like 127.0.0.1:8080"),
+                format!(
+                    "`{listen}` is no address: write an IP address and a port, like 127.0.0.1:8080"
+                ),
             )
         })?;
     }
@@ -202,7 +209,9 @@ fn check(config: &Config) -> Result<(), (String, String)> {
         if !is_origin(origin) {
             return bad(
                 "identity.allow_private_issuers",
-                &format!("holds `{origin}`: each must be an exact origin without a path, like \"http://127.0.0.1:9000\""),
+                &format!(
+                    "holds `{origin}`: each must be an exact origin without a path, like \"http://127.0.0.1:9000\""
+                ),
             );
         }
     }
@@ -281,7 +290,7 @@ fn place_of(field: &str, text: &str, path: Option<&Path>) -> String {
                 .next()
                 .unwrap_or("")
                 .trim();
-            current = head.to_owned();
+            head.clone_into(&mut current);
             if current == name {
                 seen += 1;
             }
@@ -360,10 +369,22 @@ headers = { "x-team" = "search" }
     #[test]
     fn errors_say_where_and_what() {
         for (text, expected) in [
-            ("lisen = \"127.0.0.1:1\"\n", "waypost.toml:1:1: unknown field `lisen`"),
-            ("\n[http]\nbody_limit = \"1MB\"\n", "waypost.toml:3:14: body_limit: `1MB` is no size"),
-            ("[identity]\nclock_skew = \"10m\"\n", "waypost.toml:2: `identity.clock_skew` must be 0s to 300s"),
-            ("[engine]\nkind = \"cluster\"\n", "waypost.toml:2: `engine.kind` is `cluster`, which this version does not have"),
+            (
+                "lisen = \"127.0.0.1:1\"\n",
+                "waypost.toml:1:1: unknown field `lisen`",
+            ),
+            (
+                "\n[http]\nbody_limit = \"1MB\"\n",
+                "waypost.toml:3:14: body_limit: `1MB` is no size",
+            ),
+            (
+                "[identity]\nclock_skew = \"10m\"\n",
+                "waypost.toml:2: `identity.clock_skew` must be 0s to 300s",
+            ),
+            (
+                "[engine]\nkind = \"cluster\"\n",
+                "waypost.toml:2: `engine.kind` is `cluster`, which this version does not have",
+            ),
             (
                 "[[upstreams]]\nname = \"a\"\nbase_url = \"http://h/v1\"\n[[upstreams]]\nname = \"a\"\nbase_url = \"http://h/v1\"\n",
                 "waypost.toml:5: `upstreams[1].name` `a` is taken",

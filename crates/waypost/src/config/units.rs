@@ -46,14 +46,18 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// Writes a duration in the largest unit that is exact.
 pub fn format_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
-    match ms {
-        0 => "0s".to_owned(),
-        _ if ms % 86_400_000 == 0 => format!("{}d", ms / 86_400_000),
-        _ if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
-        _ if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
-        _ if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
-        _ => format!("{ms}ms"),
+    let exact = |unit: u128| (ms > 0 && ms.is_multiple_of(unit)).then(|| ms / unit);
+    for (name, unit) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
+        if let Some(number) = exact(unit) {
+            return format!("{number}{name}");
+        }
     }
+    format!("{ms}ms")
 }
 
 /// `#[serde(with = "units::duration")]`
@@ -165,7 +169,16 @@ mod tests {
             assert_eq!(read, Duration::from_millis(ms));
             assert_eq!(parse_duration(&format_duration(read)), Some(read));
         }
-        for text in ["", "10", "s", "1.5s", "-1s", "10 s", "1y", "99999999999999999d"] {
+        for text in [
+            "",
+            "10",
+            "s",
+            "1.5s",
+            "-1s",
+            "10 s",
+            "1y",
+            "99999999999999999d",
+        ] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

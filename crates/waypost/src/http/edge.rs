@@ -24,7 +24,7 @@ use axum::{
 use bytes::Bytes;
 use futures::FutureExt;
 use http::{Extensions, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use waypost_engine::id;
 
 use super::error::ApiError;

@@ -69,11 +69,7 @@ impl ApiError {
 
     /// 415: the body is of a type that the route does not take.
     pub fn unsupported_media_type(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            INVALID_REQUEST,
-            message,
-        )
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, message)
     }
 
     /// 429: too much at the moment; `Retry-After` says when to come again.
@@ -242,13 +238,11 @@ impl From<StoreError> for ApiError {
             error @ StoreError::LimitReached { .. } => {
                 Self::invalid(sentence(error.to_string())).code("limit_reached")
             }
-            StoreError::Refused(message) => {
-                Self::invalid(sentence(message)).code("invalid_state")
-            }
-            error @ (StoreError::Full(_) | StoreError::Unavailable(_)) => {
-                Self::unavailable("The server cannot store anything at the moment. Please try again later.")
-                    .cause(error)
-            }
+            StoreError::Refused(message) => Self::invalid(sentence(message)).code("invalid_state"),
+            error @ (StoreError::Full(_) | StoreError::Unavailable(_)) => Self::unavailable(
+                "The server cannot store anything at the moment. Please try again later.",
+            )
+            .cause(error),
             error @ (StoreError::Fenced | StoreError::Internal(_)) => Self::internal(error),
         }
     }

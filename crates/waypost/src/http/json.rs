@@ -51,7 +51,9 @@ pub async fn read_body(request: Request, app: &AppRef) -> Result<Bytes, ApiError
 /// Parses a JSON text; see the module's rules for errors.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(ApiError::invalid("The body is empty; a JSON object is expected."));
+        return Err(ApiError::invalid(
+            "The body is empty; a JSON object is expected.",
+        ));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -84,7 +86,9 @@ fn explain(path: &str, error: &serde_json::Error) -> ApiError {
         Category::Data => {
             // serde_json appends the position, which helps nobody here.
             let text = error.to_string();
-            let text = text.rsplit_once(" at line ").map_or(&*text, |(head, _)| head);
+            let text = text
+                .rsplit_once(" at line ")
+                .map_or(&*text, |(head, _)| head);
             data_error(path, text)
         }
     }
@@ -183,16 +187,44 @@ mod tests {
     fn errors_name_path_and_code() {
         for (text, param, code) in [
             (r#"{"name": 5}"#, "name", "invalid_type"),
-            (r#"{"name": "a", "parts": [{"size": 1}, {"size": -1}]}"#, "parts[1].size", "invalid_value"),
-            (r#"{"name": "a", "parts": [{"size": "x"}]}"#, "parts[0].size", "invalid_type"),
+            (
+                r#"{"name": "a", "parts": [{"size": 1}, {"size": -1}]}"#,
+                "parts[1].size",
+                "invalid_value",
+            ),
+            (
+                r#"{"name": "a", "parts": [{"size": "x"}]}"#,
+                "parts[0].size",
+                "invalid_type",
+            ),
             (r#"{"parts": []}"#, "name", "missing_required_parameter"),
-            (r#"{"name": "a", "parts": [{}]}"#, "parts[0].size", "missing_required_parameter"),
-            (r#"{"name": "a", "colour": 1}"#, "colour", "unknown_parameter"),
-            (r#"{"name": "a", "parts": [{"size": 1, "x": 2}]}"#, "parts[0].x", "unknown_parameter"),
-            (r#"{"name": "a", "name": "b"}"#, "name", "duplicate_parameter"),
+            (
+                r#"{"name": "a", "parts": [{}]}"#,
+                "parts[0].size",
+                "missing_required_parameter",
+            ),
+            (
+                r#"{"name": "a", "colour": 1}"#,
+                "colour",
+                "unknown_parameter",
+            ),
+            (
+                r#"{"name": "a", "parts": [{"size": 1, "x": 2}]}"#,
+                "parts[0].x",
+                "unknown_parameter",
+            ),
+            (
+                r#"{"name": "a", "name": "b"}"#,
+                "name",
+                "duplicate_parameter",
+            ),
         ] {
             let (message, got_param, got_code) = error(text);
-            assert_eq!((got_param, got_code), (param.into(), code.into()), "{text}: {message}");
+            assert_eq!(
+                (got_param, got_code),
+                (param.into(), code.into()),
+                "{text}: {message}"
+            );
             assert!(message.contains(param), "{message}");
         }
     }

@@ -40,7 +40,11 @@ async fn readyz(State(app): State<AppRef>) -> Response {
     } else {
         Ok(())
     };
-    let parts = [("server", server), ("store", store), ("directory", directory)];
+    let parts = [
+        ("server", server),
+        ("store", store),
+        ("directory", directory),
+    ];
     let ready = parts.iter().all(|(_, part)| part.is_ok());
     let parts: Map<String, Value> = parts
         .into_iter()

@@ -69,19 +69,19 @@ fn insert(fields: &mut Vec<(String, Node)>, key: &str, value: String) -> Result<
         .ok_or("brackets hold one name, or nothing for lists")?;
     // `name[0]` is how some clients write lists.
     let is_list = inner.is_empty() || inner.bytes().all(|b| b.is_ascii_digit());
-    let node = match fields.iter().position(|(known, _)| known == name) {
-        Some(at) => &mut fields[at].1,
-        None => {
+    let at = fields
+        .iter()
+        .position(|(known, _)| known == name)
+        .unwrap_or_else(|| {
             let empty = if is_list {
                 Node::Many(Vec::new())
             } else {
                 Node::Map(Vec::new())
             };
             fields.push((name.to_owned(), empty));
-            &mut fields.last_mut().expect("just pushed").1
-        }
-    };
-    match node {
+            fields.len() - 1
+        });
+    match &mut fields[at].1 {
         Node::Many(list) if is_list => {
             list.push(Node::One(value));
             Ok(())
@@ -245,7 +245,10 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<S: de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Problem> {
+    fn next_value_seed<S: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, Problem> {
         seed.deserialize(self.value.take().expect("a key came before"))
     }
 }
@@ -315,7 +318,10 @@ mod tests {
         ] {
             let error = parse::<Query>(query).expect_err(query);
             let json = String::from_utf8(error.to_json()).expect("UTF-8");
-            assert!(json.contains(&format!("\"param\":{param}")), "{query}: {json}");
+            assert!(
+                json.contains(&format!("\"param\":{param}")),
+                "{query}: {json}"
+            );
         }
     }
 }

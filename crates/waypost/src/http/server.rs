@@ -51,7 +51,10 @@ pub fn tls_acceptor(config: &TlsConfig) -> anyhow::Result<TlsAcceptor> {
     let certs = CertificateDer::pem_file_iter(&config.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("[tls] cert: cannot read {cert_file}"))?;
-    anyhow::ensure!(!certs.is_empty(), "[tls] cert: {cert_file} holds no certificate");
+    anyhow::ensure!(
+        !certs.is_empty(),
+        "[tls] cert: {cert_file} holds no certificate"
+    );
     let key = PrivateKeyDer::from_pem_file(&config.key)
         .with_context(|| format!("[tls] key: cannot read {}", config.key.display()))?;
     let mut server = ServerConfig::builder()
@@ -82,8 +85,13 @@ impl Connections {
             return;
         };
         let open = graceful.count();
-        if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
-            tracing::warn!("cutting off connections that did not end in time ({open} at the start of the drain)");
+        if tokio::time::timeout(limit, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "cutting off connections that did not end in time ({open} at the start of the drain)"
+            );
         }
         tasks.shutdown().await;
     }

@@ -32,15 +32,25 @@ pub(super) fn print(app: &App, base_url: &str) {
         "credentials: {admin_keys} admin keys, {} service account keys, {} identity providers; WAYPOST_ADMIN_KEY is {}",
         snapshot.keys.len() - admin_keys,
         snapshot.providers.len(),
-        if app.bootstrap_key.is_some() { "accepted" } else { "not set" }
+        if app.bootstrap_key.is_some() {
+            "accepted"
+        } else {
+            "not set"
+        }
     );
     if admin_keys == 0 && app.bootstrap_key.is_none() {
         tracing::warn!(
             "nobody can administer this server yet: set WAYPOST_ADMIN_KEY, or stop it and run `waypost admin-key create`"
         );
     }
-    if config.admin_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
-        tracing::warn!("WAYPOST_ADMIN_KEY is shorter than 32 characters; do not use such a key in production");
+    if config
+        .admin_key
+        .as_ref()
+        .is_some_and(|key| key.expose().len() < 32)
+    {
+        tracing::warn!(
+            "WAYPOST_ADMIN_KEY is shorter than 32 characters; do not use such a key in production"
+        );
     }
     if config.identity.allow_private_issuers.is_empty() {
         tracing::info!("issuers: public https only");

@@ -1,0 +1,152 @@
+//! The in-process bus: two counters, and a channel for each watched response.
+//!
+//! A response has an entry only while someone watches it. Easy to break: the
+//! last watcher's guard removes the entry under the same lock under which
+//! watchers join, or a joining one would hold a channel that nobody finds.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::bus::{Bus, ResponseHint, ResponseHints, Wake};
+
+/// Hints that a slow watcher may be behind before it is told to read the store.
+const BEHIND: usize = 16;
+/// Locks, so that busy responses do not wait for each other.
+const SHARDS: usize = 16;
+
+type Watched = HashMap<String, broadcast::Sender<ResponseHint>>;
+
+pub(super) struct EmbeddedBus {
+    jobs: watch::Sender<u64>,
+    directory: watch::Sender<u64>,
+    responses: Arc<Shards>,
+}
+
+struct Shards {
+    hasher: RandomState,
+    maps: [Mutex<Watched>; SHARDS],
+}
+
+impl Default for EmbeddedBus {
+    fn default() -> Self {
+        Self {
+            jobs: watch::Sender::new(0),
+            directory: watch::Sender::new(0),
+            responses: Arc::new(Shards {
+                hasher: RandomState::new(),
+                maps: Default::default(),
+            }),
+        }
+    }
+}
+
+impl Bus for EmbeddedBus {
+    fn publish_jobs(&self) {
+        raise(&self.jobs);
+    }
+
+    fn publish_directory(&self) {
+        raise(&self.directory);
+    }
+
+    fn publish_response(&self, id: &str, hint: ResponseHint) {
+        if let Some(watched) = self.responses.shard(id).get(id) {
+            // Fails only when the last watcher is just leaving.
+            let _ = watched.send(hint);
+        }
+    }
+
+    fn watch_jobs(&self) -> Wake {
+        Wake::new(self.jobs.subscribe())
+    }
+
+    fn watch_directory(&self) -> Wake {
+        Wake::new(self.directory.subscribe())
+    }
+
+    fn watch_response(&self, id: &str) -> ResponseHints {
+        let receiver = {
+            let mut shard = self.responses.shard(id);
+            match shard.get(id) {
+                Some(watched) => watched.subscribe(),
+                None => shard
+                    .entry(id.to_owned())
+                    .or_insert(broadcast::Sender::new(BEHIND))
+                    .subscribe(),
+            }
+        };
+        let leaving = Leaving {
+            responses: Arc::clone(&self.responses),
+            id: id.to_owned(),
+        };
+        ResponseHints::new(receiver, leaving)
+    }
+}
+
+fn raise(counter: &watch::Sender<u64>) {
+    counter.send_modify(|count| *count = count.wrapping_add(1));
+}
+
+impl Shards {
+    fn shard(&self, id: &str) -> MutexGuard<'_, Watched> {
+        let shard = self.hasher.hash_one(id) as usize % SHARDS;
+        // A map is whole between any two of its operations.
+        self.maps[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Dropped after its watcher's receiver.
+struct Leaving {
+    responses: Arc<Shards>,
+    id: String,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut shard = self.responses.shard(&self.id);
+        let unwatched = |watched: &broadcast::Sender<_>| watched.receiver_count() == 0;
+        if shard.get(&self.id).is_some_and(unwatched) {
+            shard.remove(&self.id);
+            // A burst of watchers leaves no large map behind.
+            if shard.capacity() > 1024 && shard.len() < shard.capacity() / 8 {
+                shard.shrink_to_fit();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_that_nobody_watches_takes_no_memory() {
+        let bus = EmbeddedBus::default();
+        let held: Vec<_> = (0..100_000)
+            .map(|n| bus.watch_response(&format!("resp_{n}")))
+            .collect();
+        let second = bus.watch_response("resp_7");
+        drop(held);
+        let entries = |bus: &EmbeddedBus| -> usize {
+            let maps = bus.responses.maps.iter();
+            maps.map(|map| map.lock().unwrap().len()).sum()
+        };
+        assert_eq!(entries(&bus), 1, "resp_7 has a second watcher");
+        drop(second);
+        for n in 0..100_000 {
+            bus.publish_response(&format!("resp_{n}"), ResponseHint::Changed);
+        }
+        assert_eq!(entries(&bus), 0);
+        let room: usize = (bus.responses.maps.iter())
+            .map(|map| map.lock().unwrap().capacity())
+            .sum();
+        assert!(room <= SHARDS * 1024, "{room}");
+    }
+}

@@ -1,0 +1,270 @@
+//! Jobs: claim, lease, append, finish, release.
+//!
+//! A worker's every write passes [`guard`]: the row's epoch is the lease's, the
+//! job is held and its lease has not ended. Easy to break: all of that is asked
+//! and acted on in one transaction of the one writer, so that nothing can come
+//! between.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{
+    Tx, event_log,
+    responses::{end, get_any},
+    sql::{Result, millis, run},
+};
+use crate::{
+    Millis, StoreError,
+    events::EventBatch,
+    responses::{ClaimedJob, JobCounts, Lease, NewJob, Status, Terminal, Want},
+};
+
+pub(super) fn insert(tx: &Tx<'_>, id: &str, job: &NewJob, max_queued: u64) -> Result<()> {
+    if waiting(tx.conn)? >= max_queued {
+        return Err(StoreError::LimitReached {
+            what: "queued background responses",
+            max: max_queued,
+        });
+    }
+    run(
+        tx.conn,
+        "INSERT INTO jobs (response_id, queue, due_at, attempts) VALUES (?, ?, ?, 0)",
+        (id, &job.queue, tx.lease_time()),
+    )?;
+    run(
+        tx.conn,
+        "INSERT INTO job_requests (response_id, request) VALUES (?, ?)",
+        (id, &job.request[..]),
+    )?;
+    Ok(())
+}
+
+/// Jobs without a worker. Counting all rows of a table is cheap in SQLite when
+/// there is no condition, and those with a worker are few.
+fn waiting(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.prepare_cached(
+        "SELECT (SELECT count(*) FROM jobs)
+             - (SELECT count(*) FROM jobs WHERE worker IS NOT NULL)",
+    )?
+    .query_row([], |row| row.get(0))
+}
+
+pub(super) fn count(conn: &Connection, now: Millis) -> Result<JobCounts> {
+    let (all, running): (u64, u64) = conn
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM jobs),
+                 (SELECT count(*) FROM jobs WHERE worker IS NOT NULL AND due_at > ?)",
+        )?
+        .query_row([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(JobCounts {
+        queued: all.saturating_sub(running),
+        running,
+    })
+}
+
+/// Steps from queue to queue through the index, however long each is.
+pub(super) fn ready_queues(conn: &Connection, now: Millis) -> Result<Vec<String>> {
+    let queues = conn
+        .prepare_cached(
+            "WITH RECURSIVE queues (queue) AS (
+                 SELECT min(queue) FROM jobs
+                 UNION ALL
+                 SELECT (SELECT min(jobs.queue) FROM jobs WHERE jobs.queue > queues.queue)
+                 FROM queues WHERE queues.queue IS NOT NULL)
+             SELECT queue FROM queues
+             WHERE queue IS NOT NULL AND EXISTS (
+                 SELECT 1 FROM jobs WHERE jobs.queue = queues.queue AND due_at <= ?)",
+        )?
+        .query_map([now], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(queues)
+}
+
+pub(super) fn claim(
+    tx: &Tx<'_>,
+    worker: &str,
+    want: &[Want],
+    lease: Duration,
+) -> Result<Vec<ClaimedJob>> {
+    let now = tx.lease_time();
+    let mut claimed = Vec::new();
+    for Want { queue, max } in want {
+        let ready: Vec<(String, bool)> = tx
+            .conn
+            .prepare_cached(
+                "SELECT response_id, worker IS NOT NULL FROM jobs
+                 WHERE queue = ? AND due_at <= ? ORDER BY n LIMIT ?",
+            )?
+            .query_map((queue, now, max), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (id, taken_over) in ready {
+            let until = now + millis(lease);
+            claimed.push(claim_one(tx, worker, &id, taken_over, until)?);
+        }
+    }
+    Ok(claimed)
+}
+
+fn claim_one(
+    tx: &Tx<'_>,
+    worker: &str,
+    id: &str,
+    taken_over: bool,
+    until: Millis,
+) -> Result<ClaimedJob> {
+    let (queue, attempt) = tx
+        .conn
+        .prepare_cached(
+            "UPDATE jobs SET worker = ?, due_at = ?, attempts = attempts + 1
+             WHERE response_id = ? RETURNING queue, attempts",
+        )?
+        .query_row((worker, until, id), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let epoch = tx
+        .conn
+        .prepare_cached(
+            "UPDATE responses SET epoch = epoch + 1, status = ? WHERE id = ? RETURNING epoch",
+        )?
+        .query_row((Status::InProgress.as_str(), id), |row| row.get(0))?;
+    let request: Vec<u8> = tx
+        .conn
+        .prepare_cached("SELECT request FROM job_requests WHERE response_id = ?")?
+        .query_row([id], |row| row.get(0))?;
+    Ok(ClaimedJob {
+        lease: Lease {
+            response_id: id.to_owned(),
+            epoch,
+        },
+        response: get_any(tx.conn, id)?,
+        queue,
+        request: request.into(),
+        attempt,
+        taken_over,
+    })
+}
+
+pub(super) fn heartbeat(tx: &Tx<'_>, worker: &str, lease: Duration) -> Result<Vec<Lease>> {
+    let now = tx.lease_time();
+    let good = tx
+        .conn
+        .prepare_cached(
+            "UPDATE jobs SET due_at = ?1 WHERE worker = ?2 AND due_at > ?3
+             RETURNING response_id,
+                 (SELECT epoch FROM responses WHERE responses.id = jobs.response_id)",
+        )?
+        .query_map((now + millis(lease), worker, now), |row| {
+            Ok(Lease {
+                response_id: row.get(0)?,
+                epoch: row.get(1)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(good)
+}
+
+pub(super) fn append(tx: &Tx<'_>, lease: &Lease, first_seq: u64, batch: &EventBatch) -> Result<()> {
+    let row = look(tx, lease)?;
+    if !row.held {
+        return Err(StoreError::Fenced);
+    }
+    append_next(tx, lease, row.next_seq, first_seq, batch)
+}
+
+pub(super) fn finish(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    first_seq: u64,
+    batch: &EventBatch,
+    terminal: &Terminal,
+) -> Result<()> {
+    let row = look(tx, lease)?;
+    if !row.held {
+        // The reply to this very call was lost?
+        let again = row.status == Some(terminal.status)
+            && first_seq.checked_add(batch.count()) == Some(row.next_seq);
+        return if again {
+            Ok(())
+        } else {
+            Err(StoreError::Fenced)
+        };
+    }
+    append_next(tx, lease, row.next_seq, first_seq, batch)?;
+    end(tx, &lease.response_id, terminal.status, &terminal.body)
+}
+
+pub(super) fn release(tx: &Tx<'_>, lease: &Lease, delay: Duration, counts: bool) -> Result<()> {
+    if !look(tx, lease)?.held {
+        return Err(StoreError::Fenced);
+    }
+    run(
+        tx.conn,
+        "UPDATE jobs SET worker = NULL, due_at = ?, attempts = attempts - ?
+         WHERE response_id = ?",
+        (
+            tx.lease_time() + millis(delay),
+            i64::from(!counts),
+            &lease.response_id,
+        ),
+    )?;
+    Ok(())
+}
+
+/// When this process starts, no other worker is alive. The jobs keep their
+/// worker, so that the next claim is seen to take them over.
+pub(super) fn end_all_leases(conn: &Connection) -> rusqlite::Result<()> {
+    run(
+        conn,
+        "UPDATE jobs SET due_at = 0 WHERE worker IS NOT NULL",
+        [],
+    )?;
+    Ok(())
+}
+
+/// What a worker's write finds.
+struct Look {
+    next_seq: u64,
+    /// The lease is good.
+    held: bool,
+    /// The response is terminal.
+    status: Option<Status>,
+}
+
+/// [`StoreError::Fenced`] when the row is gone or another claim's.
+fn look(tx: &Tx<'_>, lease: &Lease) -> Result<Look> {
+    let now = tx.lease_time();
+    tx.conn
+        .prepare_cached(
+            "SELECT next_seq, worker IS NOT NULL AND due_at > ?3, status
+             FROM responses LEFT JOIN jobs ON response_id = id
+             WHERE id = ?1 AND epoch = ?2",
+        )?
+        .query_row((&lease.response_id, lease.epoch, now), |row| {
+            let status = super::responses::status(row.get_ref(2)?.as_str()?)?;
+            Ok(Look {
+                next_seq: row.get(0)?,
+                held: row.get(1)?,
+                status: status.is_terminal().then_some(status),
+            })
+        })
+        .optional()?
+        .ok_or(StoreError::Fenced)
+}
+
+fn append_next(
+    tx: &Tx<'_>,
+    lease: &Lease,
+    next_seq: u64,
+    first_seq: u64,
+    batch: &EventBatch,
+) -> Result<()> {
+    let id = &lease.response_id;
+    if first_seq == next_seq {
+        return event_log::append(tx, id, lease.epoch, first_seq, batch);
+    }
+    if first_seq < next_seq && event_log::holds(tx, id, first_seq, batch)? {
+        return Ok(());
+    }
+    Err(StoreError::Internal(format!(
+        "events from {first_seq} on do not fit the log of {id}, which goes on at {next_seq}"
+    )))
+}

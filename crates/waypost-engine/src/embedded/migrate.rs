@@ -1,0 +1,138 @@
+//! Numbered migrations, each in one transaction.
+//!
+//! `migrations` is the history that people read; `user_version`, in the file's
+//! header, is the number that decides. Keeping it in the header is what lets a
+//! newer database be refused before SQLite opens it for writing: opening alone
+//! may already recover, checkpoint or delete its write-ahead log.
+
+use std::{fs::File, io::Read, path::Path};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::{OpenError, sql::now};
+
+/// (number, name, SQL), ascending from 1.
+const MIGRATIONS: &[(u32, &str, &str)] = &[(
+    1,
+    "start",
+    include_str!("../../migrations/sqlite/0001_start.sql"),
+)];
+
+/// "WYPT" in the header's application id.
+const APPLICATION_ID: u32 = 0x5759_5054;
+
+/// The newest schema that this binary knows.
+pub(super) const KNOWN: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
+/// Refuses a file that is not ours to open, without changing a byte of it.
+pub(super) fn inspect(path: &Path) -> Result<(), OpenError> {
+    let corrupt = |detail: &str| OpenError::Corrupt {
+        path: path.to_owned(),
+        detail: detail.to_owned(),
+    };
+    let mut header = Vec::with_capacity(100);
+    match File::open(path) {
+        Ok(file) => {
+            file.take(100)
+                .read_to_end(&mut header)
+                .map_err(|source| OpenError::NotWritable {
+                    path: path.to_owned(),
+                    source,
+                })?
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => {
+            return Err(OpenError::NotWritable {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    // A file of no bytes is a database that was never written to.
+    if header.is_empty() {
+        return Ok(());
+    }
+    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
+        return Err(corrupt("it is not a SQLite database"));
+    }
+    // SQLite file format, section 1.3: user version at 60, application id at 68.
+    let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| header[at + i]));
+    let (mut version, mut application) = (word(60), word(68));
+
+    // A migration may have been committed and not yet checkpointed.
+    let log = super::beside(path, "-wal");
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let read = || -> rusqlite::Result<(u32, u32)> {
+            let conn = Connection::open_with_flags(path, flags)?;
+            Ok((
+                conn.pragma_query_value(None, "user_version", |row| row.get(0))?,
+                conn.pragma_query_value(None, "application_id", |row| row.get(0))?,
+            ))
+        };
+        (version, application) = read().map_err(|error| OpenError::sqlite(path, &error))?;
+    }
+    if application != APPLICATION_ID && (application, version) != (0, 0) {
+        return Err(corrupt("it is another program's database"));
+    }
+    if version > KNOWN {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found: version,
+            known: KNOWN,
+        });
+    }
+    Ok(())
+}
+
+/// Brings the schema to [`KNOWN`].
+pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
+    let version: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (number, name, sql) in MIGRATIONS.iter().filter(|(number, ..)| *number > version) {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(
+            "CREATE TABLE IF NOT EXISTS migrations (
+                 number     INTEGER NOT NULL PRIMARY KEY,
+                 name       TEXT    NOT NULL,
+                 applied_at INTEGER NOT NULL
+             ) STRICT",
+        )?;
+        tx.execute_batch(sql)?;
+        tx.execute(
+            "INSERT INTO migrations (number, name, applied_at) VALUES (?, ?, ?)",
+            (number, name, now()),
+        )?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", number)?;
+        tx.commit()?;
+    }
+    if version < KNOWN {
+        // The header on disk is what `inspect` reads.
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_ascend_from_one() {
+        assert!(MIGRATIONS.iter().map(|(number, ..)| *number).eq(1..=KNOWN));
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn).unwrap();
+        let count = |conn: &Connection| {
+            conn.query_row("SELECT count(*) FROM migrations", [], |row| {
+                row.get::<_, u32>(0)
+            })
+        };
+        assert_eq!(count(&conn).unwrap(), KNOWN);
+        migrate(&mut conn).unwrap();
+        assert_eq!(count(&conn).unwrap(), KNOWN);
+    }
+}

@@ -1,0 +1,397 @@
+//! Responses: rows, bodies, input items, chains. The trait's methods delegate
+//! here, to [`jobs`], [`event_log`] and [`retention`].
+//!
+//! Easy to break: the status column is the truth, and becomes terminal in
+//! [`end`] only, which also takes the job away.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{
+    EmbeddedStore, Tx, event_log, jobs, retention,
+    sql::{Result, cut, exists, now, run, unreadable},
+};
+use crate::{
+    Millis, StoreError,
+    events::EventBatch,
+    page::{Page, PageQuery},
+    responses::{
+        Cancelled, ChainLimits, ClaimedJob, EventPage, InputItem, JobCounts, Lease, NewJob,
+        NewResponse, Retention, Status, StoredResponse, Swept, Terminal, Turn, Want,
+    },
+    store::ResponseStore,
+};
+
+/// Values of the column `log_state`.
+pub(super) const NO_LOG: i64 = 0;
+pub(super) const HAS_LOG: i64 = 1;
+pub(super) const LOG_DROPPED: i64 = 2;
+
+#[async_trait]
+impl ResponseStore for EmbeddedStore {
+    async fn create_background(
+        &self,
+        new: NewResponse,
+        first_events: EventBatch,
+        job: NewJob,
+        max_queued: u64,
+    ) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            insert(tx, &new, Status::Queued, HAS_LOG)?;
+            event_log::append(tx, &new.id, 0, 0, &first_events)?;
+            jobs::insert(tx, &new.id, &job, max_queued)
+        })
+        .await
+    }
+
+    async fn insert_finished(&self, new: NewResponse, status: Status) -> Result<(), StoreError> {
+        if !status.is_terminal() {
+            let status = status.as_str();
+            return Err(StoreError::Internal(format!("{status} is not terminal")));
+        }
+        self.write(move |tx| insert(tx, &new, status, NO_LOG)).await
+    }
+
+    async fn get_response(&self, project_id: &str, id: &str) -> Result<StoredResponse, StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.read(move |conn| get(conn, &project_id, &id)).await
+    }
+
+    async fn list_input_items(
+        &self,
+        project_id: &str,
+        id: &str,
+        page: PageQuery,
+    ) -> Result<Page<InputItem>, StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.read(move |conn| list_input(conn, &project_id, &id, &page))
+            .await
+    }
+
+    async fn load_chain(
+        &self,
+        project_id: &str,
+        id: &str,
+        limits: ChainLimits,
+    ) -> Result<Vec<Turn>, StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.read(move |conn| chain(conn, &project_id, id, limits))
+            .await
+    }
+
+    async fn delete_response(&self, project_id: &str, id: &str) -> Result<(), StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.write(move |tx| delete(tx, &project_id, &id)).await
+    }
+
+    async fn cancel_response(
+        &self,
+        project_id: &str,
+        id: &str,
+        body: String,
+        event: EventBatch,
+    ) -> Result<Cancelled, StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.write(move |tx| cancel(tx, &project_id, &id, &body, &event))
+            .await
+    }
+
+    async fn read_events(
+        &self,
+        project_id: &str,
+        id: &str,
+        after: Option<u64>,
+        max_bytes: usize,
+    ) -> Result<EventPage, StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.read(move |conn| event_log::read(conn, &project_id, &id, after, max_bytes))
+            .await
+    }
+
+    async fn claim_jobs(
+        &self,
+        worker: &str,
+        want: Vec<Want>,
+        lease: Duration,
+    ) -> Result<Vec<ClaimedJob>, StoreError> {
+        let worker = worker.to_owned();
+        self.write(move |tx| jobs::claim(tx, &worker, &want, lease))
+            .await
+    }
+
+    async fn ready_queues(&self) -> Result<Vec<String>, StoreError> {
+        let now = self.clock.leases();
+        self.read(move |conn| jobs::ready_queues(conn, now)).await
+    }
+
+    async fn heartbeat(&self, worker: &str, lease: Duration) -> Result<Vec<Lease>, StoreError> {
+        let worker = worker.to_owned();
+        self.write(move |tx| jobs::heartbeat(tx, &worker, lease))
+            .await
+    }
+
+    async fn append_events(
+        &self,
+        lease: &Lease,
+        first_seq: u64,
+        batch: EventBatch,
+    ) -> Result<(), StoreError> {
+        let lease = lease.clone();
+        self.write(move |tx| jobs::append(tx, &lease, first_seq, &batch))
+            .await
+    }
+
+    async fn finish(
+        &self,
+        lease: &Lease,
+        first_seq: u64,
+        batch: EventBatch,
+        end: Terminal,
+    ) -> Result<(), StoreError> {
+        if !end.status.is_terminal() {
+            let status = end.status.as_str();
+            return Err(StoreError::Internal(format!("{status} is not terminal")));
+        }
+        let lease = lease.clone();
+        self.write(move |tx| jobs::finish(tx, &lease, first_seq, &batch, &end))
+            .await
+    }
+
+    async fn release_job(
+        &self,
+        lease: &Lease,
+        delay: Duration,
+        counts: bool,
+    ) -> Result<(), StoreError> {
+        let lease = lease.clone();
+        self.write(move |tx| jobs::release(tx, &lease, delay, counts))
+            .await
+    }
+
+    async fn sweep(&self, keep: Retention) -> Result<Swept, StoreError> {
+        self.write(move |tx| retention::sweep(tx, keep)).await
+    }
+
+    async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        let now = self.clock.leases();
+        self.read(move |conn| jobs::count(conn, now)).await
+    }
+}
+
+fn insert(tx: &Tx<'_>, new: &NewResponse, status: Status, log_state: i64) -> Result<()> {
+    if exists(tx.conn, "SELECT 1 FROM responses WHERE id = ?", [&new.id])? {
+        return Err(StoreError::Conflict("this response exists already".into()));
+    }
+    let ended_at: Option<Millis> = status.is_terminal().then(now);
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO responses (id, project_id, status, created_at, background, streamable,
+                 store, previous_response_id, next_seq, epoch, log_state, ended_at)
+             VALUES (:id, :project_id, :status, :created_at, :background, :streamable, :store,
+                 :previous_response_id, 0, 0, :log_state, :ended_at)",
+        )?
+        .execute(named_params! {
+            ":id": new.id,
+            ":project_id": new.project_id,
+            ":status": status.as_str(),
+            ":created_at": new.created_at,
+            ":background": new.background,
+            ":streamable": new.streamable,
+            ":store": new.store,
+            ":previous_response_id": new.previous_response_id,
+            ":log_state": log_state,
+            ":ended_at": ended_at,
+        })?;
+    run(
+        tx.conn,
+        "INSERT INTO response_bodies (response_id, body) VALUES (?, ?)",
+        [&new.id, &new.body],
+    )?;
+    let mut insert = tx.conn.prepare_cached(
+        "INSERT INTO input_items (response_id, position, id, json) VALUES (?, ?, ?, ?)",
+    )?;
+    for (position, item) in (0_i64..).zip(&new.input) {
+        insert.execute((&new.id, position, &item.id, &item.json))?;
+    }
+    Ok(())
+}
+
+pub(super) fn get(conn: &Connection, project_id: &str, id: &str) -> Result<StoredResponse> {
+    let response = get_any(conn, id)?;
+    if response.project_id != project_id {
+        return Err(StoreError::NotFound("response"));
+    }
+    Ok(response)
+}
+
+/// Of whichever project: for jobs, whose right to a row is their lease.
+pub(super) fn get_any(conn: &Connection, id: &str) -> Result<StoredResponse> {
+    conn.prepare_cached(
+        "SELECT * FROM responses JOIN response_bodies ON response_id = id WHERE id = ?",
+    )?
+    .query_row([id], read_response)
+    .optional()?
+    .ok_or(StoreError::NotFound("response"))
+}
+
+fn read_response(row: &Row<'_>) -> rusqlite::Result<StoredResponse> {
+    Ok(StoredResponse {
+        id: row.get("id")?,
+        project_id: row.get("project_id")?,
+        status: status(row.get_ref("status")?.as_str()?)?,
+        body: row.get("body")?,
+        created_at: row.get("created_at")?,
+        background: row.get("background")?,
+        streamable: row.get("streamable")?,
+        store: row.get("store")?,
+        previous_response_id: row.get("previous_response_id")?,
+        next_seq: row.get("next_seq")?,
+        log_dropped: row.get::<_, i64>("log_state")? == LOG_DROPPED,
+    })
+}
+
+pub(super) fn status(word: &str) -> rusqlite::Result<Status> {
+    Status::parse(word).ok_or_else(|| unreadable("status", word))
+}
+
+/// Makes a response terminal: status, body, time; the job goes.
+pub(super) fn end(tx: &Tx<'_>, id: &str, status: Status, body: &str) -> Result<()> {
+    run(
+        tx.conn,
+        "UPDATE responses SET status = ?, ended_at = ? WHERE id = ?",
+        (status.as_str(), now(), id),
+    )?;
+    run(
+        tx.conn,
+        "UPDATE response_bodies SET body = ? WHERE response_id = ?",
+        [body, id],
+    )?;
+    run(tx.conn, "DELETE FROM jobs WHERE response_id = ?", [id])?;
+    Ok(())
+}
+
+fn cancel(
+    tx: &Tx<'_>,
+    project_id: &str,
+    id: &str,
+    body: &str,
+    event: &EventBatch,
+) -> Result<Cancelled> {
+    let response = get(tx.conn, project_id, id)?;
+    if !response.background || response.status.is_terminal() {
+        return Ok(Cancelled::Unchanged(response));
+    }
+    let epoch: i64 = tx
+        .conn
+        .prepare_cached("UPDATE responses SET epoch = epoch + 1 WHERE id = ? RETURNING epoch")?
+        .query_row([id], |row| row.get(0))?;
+    event_log::append(tx, id, epoch, response.next_seq, event)?;
+    end(tx, id, Status::Cancelled, body)?;
+    Ok(Cancelled::Now(get(tx.conn, project_id, id)?))
+}
+
+fn delete(tx: &Tx<'_>, project_id: &str, id: &str) -> Result<()> {
+    if !get(tx.conn, project_id, id)?.status.is_terminal() {
+        return Err(StoreError::Refused("the response is still running".into()));
+    }
+    // Body, input and log go by their foreign keys.
+    run(tx.conn, "DELETE FROM responses WHERE id = ?", [id])?;
+    Ok(())
+}
+
+fn list_input(
+    conn: &Connection,
+    project_id: &str,
+    id: &str,
+    query: &PageQuery,
+) -> Result<Page<InputItem>> {
+    get(conn, project_id, id)?;
+    let position = |item: &Option<String>| -> Result<Option<i64>> {
+        let Some(item) = item else { return Ok(None) };
+        conn.prepare_cached("SELECT position FROM input_items WHERE response_id = ? AND id = ?")?
+            .query_row([id, item], |row| row.get(0))
+            .optional()?
+            .map_or(Err(StoreError::NotFound("input item")), |at| Ok(Some(at)))
+    };
+    let (after, before) = (position(&query.after)?, position(&query.before)?);
+    let (above, below) = if query.descending {
+        (before, after)
+    } else {
+        (after, before)
+    };
+    let backwards = query.before.is_some();
+    let sql = if query.descending == backwards {
+        "SELECT id, json FROM input_items WHERE response_id = ? AND position > ? AND position < ?
+         ORDER BY position ASC LIMIT ?"
+    } else {
+        "SELECT id, json FROM input_items WHERE response_id = ? AND position > ? AND position < ?
+         ORDER BY position DESC LIMIT ?"
+    };
+    let bounds = (
+        id,
+        above.unwrap_or(-1),
+        below.unwrap_or(i64::MAX),
+        i64::from(query.limit) + 1,
+    );
+    let items = conn
+        .prepare_cached(sql)?
+        .query_map(bounds, |row| {
+            Ok(InputItem {
+                id: row.get("id")?,
+                json: row.get("json")?,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(cut(items, query.limit, backwards))
+}
+
+fn chain(
+    conn: &Connection,
+    project_id: &str,
+    id: String,
+    limits: ChainLimits,
+) -> Result<Vec<Turn>> {
+    let mut turns = Vec::new();
+    let mut bytes = 0;
+    let mut next = Some(id);
+    while let Some(id) = next {
+        if turns.len() >= limits.max_turns as usize {
+            return Err(StoreError::LimitReached {
+                what: "turns in a chain of responses",
+                max: limits.max_turns.into(),
+            });
+        }
+        let response = get(conn, project_id, &id)?;
+        bytes += response.body.len();
+        let mut input = Vec::new();
+        let mut select = conn.prepare_cached(
+            "SELECT json FROM input_items WHERE response_id = ? ORDER BY position",
+        )?;
+        let mut rows = select.query([&id])?;
+        while let Some(row) = rows.next()? {
+            let item: String = row.get(0)?;
+            bytes += item.len();
+            if bytes > limits.max_bytes {
+                break;
+            }
+            input.push(item);
+        }
+        if bytes > limits.max_bytes {
+            return Err(StoreError::LimitReached {
+                what: "bytes in a chain of responses",
+                max: limits.max_bytes as u64,
+            });
+        }
+        turns.push(Turn {
+            id,
+            status: response.status,
+            input,
+            body: response.body,
+        });
+        next = response.previous_response_id;
+    }
+    turns.reverse();
+    Ok(turns)
+}

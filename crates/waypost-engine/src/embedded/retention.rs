@@ -1,0 +1,72 @@
+//! The sweep: logs, responses and revocations past their time.
+//!
+//! Easy to break: only rows with `ended_at` are looked at, which a response
+//! gets when it becomes terminal. A call is short, since everybody waits.
+
+use rusqlite::Connection;
+
+use super::{
+    Tx,
+    responses::LOG_DROPPED,
+    sql::{Result, now, run},
+};
+use crate::{
+    Millis,
+    responses::{Retention, Swept},
+};
+
+/// Logs, and responses of each kind, removed by one call.
+const ROWS: i64 = 64;
+/// Small rows, of which a call can take more.
+const SMALL_ROWS: i64 = 1024;
+
+pub(super) fn sweep(tx: &Tx<'_>, keep: Retention) -> Result<Swept> {
+    let now = now();
+    let mut swept = Swept::default();
+    for (store, kept) in [(true, keep.stored_ms), (false, Some(keep.ephemeral_ms))] {
+        let Some(kept) = kept else { continue };
+        // Body, input and log go by their foreign keys.
+        swept.responses += changed(
+            tx.conn,
+            "DELETE FROM responses WHERE id IN (
+                 SELECT id FROM responses WHERE store = ? AND ended_at <= ? LIMIT ?)",
+            (store, before(now, kept), ROWS),
+        )?;
+    }
+    let ended: Vec<String> = tx
+        .conn
+        .prepare_cached(
+            "SELECT id FROM responses WHERE log_state = 1 AND ended_at <= ?
+             ORDER BY ended_at LIMIT ?",
+        )?
+        .query_map((before(now, keep.event_log_ms), ROWS), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in &ended {
+        run(
+            tx.conn,
+            "DELETE FROM event_batches WHERE response_id = ?",
+            [id],
+        )?;
+        run(
+            tx.conn,
+            "UPDATE responses SET log_state = ? WHERE id = ?",
+            (LOG_DROPPED, id),
+        )?;
+        swept.logs += 1;
+    }
+    swept.revocations = changed(
+        tx.conn,
+        "DELETE FROM revocations WHERE jti IN (
+             SELECT jti FROM revocations WHERE expires_at <= ? LIMIT ?)",
+        (now, SMALL_ROWS),
+    )?;
+    Ok(swept)
+}
+
+fn before(now: Millis, kept: Millis) -> Millis {
+    now.saturating_sub(kept)
+}
+
+fn changed(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<u64> {
+    Ok(run(conn, sql, params)? as u64)
+}

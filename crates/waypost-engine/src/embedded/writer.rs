@@ -1,0 +1,282 @@
+//! The only connection that writes, on its own thread, with group commit.
+//!
+//! A job is a closure over the open transaction. The thread takes what is
+//! queued, runs each job in a savepoint, commits once, and only then answers
+//! everyone: one fsync serves many callers. A failing job rolls back to its
+//! savepoint and disturbs nobody; a failing COMMIT fails the whole group.
+//!
+//! Easy to break: nothing may be answered before COMMIT, not even a refusal,
+//! since it may rest on an earlier change of the same group.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Mutex,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::sql::{Clock, Ids, Result, run};
+use crate::{Millis, StoreError};
+
+/// Jobs that may wait; further callers wait to queue theirs.
+const QUEUE: usize = 1024;
+/// A group is committed when it has this many jobs,
+const GROUP_JOBS: usize = 256;
+/// or is this old, or nothing is queued.
+const GROUP_TIME: Duration = Duration::from_millis(5);
+/// After a group failed, this many jobs are committed one by one: on a full
+/// disk, the deletes that make room must not be undone by others' appends.
+const SINGLE_JOBS: u32 = 256;
+/// SQLite's own checkpoints, passive, run every 1,000 pages. They cannot
+/// shorten the log while readers overlap without a pause. Past this size the
+/// writer stops and waits for the readers, whose transactions are short.
+const LOG_LIMIT: u64 = 64 << 20;
+/// How long it waits for them.
+const LOG_PATIENCE: Duration = Duration::from_millis(250);
+/// On a full disk the log is emptied, which frees its space, at most this often.
+const EMERGENCY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a job works with: the open transaction, ids and time.
+pub(super) struct Tx<'a> {
+    pub conn: &'a Connection,
+    clock: Clock,
+    ids: &'a mut Ids,
+}
+
+impl Tx<'_> {
+    /// A fresh id, higher than every one before.
+    pub(super) fn id(&mut self, prefix: &str) -> String {
+        self.ids.next(prefix)
+    }
+
+    /// The time that leases and delays run on.
+    pub(super) fn lease_time(&self) -> Millis {
+        self.clock.leases()
+    }
+}
+
+/// Handle of the writer thread. Dropping it lets the thread finish its queue.
+pub(super) struct Writer {
+    queue: async_channel::Sender<Job>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Runs inside the transaction, or gets the reason why there is none.
+type Job = Box<dyn FnOnce(Result<&mut Tx<'_>>) -> Done + Send>;
+
+/// A job that ran.
+struct Done {
+    failure: Option<StoreError>,
+    /// Sends the job's own result, or the error of its group.
+    answer: Box<dyn FnOnce(Result<()>)>,
+}
+
+impl Writer {
+    /// `keep` is dropped after the connection is closed (the directory's lock).
+    pub(super) fn spawn(
+        conn: Connection,
+        clock: Clock,
+        ids: Ids,
+        log: PathBuf,
+        keep: impl Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (queue, jobs) = async_channel::bounded(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("waypost-writer".into())
+            .spawn(move || {
+                Thread {
+                    conn,
+                    clock,
+                    ids,
+                    jobs,
+                    single: 0,
+                    log,
+                    log_limit: LOG_LIMIT,
+                    emergency: None,
+                }
+                .work();
+                drop(keep);
+            })?;
+        Ok(Self {
+            queue,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Runs `change` in a transaction; resolves after it is durable.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let result = tx.and_then(change);
+            Done {
+                failure: result.as_ref().err().cloned(),
+                answer: Box::new(move |group| {
+                    // The caller may have gone; the change stands.
+                    let _ = sender.send(group.and(result));
+                }),
+            }
+        });
+        let closed = || StoreError::Unavailable("the store is closed".into());
+        self.queue.send(job).await.map_err(|_| closed())?;
+        receiver.await.unwrap_or_else(|_| {
+            Err(StoreError::Internal(
+                "the change panicked and was undone".into(),
+            ))
+        })
+    }
+
+    /// Refuses new jobs; the thread ends when it has done the queued ones.
+    pub(super) fn close(&self) -> Option<JoinHandle<()>> {
+        self.queue.close();
+        self.thread.lock().ok()?.take()
+    }
+}
+
+struct Thread {
+    conn: Connection,
+    clock: Clock,
+    ids: Ids,
+    jobs: async_channel::Receiver<Job>,
+    /// Jobs still to be committed one by one.
+    single: u32,
+    log: PathBuf,
+    log_limit: u64,
+    emergency: Option<Instant>,
+}
+
+impl Thread {
+    fn work(mut self) {
+        // A closed channel still yields what was queued.
+        while let Ok(first) = self.jobs.recv_blocking() {
+            let mut done = Vec::new();
+            let outcome = self.group(first, &mut done);
+            if let Err(error) = &outcome {
+                tracing::warn!(%error, jobs = done.len(), "a group of changes was not committed");
+                self.single = SINGLE_JOBS;
+            }
+            for job in done {
+                (job.answer)(outcome.clone());
+            }
+            match outcome {
+                Ok(()) => self.shorten_log(),
+                Err(StoreError::Full(_)) => self.free_log(),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Runs and commits a group. After an error nothing of it remains.
+    fn group(&mut self, first: Job, done: &mut Vec<Done>) -> Result<()> {
+        if let Err(error) = run(&self.conn, "BEGIN IMMEDIATE", []) {
+            let error = StoreError::from(error);
+            done.push(first(Err(error.clone())));
+            return Err(error);
+        }
+        let outcome = self
+            .run_jobs(first, done)
+            .and_then(|()| Ok(run(&self.conn, "COMMIT", []).map(drop)?));
+        if outcome.is_err() && !self.conn.is_autocommit() {
+            // Cannot fail in a way that matters: the next BEGIN would tell.
+            let _ = run(&self.conn, "ROLLBACK", []);
+        }
+        outcome
+    }
+
+    fn run_jobs(&mut self, first: Job, done: &mut Vec<Done>) -> Result<()> {
+        let started = Instant::now();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            self.run_job(job, done)?;
+            if self.single > 0 {
+                self.single -= 1;
+                return Ok(());
+            }
+            if done.len() >= GROUP_JOBS || started.elapsed() >= GROUP_TIME {
+                return Ok(());
+            }
+            next = self.jobs.try_recv().ok();
+        }
+        Ok(())
+    }
+
+    /// Runs one job in a savepoint. An error is the whole transaction's.
+    fn run_job(&mut self, job: Job, done: &mut Vec<Done>) -> Result<()> {
+        if let Err(error) = run(&self.conn, "SAVEPOINT job", []) {
+            let error = StoreError::from(error);
+            done.push(job(Err(error.clone())));
+            return Err(error);
+        }
+        let mut tx = Tx {
+            conn: &self.conn,
+            clock: self.clock,
+            ids: &mut self.ids,
+        };
+        let ran = catch_unwind(AssertUnwindSafe(|| job(Ok(&mut tx))));
+        let failure = match ran {
+            Ok(job) => {
+                let failure = job.failure.clone();
+                done.push(job);
+                failure
+            }
+            // Its caller is answered by the dropped channel; the panic hook
+            // has reported it.
+            Err(_panic) => Some(StoreError::Internal("a change panicked".into())),
+        };
+        if self.conn.is_autocommit() {
+            // SQLite gives up the whole transaction when the disk is full or
+            // fails within a statement that it cannot undo alone.
+            let given_up = || StoreError::Unavailable("the transaction was given up".into());
+            return Err(failure
+                .filter(StoreError::is_transient)
+                .unwrap_or_else(given_up));
+        }
+        if failure.is_some() {
+            run(&self.conn, "ROLLBACK TO job", [])?;
+        }
+        run(&self.conn, "RELEASE job", [])?;
+        Ok(())
+    }
+
+    /// Keeps the write-ahead log from growing for ever under constant readers.
+    fn shorten_log(&mut self) {
+        let size = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        if size < self.log_limit {
+            return;
+        }
+        // When a reader does not let go, try again after as much again.
+        self.log_limit = if self.empty_log() {
+            LOG_LIMIT
+        } else {
+            size + LOG_LIMIT
+        };
+    }
+
+    fn free_log(&mut self) {
+        if self
+            .emergency
+            .is_none_or(|at| at.elapsed() > EMERGENCY_PAUSE)
+        {
+            self.emergency = Some(Instant::now());
+            self.empty_log();
+        }
+    }
+
+    fn empty_log(&self) -> bool {
+        let patience = |time| self.conn.busy_timeout(time);
+        let emptied = patience(LOG_PATIENCE).and_then(|()| {
+            self.conn
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                    row.get::<_, i64>(0)
+                })
+        });
+        let restored = patience(super::BUSY_TIMEOUT);
+        matches!((emptied, restored), (Ok(0), Ok(())))
+    }
+}
