@@ -9,7 +9,9 @@ use crate::{
     http::caller::TokenAuthority,
     identity::{keys::BootstrapKey, snapshot::DirectoryHandle},
     metrics::Metrics,
+    responses::jobs::Jobs,
     shutdown::Shutdown,
+    upstream::{Upstreams, listing::ModelListing},
 };
 
 /// The server's state. Handlers get it as [`AppRef`].
@@ -20,6 +22,12 @@ pub struct App {
     pub engine: Engine,
     /// Projects, keys, providers and rules as authentication sees them.
     pub directory: DirectoryHandle,
+    /// The model servers.
+    pub upstreams: Upstreams,
+    /// What models they have.
+    pub models: ModelListing,
+    /// The background jobs that run here.
+    pub jobs: Jobs,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Ends everything.

@@ -1,14 +1,7 @@
 //! `POST /v1/chat/completions`: the model server's own answer, byte for byte;
 //! authentication, routing and the upstream's slot are ours.
 
-use axum::{
-    Router,
-    body::Body,
-    extract::State,
-    response::Response,
-    routing::post,
-};
-use bytes::Bytes;
+use axum::{Router, body::Body, extract::State, response::Response, routing::post};
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
@@ -18,7 +11,11 @@ use waypost_identity::Scope;
 use crate::{
     app::AppRef,
     config::UpstreamApi,
-    http::{caller::ProjectCaller, error::ApiError, json::JsonBytes},
+    http::{
+        caller::ProjectCaller,
+        error::ApiError,
+        json::{self, JsonBytes},
+    },
     responses::{create::route, foreground::note_upstream_error},
     upstream::error::UpstreamError,
 };
@@ -41,8 +38,9 @@ async fn completions(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
-    let head: Head<'_> = JsonBytes::parse(&body)?;
-    let upstream = route(&app, &head.model).map_err(|error| error.status(StatusCode::NOT_FOUND))?;
+    let head: Head<'_> = json::parse(&body)?;
+    let upstream =
+        route(&app, &head.model).map_err(|error| error.with_status(StatusCode::NOT_FOUND))?;
     if upstream.api != UpstreamApi::Chat {
         return Err(ApiError::invalid(
             "This model is served through the Responses API only. Use /v1/responses.",
@@ -51,11 +49,16 @@ async fn completions(
         .code("unsupported_value"));
     }
     let patience = app.config.responses.queue_timeout;
-    let slot = upstream.slot(patience).await.ok_or_else(|| {
-        ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy")
-    })?;
+    let slot = upstream
+        .slot(patience)
+        .await
+        .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))?;
     let request = upstream
-        .request(&app.upstreams.client, reqwest::Method::POST, "/chat/completions")
+        .request(
+            &app.upstreams.client,
+            reqwest::Method::POST,
+            "/chat/completions",
+        )
         .header(header::CONTENT_TYPE, "application/json")
         .body(body);
     let answer = send(&app, request).await.map_err(|error| {
@@ -64,7 +67,11 @@ async fn completions(
     })?;
     let status = answer.status();
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let reason = if status.is_server_error() { "server_error" } else { "throttled" };
+        let reason = if status.is_server_error() {
+            "server_error"
+        } else {
+            "throttled"
+        };
         app.metrics.upstream_error(&upstream.name, reason);
     }
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
@@ -72,8 +79,10 @@ async fn completions(
         // client with a workload identity get a new token for nothing.
         tracing::error!(upstream = %upstream.name, %status, "the model server refuses our credentials");
         app.metrics.upstream_error(&upstream.name, "refused");
-        return Err(ApiError::bad_gateway("The model server refused this server's credentials.")
-            .code("upstream_error"));
+        return Err(
+            ApiError::bad_gateway("The model server refused this server's credentials.")
+                .code("upstream_error"),
+        );
     }
     let headers = passed_on(answer.headers());
     let idle = app.config.responses.upstream_idle_timeout;
@@ -110,16 +119,20 @@ async fn send(
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
     let mut out = HeaderMap::new();
     for (name, value) in headers {
-        let pass = matches!(*name, header::CONTENT_TYPE | header::CACHE_CONTROL | header::RETRY_AFTER)
-            || name.as_str().starts_with("x-ratelimit-")
+        let pass = matches!(
+            *name,
+            header::CONTENT_TYPE | header::CACHE_CONTROL | header::RETRY_AFTER
+        ) || name.as_str().starts_with("x-ratelimit-")
             || name.as_str() == "retry-after-ms";
         if pass {
             out.append(name.clone(), value.clone());
         }
     }
     if !out.contains_key(header::CACHE_CONTROL) {
-        out.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache"));
+        out.insert(
+            header::CACHE_CONTROL,
+            http::HeaderValue::from_static("no-cache"),
+        );
     }
     out
 }
-

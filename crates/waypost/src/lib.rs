@@ -5,11 +5,15 @@
 //! is the state, [`serve`] builds it and runs it, [`cli`] is the front door.
 
 pub mod app;
+pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
 pub mod identity;
 pub mod metrics;
+pub mod models;
+pub mod responses;
 pub mod serve;
 pub mod shutdown;
+pub mod upstream;

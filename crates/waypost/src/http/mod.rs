@@ -9,6 +9,7 @@ pub mod ops;
 pub mod query;
 pub mod routes;
 pub mod server;
+pub mod sse;
 
 pub use error::ApiError;
 pub use json::ApiJson;

@@ -10,6 +10,9 @@ use crate::app::AppRef;
 pub fn router(app: AppRef) -> Router {
     Router::new()
         .merge(ops::routes())
+        .merge(crate::responses::routes())
+        .merge(crate::models::routes())
+        .merge(crate::chat::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(app.config.http.body_limit.0))

@@ -27,13 +27,16 @@ pub fn response<S>(frames: S, keeping: Keeping) -> Response
 where
     S: Stream<Item = Bytes> + Send + 'static,
 {
-    let body = stream::unfold((Box::pin(frames), keeping.keep_alive), |(mut frames, idle)| async move {
-        match tokio::time::timeout(idle, frames.next()).await {
-            Ok(Some(frame)) => Some((frame, (frames, idle))),
-            Ok(None) => None,
-            Err(_silence) => Some((KEEP_ALIVE, (frames, idle))),
-        }
-    })
+    let body = stream::unfold(
+        (Box::pin(frames), keeping.keep_alive),
+        |(mut frames, idle)| async move {
+            match tokio::time::timeout(idle, frames.next()).await {
+                Ok(Some(frame)) => Some((frame, (frames, idle))),
+                Ok(None) => None,
+                Err(_silence) => Some((KEEP_ALIVE, (frames, idle))),
+            }
+        },
+    )
     .take_until(keeping.stop.cancelled_owned())
     .map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(body));

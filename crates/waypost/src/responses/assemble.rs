@@ -46,15 +46,28 @@ struct Open {
 
 #[derive(Debug)]
 enum OpenKind {
-    Message { phase: Option<String>, parts: Vec<Part> },
-    Reasoning { text: Option<String>, summary: Vec<String>, encrypted: Option<String> },
+    Message {
+        phase: Option<String>,
+        parts: Vec<Part>,
+    },
+    Reasoning {
+        text: Option<String>,
+        summary: Vec<String>,
+        encrypted: Option<String>,
+    },
 }
 
 /// A content part of a message; only the last one is open.
 #[derive(Debug)]
 enum Part {
-    Text { text: String, logprobs: Vec<Value>, annotations: Vec<Value> },
-    Refusal { text: String },
+    Text {
+        text: String,
+        logprobs: Vec<Value>,
+        annotations: Vec<Value>,
+    },
+    Refusal {
+        text: String,
+    },
 }
 
 #[derive(Debug)]
@@ -83,17 +96,26 @@ impl Assembler {
     /// Goes on after a crash: items that were complete stay as they are; the
     /// open message, if there is one, grows further.
     pub fn resume(done: Vec<Value>, open: Option<OpenMessage>) -> Self {
-        let mut this = Self { output: done.into_iter().map(Some).collect(), ..Self::default() };
+        let mut this = Self {
+            output: done.into_iter().map(Some).collect(),
+            ..Self::default()
+        };
         if let Some(open) = open {
             this.output.push(None);
             this.carried_tokens = open.deltas;
             this.continuing = true;
-            let part =
-                Part::Text { text: open.text, logprobs: open.logprobs, annotations: Vec::new() };
+            let part = Part::Text {
+                text: open.text,
+                logprobs: open.logprobs,
+                annotations: Vec::new(),
+            };
             this.open = Some(Open {
                 index: open.index,
                 id: open.id,
-                kind: OpenKind::Message { phase: open.phase, parts: vec![part] },
+                kind: OpenKind::Message {
+                    phase: open.phase,
+                    parts: vec![part],
+                },
             });
         }
         this
@@ -103,7 +125,13 @@ impl Assembler {
     pub fn apply(&mut self, delta: Delta, out: &mut EventBatchBuilder) {
         match delta {
             Delta::Message { phase } => {
-                if matches!(self.open, Some(Open { kind: OpenKind::Message { .. }, .. })) {
+                if matches!(
+                    self.open,
+                    Some(Open {
+                        kind: OpenKind::Message { .. },
+                        ..
+                    })
+                ) {
                     self.close_open("completed", out);
                 }
                 self.phase = phase;
@@ -115,11 +143,22 @@ impl Assembler {
             Delta::ReasoningSummary { index, text } => self.summary(index, &text, out),
             Delta::ReasoningEncrypted(sealed) => self.encrypted(sealed),
             Delta::ReasoningBreak => {
-                if matches!(self.open, Some(Open { kind: OpenKind::Reasoning { .. }, .. })) {
+                if matches!(
+                    self.open,
+                    Some(Open {
+                        kind: OpenKind::Reasoning { .. },
+                        ..
+                    })
+                ) {
                     self.close_open("completed", out);
                 }
             }
-            Delta::ToolCall { key, call_id, name, arguments } => {
+            Delta::ToolCall {
+                key,
+                call_id,
+                name,
+                arguments,
+            } => {
                 self.tool_call(key, call_id, name, &arguments, out);
             }
             Delta::Usage(usage) => self.usage = Some(usage),
@@ -161,7 +200,9 @@ impl Assembler {
     /// a continuation the text of earlier attempts is counted by its deltas:
     /// an estimate, since the first attempt's counts died with it.
     pub fn usage(&self) -> Value {
-        let Some(usage) = self.usage else { return Value::Null };
+        let Some(usage) = self.usage else {
+            return Value::Null;
+        };
         let input = usage.input_tokens.saturating_sub(self.carried_tokens);
         let output = usage.output_tokens + self.carried_tokens;
         json!({
@@ -180,7 +221,13 @@ impl Assembler {
     /// until something visible follows, so that it does not become a message
     /// of its own; where something visible follows, nothing is lost.
     fn text(&mut self, text: String, logprobs: Vec<Value>, out: &mut EventBatchBuilder) {
-        let in_message = matches!(self.open, Some(Open { kind: OpenKind::Message { .. }, .. }));
+        let in_message = matches!(
+            self.open,
+            Some(Open {
+                kind: OpenKind::Message { .. },
+                ..
+            })
+        );
         let may_hold = self.hold_blank_text && !in_message && logprobs.is_empty();
         if may_hold && text.trim().is_empty() {
             self.held.push_str(&text);
@@ -198,12 +245,21 @@ impl Assembler {
 
     fn deliver_text(&mut self, delta: &str, new: Vec<Value>, out: &mut EventBatchBuilder) {
         self.open_message(out);
-        let Some(Open { index, id, kind: OpenKind::Message { parts, .. } }) = &mut self.open else {
+        let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Message { parts, .. },
+        }) = &mut self.open
+        else {
             return;
         };
         if !matches!(parts.last(), Some(Part::Text { .. })) {
             close_part(*index, id, parts, out);
-            let part = Part::Text { text: String::new(), logprobs: vec![], annotations: vec![] };
+            let part = Part::Text {
+                text: String::new(),
+                logprobs: vec![],
+                annotations: vec![],
+            };
             add_part(*index, id, parts, part, out);
         }
         let content_index = parts.len() as u64 - 1;
@@ -211,14 +267,25 @@ impl Assembler {
             text.push_str(delta);
             push(
                 out,
-                &Event::TextDelta { item_id: id, output_index: *index, content_index, delta, logprobs: &new },
+                &Event::TextDelta {
+                    item_id: id,
+                    output_index: *index,
+                    content_index,
+                    delta,
+                    logprobs: &new,
+                },
             );
             logprobs.extend(new);
         }
     }
 
     fn annotation(&mut self, annotation: Value, out: &mut EventBatchBuilder) {
-        let Some(Open { index, id, kind: OpenKind::Message { parts, .. } }) = &mut self.open else {
+        let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Message { parts, .. },
+        }) = &mut self.open
+        else {
             return;
         };
         let content_index = (parts.len() as u64).saturating_sub(1);
@@ -239,17 +306,38 @@ impl Assembler {
 
     fn refusal(&mut self, delta: &str, out: &mut EventBatchBuilder) {
         self.open_message(out);
-        let Some(Open { index, id, kind: OpenKind::Message { parts, .. } }) = &mut self.open else {
+        let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Message { parts, .. },
+        }) = &mut self.open
+        else {
             return;
         };
         if !matches!(parts.last(), Some(Part::Refusal { .. })) {
             close_part(*index, id, parts, out);
-            add_part(*index, id, parts, Part::Refusal { text: String::new() }, out);
+            add_part(
+                *index,
+                id,
+                parts,
+                Part::Refusal {
+                    text: String::new(),
+                },
+                out,
+            );
         }
         let content_index = parts.len() as u64 - 1;
         if let Some(Part::Refusal { text }) = parts.last_mut() {
             text.push_str(delta);
-            push(out, &Event::RefusalDelta { item_id: id, output_index: *index, content_index, delta });
+            push(
+                out,
+                &Event::RefusalDelta {
+                    item_id: id,
+                    output_index: *index,
+                    content_index,
+                    delta,
+                },
+            );
         }
     }
 
@@ -258,7 +346,12 @@ impl Assembler {
             return;
         }
         self.open_reasoning(out);
-        if let Some(Open { index, id, kind: OpenKind::Reasoning { text, .. } }) = &mut self.open {
+        if let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Reasoning { text, .. },
+        }) = &mut self.open
+        {
             if text.is_none() {
                 push(
                     out,
@@ -273,7 +366,12 @@ impl Assembler {
             text.get_or_insert_default().push_str(delta);
             push(
                 out,
-                &Event::ReasoningDelta { item_id: id, output_index: *index, content_index: 0, delta },
+                &Event::ReasoningDelta {
+                    item_id: id,
+                    output_index: *index,
+                    content_index: 0,
+                    delta,
+                },
             );
         }
     }
@@ -283,7 +381,12 @@ impl Assembler {
             return;
         }
         self.open_reasoning(out);
-        if let Some(Open { index, id, kind: OpenKind::Reasoning { summary, .. } }) = &mut self.open {
+        if let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Reasoning { summary, .. },
+        }) = &mut self.open
+        {
             // Parts come in order; whatever number the server gave, ours are dense.
             if summary.is_empty() || part >= summary.len() {
                 close_summary_part(*index, id, summary, out);
@@ -304,7 +407,12 @@ impl Assembler {
             }
             push(
                 out,
-                &Event::SummaryDelta { item_id: id, output_index: *index, summary_index, delta },
+                &Event::SummaryDelta {
+                    item_id: id,
+                    output_index: *index,
+                    summary_index,
+                    delta,
+                },
             );
         }
     }
@@ -312,7 +420,11 @@ impl Assembler {
     /// The sealed form belongs to the reasoning item that is open, or that was
     /// last: servers send it with the finished item.
     fn encrypted(&mut self, sealed: String) {
-        if let Some(Open { kind: OpenKind::Reasoning { encrypted, .. }, .. }) = &mut self.open {
+        if let Some(Open {
+            kind: OpenKind::Reasoning { encrypted, .. },
+            ..
+        }) = &mut self.open
+        {
             *encrypted = Some(sealed);
         }
     }
@@ -326,6 +438,10 @@ impl Assembler {
         out: &mut EventBatchBuilder,
     ) {
         let at = if let Some(at) = self.calls.iter().position(|c| c.key == key) {
+            // A name that comes late is better than none.
+            if let (true, Some(name)) = (self.calls[at].name.is_empty(), name) {
+                self.calls[at].name = name;
+            }
             at
         } else {
             self.held.clear();
@@ -341,7 +457,10 @@ impl Assembler {
             self.output.push(None);
             push(
                 out,
-                &Event::ItemAdded { output_index: call.index, item: &call.item("in_progress") },
+                &Event::ItemAdded {
+                    output_index: call.index,
+                    item: &call.item("in_progress"),
+                },
             );
             self.calls.push(call);
             self.calls.len() - 1
@@ -351,38 +470,77 @@ impl Assembler {
             call.arguments.push_str(arguments);
             push(
                 out,
-                &Event::ArgumentsDelta { item_id: &call.id, output_index: call.index, delta: arguments },
+                &Event::ArgumentsDelta {
+                    item_id: &call.id,
+                    output_index: call.index,
+                    delta: arguments,
+                },
             );
         }
     }
 
     fn open_message(&mut self, out: &mut EventBatchBuilder) {
-        if matches!(self.open, Some(Open { kind: OpenKind::Message { .. }, .. })) {
+        if matches!(
+            self.open,
+            Some(Open {
+                kind: OpenKind::Message { .. },
+                ..
+            })
+        ) {
             return;
         }
         self.close_open("completed", out);
         let phase = self.phase.take();
-        self.open(OpenKind::Message { phase, parts: Vec::new() }, "msg_", out);
+        self.open(
+            OpenKind::Message {
+                phase,
+                parts: Vec::new(),
+            },
+            "msg_",
+            out,
+        );
     }
 
     fn open_reasoning(&mut self, out: &mut EventBatchBuilder) {
-        if matches!(self.open, Some(Open { kind: OpenKind::Reasoning { .. }, .. })) {
+        if matches!(
+            self.open,
+            Some(Open {
+                kind: OpenKind::Reasoning { .. },
+                ..
+            })
+        ) {
             return;
         }
         self.close_open("completed", out);
-        let kind = OpenKind::Reasoning { text: None, summary: Vec::new(), encrypted: None };
+        let kind = OpenKind::Reasoning {
+            text: None,
+            summary: Vec::new(),
+            encrypted: None,
+        };
         self.open(kind, "rs_", out);
     }
 
     fn open(&mut self, kind: OpenKind, prefix: &str, out: &mut EventBatchBuilder) {
-        let open = Open { index: self.output.len() as u64, id: id::fresh(prefix), kind };
+        let open = Open {
+            index: self.output.len() as u64,
+            id: id::fresh(prefix),
+            kind,
+        };
         self.output.push(None);
-        push(out, &Event::ItemAdded { output_index: open.index, item: &open.item("in_progress") });
+        push(
+            out,
+            &Event::ItemAdded {
+                output_index: open.index,
+                item: &open.item("in_progress"),
+            },
+        );
         self.open = Some(open);
     }
 
     fn close_open(&mut self, status: &str, out: &mut EventBatchBuilder) {
-        let Some(mut open) = self.open.take() else { return };
+        let Some(mut open) = self.open.take() else {
+            return;
+        };
         match &mut open.kind {
             OpenKind::Message { parts, .. } => close_part(open.index, &open.id, parts, out),
             OpenKind::Reasoning { text, summary, .. } => {
@@ -414,7 +572,13 @@ impl Assembler {
     }
 
     fn item_done(&mut self, index: u64, item: Value, out: &mut EventBatchBuilder) {
-        push(out, &Event::ItemDone { output_index: index, item: &item });
+        push(
+            out,
+            &Event::ItemDone {
+                output_index: index,
+                item: &item,
+            },
+        );
         if let Some(slot) = self.output.get_mut(index as usize) {
             *slot = Some(item);
         }
@@ -437,7 +601,11 @@ impl Open {
                 }
                 item
             }
-            OpenKind::Reasoning { text, summary, encrypted } => {
+            OpenKind::Reasoning {
+                text,
+                summary,
+                encrypted,
+            } => {
                 let part = |text: &String, kind| json!({"type": kind, "text": text});
                 let mut item = json!({
                     "id": self.id,
@@ -471,7 +639,11 @@ impl Call {
 impl Part {
     fn json(&self) -> Value {
         match self {
-            Self::Text { text, logprobs, annotations } => json!({
+            Self::Text {
+                text,
+                logprobs,
+                annotations,
+            } => json!({
                 "type": "output_text",
                 "annotations": annotations,
                 "logprobs": logprobs,
@@ -501,23 +673,47 @@ fn close_part(index: u64, id: &str, parts: &[Part], out: &mut EventBatchBuilder)
     match part {
         Part::Text { text, logprobs, .. } => push(
             out,
-            &Event::TextDone { item_id: id, output_index: index, content_index, text, logprobs },
+            &Event::TextDone {
+                item_id: id,
+                output_index: index,
+                content_index,
+                text,
+                logprobs,
+            },
         ),
         Part::Refusal { text } => push(
             out,
-            &Event::RefusalDone { item_id: id, output_index: index, content_index, refusal: text },
+            &Event::RefusalDone {
+                item_id: id,
+                output_index: index,
+                content_index,
+                refusal: text,
+            },
         ),
     }
     push(
         out,
-        &Event::PartDone { item_id: id, output_index: index, content_index, part: &part.json() },
+        &Event::PartDone {
+            item_id: id,
+            output_index: index,
+            content_index,
+            part: &part.json(),
+        },
     );
 }
 
 fn close_summary_part(index: u64, id: &str, summary: &[String], out: &mut EventBatchBuilder) {
     let Some(text) = summary.last() else { return };
     let summary_index = summary.len() as u64 - 1;
-    push(out, &Event::SummaryDone { item_id: id, output_index: index, summary_index, text });
+    push(
+        out,
+        &Event::SummaryDone {
+            item_id: id,
+            output_index: index,
+            summary_index,
+            text,
+        },
+    );
     push(
         out,
         &Event::SummaryPartDone {

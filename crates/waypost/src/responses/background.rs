@@ -76,7 +76,10 @@ struct Claim {
 enum Next {
     Finish(End),
     /// Give it back; whether this claim counts as an attempt.
-    Release { delay: Duration, counts: bool },
+    Release {
+        delay: Duration,
+        counts: bool,
+    },
     /// Another writer owns it now, or nobody does.
     Leave,
 }
@@ -87,7 +90,10 @@ impl Claim {
         // A job of another version of this program may not be readable: that
         // is a failure of the job, not of the worker.
         let generation: Option<Generation> = serde_json::from_slice(&job.request).ok();
-        let upstream = generation.as_ref().and_then(|g| app.upstreams.for_model(&g.model)).cloned();
+        let upstream = generation
+            .as_ref()
+            .and_then(|g| app.upstreams.for_model(&g.model))
+            .cloned();
         Ok(Self {
             app: app.clone(),
             object: object::in_progress(&object),
@@ -112,13 +118,19 @@ impl Claim {
             Err(StoreError::NotFound(_)) => return Next::Leave,
             Err(error) => {
                 tracing::warn!(response_id = %self.sink.lease.response_id, %error, "reading an event log failed");
-                return Next::Release { delay: BACKOFF_FIRST, counts: true };
+                return Next::Release {
+                    delay: BACKOFF_FIRST,
+                    counts: true,
+                };
             }
         };
         let announced = folded.announced;
         let (Some(generation), Some(upstream)) = (self.generation.take(), self.upstream.clone())
         else {
-            return self.give_up(Assembler::default(), "No configured model server serves it any more.");
+            return self.give_up(
+                Assembler::default(),
+                "No configured model server serves it any more.",
+            );
         };
         let (mut assembler, prefix) = match folded.plan(&upstream, &generation) {
             Plan::Run { assembler, prefix } => (*assembler, prefix),
@@ -132,7 +144,9 @@ impl Claim {
         }
         let mut pending = EventBatchBuilder::default();
         if !announced {
-            pending.push(&encode(&Event::InProgress { response: &self.object }));
+            pending.push(&encode(&Event::InProgress {
+                response: &self.object,
+            }));
         }
         let spent = prefix.as_ref().map_or(0, |p| p.tokens);
         let stopped = if generation.max_output_tokens.is_some_and(|max| spent >= max) {
@@ -156,10 +170,16 @@ impl Claim {
                 {
                     return Next::Leave;
                 }
-                Next::Release { delay: Duration::ZERO, counts: false }
+                Next::Release {
+                    delay: Duration::ZERO,
+                    counts: false,
+                }
             }
             Err(Stop::Gone(_)) => Next::Leave,
-            Err(Stop::Upstream(error)) => self.after(&error, &upstream, &generation, assembler, pending).await,
+            Err(Stop::Upstream(error)) => {
+                self.after(&error, &upstream, &generation, assembler, pending)
+                    .await
+            }
         }
     }
 
@@ -196,7 +216,10 @@ impl Claim {
         let store = self.app.engine.store.clone();
         let batch = pending.take();
         let (lease, seq) = (&self.sink.lease, self.sink.next_seq);
-        store.append_events(lease, seq, batch.clone()).await.map_err(|_| Gone::Store)?;
+        store
+            .append_events(lease, seq, batch.clone())
+            .await
+            .map_err(|_| Gone::Store)?;
         self.sink.next_seq += batch.count();
         Ok(())
     }
@@ -213,7 +236,12 @@ impl Claim {
         note_upstream_error(&self.app, upstream, error);
         let failure = |assembler: &mut Assembler, object: &Value, pending| {
             let (code, message) = error.for_response();
-            Next::Finish(run::failure(object, assembler, &Failure { code, message }, pending))
+            Next::Finish(run::failure(
+                object,
+                assembler,
+                &Failure { code, message },
+                pending,
+            ))
         };
         if !error.is_retryable() || self.used_up().is_some() {
             return failure(&mut assembler, &self.object, pending);
@@ -222,7 +250,11 @@ impl Claim {
         if run::flush(&mut pending, &mut self.sink).await.is_err() {
             return Next::Leave;
         }
-        match self.fold().await.map(|folded| folded.plan(upstream, generation)) {
+        match self
+            .fold()
+            .await
+            .map(|folded| folded.plan(upstream, generation))
+        {
             Ok(Plan::Run { .. }) => Next::Release {
                 delay: error.retry_after().unwrap_or_else(|| self.backoff()),
                 // Waiting as told is no attempt; the time limit bounds it.
@@ -231,7 +263,10 @@ impl Claim {
             Ok(Plan::GiveUp { .. }) => {
                 failure(&mut assembler, &self.object, EventBatchBuilder::default())
             }
-            Err(_) => Next::Release { delay: self.backoff(), counts: true },
+            Err(_) => Next::Release {
+                delay: self.backoff(),
+                counts: true,
+            },
         }
     }
 
@@ -240,11 +275,15 @@ impl Claim {
         if self.job.attempt > self.app.config.responses.max_attempts {
             return Some("It was tried as often as is allowed here.");
         }
-        self.time_left().is_zero().then_some("It took longer than responses may take here.")
+        self.time_left()
+            .is_zero()
+            .then_some("It took longer than responses may take here.")
     }
 
     fn time_left(&self) -> Duration {
-        let age = clock::now().saturating_sub(self.job.response.created_at).max(0);
+        let age = clock::now()
+            .saturating_sub(self.job.response.created_at)
+            .max(0);
         let age = Duration::from_millis(age.unsigned_abs());
         self.app.config.responses.max_duration.saturating_sub(age)
     }
@@ -261,7 +300,12 @@ impl Claim {
             message: format!("The response could not be completed. {why}"),
         };
         let pending = EventBatchBuilder::default();
-        Next::Finish(run::failure(&self.object, &mut assembler, &failure, pending))
+        Next::Finish(run::failure(
+            &self.object,
+            &mut assembler,
+            &failure,
+            pending,
+        ))
     }
 
     /// What the log holds.
@@ -270,8 +314,12 @@ impl Claim {
         let mut after = None;
         loop {
             let row = &self.job.response;
-            let page =
-                self.app.engine.store.read_events(&row.project_id, &row.id, after, PAGE_BYTES).await?;
+            let page = self
+                .app
+                .engine
+                .store
+                .read_events(&row.project_id, &row.id, after, PAGE_BYTES)
+                .await?;
             let mut last = after;
             for (first, batch) in &page.batches {
                 folded.read(batch);
@@ -289,8 +337,14 @@ impl Claim {
         let (lease, first_seq) = (self.sink.lease.clone(), self.sink.next_seq);
         let mut pause = BACKOFF_FIRST;
         loop {
-            let terminal = Terminal { status: end.status, body: end.object.to_string() };
-            match store.finish(&lease, first_seq, end.events.clone(), terminal).await {
+            let terminal = Terminal {
+                status: end.status,
+                body: end.object.to_string(),
+            };
+            match store
+                .finish(&lease, first_seq, end.events.clone(), terminal)
+                .await
+            {
                 Ok(()) => break,
                 Err(StoreError::Fenced) => return,
                 Err(error) if error.is_transient() => {
@@ -307,12 +361,25 @@ impl Claim {
                 }
             }
         }
-        let hint = ResponseHint::Events { first_seq, batch: end.events, terminal: true };
-        self.app.engine.bus.publish_response(&lease.response_id, hint);
+        let hint = ResponseHint::Events {
+            first_seq,
+            batch: end.events,
+            terminal: true,
+        };
+        self.app
+            .engine
+            .bus
+            .publish_response(&lease.response_id, hint);
     }
 
     async fn release(&self, delay: Duration, counts: bool) {
-        match self.app.engine.store.release_job(&self.sink.lease, delay, counts).await {
+        match self
+            .app
+            .engine
+            .store
+            .release_job(&self.sink.lease, delay, counts)
+            .await
+        {
             Ok(()) if delay.is_zero() => self.app.engine.bus.publish_jobs(),
             Ok(()) | Err(StoreError::Fenced) => {}
             // The lease runs out by itself.

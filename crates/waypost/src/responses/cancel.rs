@@ -36,17 +36,28 @@ pub async fn cancel(
     }
     let cancelled = object::cancelled(&body(&stored)?);
     // The API has no event of its own for this: `response.failed` carries it.
-    let event = EventBatch::of([encode(&Event::Failed { response: &cancelled })]);
+    let event = EventBatch::of([encode(&Event::Failed {
+        response: &cancelled,
+    })]);
     let outcome = app
         .engine
         .store
-        .cancel_response(&caller.project_id, &id, cancelled.to_string(), event.clone())
+        .cancel_response(
+            &caller.project_id,
+            &id,
+            cancelled.to_string(),
+            event.clone(),
+        )
         .await;
     match outcome {
         Ok(Cancelled::Now(row)) => {
             app.jobs.abort(&id);
             let first_seq = row.next_seq.saturating_sub(event.count());
-            let hint = ResponseHint::Events { first_seq, batch: event, terminal: true };
+            let hint = ResponseHint::Events {
+                first_seq,
+                batch: event,
+                terminal: true,
+            };
             app.engine.bus.publish_response(&id, hint);
             Ok(Json(cancelled))
         }

@@ -5,27 +5,37 @@
 
 use serde_json::Value;
 use waypost_engine::{
-    StoreError,
-    id,
+    StoreError, id,
     responses::{ChainLimits, Status},
 };
 
 use crate::{app::App, http::error::ApiError};
 
 /// The longest conversation that is walked.
-const LIMITS: ChainLimits = ChainLimits { max_turns: 1000, max_bytes: 64 * 1024 * 1024 };
+const LIMITS: ChainLimits = ChainLimits {
+    max_turns: 1000,
+    max_bytes: 64 * 1024 * 1024,
+};
 
 /// The items that come before this request's own.
 pub async fn load(app: &App, project_id: &str, previous: &str) -> Result<Vec<Value>, ApiError> {
     let unknown = || {
-        ApiError::invalid(format!("Previous response with id '{}' not found.", shown(previous)))
-            .param("previous_response_id")
-            .code("previous_response_not_found")
+        ApiError::invalid(format!(
+            "Previous response with id '{}' not found.",
+            shown(previous)
+        ))
+        .param("previous_response_id")
+        .code("previous_response_not_found")
     };
     if !id::is_plausible(previous, "resp_") {
         return Err(unknown());
     }
-    let turns = match app.engine.store.load_chain(project_id, previous, LIMITS).await {
+    let turns = match app
+        .engine
+        .store
+        .load_chain(project_id, previous, LIMITS)
+        .await
+    {
         Ok(turns) => turns,
         Err(StoreError::NotFound(_)) => return Err(unknown()),
         Err(e @ StoreError::LimitReached { .. }) => {
@@ -53,7 +63,11 @@ pub async fn load(app: &App, project_id: &str, previous: &str) -> Result<Vec<Val
         }
         let mut body: Value = serde_json::from_str(&turn.body).map_err(ApiError::internal)?;
         if let Value::Array(output) = body["output"].take() {
-            items.extend(output.into_iter().filter(|item| is_usable(item, turn.status)));
+            items.extend(
+                output
+                    .into_iter()
+                    .filter(|item| is_usable(item, turn.status)),
+            );
         }
     }
     Ok(items)

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use http::Version;
 use serde_json::Value;
 use waypost_engine::{
@@ -100,8 +104,18 @@ async fn foreground(
     });
     let mut generation = request.generation;
     generation.items.splice(0..0, earlier);
-    let run = Foreground { app, upstream, generation, object, row };
-    if stream { run.stream(version).await } else { run.answer().await }
+    let run = Foreground {
+        app,
+        upstream,
+        generation,
+        object,
+        row,
+    };
+    if stream {
+        run.stream(version).await
+    } else {
+        run.answer().await
+    }
 }
 
 async fn background(
@@ -135,14 +149,21 @@ async fn background(
     ]);
     let job = NewJob {
         queue: upstream.name.clone(),
-        request: serde_json::to_vec(&generation).map_err(ApiError::internal)?.into(),
+        request: serde_json::to_vec(&generation)
+            .map_err(ApiError::internal)?
+            .into(),
     };
     let max_queued = app.config.responses.max_queued;
-    match app.engine.store.create_background(row, first, job, max_queued).await {
+    match app
+        .engine
+        .store
+        .create_background(row, first, job, max_queued)
+        .await
+    {
         Ok(()) => {}
         Err(StoreError::LimitReached { .. }) => {
             return Err(ApiError::rate_limited(poll::QUEUE_FULL_RETRY)
-                .message("The queue of background responses is full. Please try again later.")
+                .with_message("The queue of background responses is full. Please try again later.")
                 .code("queue_full"));
         }
         Err(error) => return Err(error.into()),
@@ -154,7 +175,10 @@ async fn background(
             stop: app.shutdown.stopping(),
             version,
         };
-        return Ok(sse::response(follow(app, caller.project_id, id, None), keeping));
+        return Ok(sse::response(
+            follow(app, caller.project_id, id, None),
+            keeping,
+        ));
     }
     let mut response = Json(object).into_response();
     poll::hint(&app, Status::Queued, response.headers_mut());

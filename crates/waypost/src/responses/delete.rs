@@ -21,8 +21,15 @@ pub async fn delete(
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ResponsesWrite)?;
     find(&app, &caller.project_id, &id).await?;
-    match app.engine.store.delete_response(&caller.project_id, &id).await {
-        Ok(()) => Ok(Json(json!({"id": id, "object": "response.deleted", "deleted": true}))),
+    match app
+        .engine
+        .store
+        .delete_response(&caller.project_id, &id)
+        .await
+    {
+        Ok(()) => Ok(Json(
+            json!({"id": id, "object": "response.deleted", "deleted": true}),
+        )),
         Err(StoreError::NotFound(_)) => Err(not_found(&id)),
         Err(StoreError::Refused(_)) => {
             Err(ApiError::invalid("Cannot delete an in-flight response."))

@@ -34,9 +34,19 @@ pub enum Event<'a> {
     #[serde(rename = "response.output_item.done")]
     ItemDone { output_index: u64, item: &'a Value },
     #[serde(rename = "response.content_part.added")]
-    PartAdded { item_id: &'a str, output_index: u64, content_index: u64, part: &'a Value },
+    PartAdded {
+        item_id: &'a str,
+        output_index: u64,
+        content_index: u64,
+        part: &'a Value,
+    },
     #[serde(rename = "response.content_part.done")]
-    PartDone { item_id: &'a str, output_index: u64, content_index: u64, part: &'a Value },
+    PartDone {
+        item_id: &'a str,
+        output_index: u64,
+        content_index: u64,
+        part: &'a Value,
+    },
 
     #[serde(rename = "response.output_text.delta")]
     TextDelta {
@@ -63,45 +73,76 @@ pub enum Event<'a> {
         annotation: &'a Value,
     },
     #[serde(rename = "response.refusal.delta")]
-    RefusalDelta { item_id: &'a str, output_index: u64, content_index: u64, delta: &'a str },
+    RefusalDelta {
+        item_id: &'a str,
+        output_index: u64,
+        content_index: u64,
+        delta: &'a str,
+    },
     #[serde(rename = "response.refusal.done")]
-    RefusalDone { item_id: &'a str, output_index: u64, content_index: u64, refusal: &'a str },
+    RefusalDone {
+        item_id: &'a str,
+        output_index: u64,
+        content_index: u64,
+        refusal: &'a str,
+    },
 
     #[serde(rename = "response.reasoning_text.delta")]
-    ReasoningDelta { item_id: &'a str, output_index: u64, content_index: u64, delta: &'a str },
+    ReasoningDelta {
+        item_id: &'a str,
+        output_index: u64,
+        content_index: u64,
+        delta: &'a str,
+    },
     #[serde(rename = "response.reasoning_text.done")]
-    ReasoningDone { item_id: &'a str, output_index: u64, content_index: u64, text: &'a str },
+    ReasoningDone {
+        item_id: &'a str,
+        output_index: u64,
+        content_index: u64,
+        text: &'a str,
+    },
     #[serde(rename = "response.reasoning_summary_part.added")]
-    SummaryPartAdded { item_id: &'a str, output_index: u64, summary_index: u64, part: &'a Value },
+    SummaryPartAdded {
+        item_id: &'a str,
+        output_index: u64,
+        summary_index: u64,
+        part: &'a Value,
+    },
     #[serde(rename = "response.reasoning_summary_part.done")]
-    SummaryPartDone { item_id: &'a str, output_index: u64, summary_index: u64, part: &'a Value },
+    SummaryPartDone {
+        item_id: &'a str,
+        output_index: u64,
+        summary_index: u64,
+        part: &'a Value,
+    },
     #[serde(rename = "response.reasoning_summary_text.delta")]
-    SummaryDelta { item_id: &'a str, output_index: u64, summary_index: u64, delta: &'a str },
+    SummaryDelta {
+        item_id: &'a str,
+        output_index: u64,
+        summary_index: u64,
+        delta: &'a str,
+    },
     #[serde(rename = "response.reasoning_summary_text.done")]
-    SummaryDone { item_id: &'a str, output_index: u64, summary_index: u64, text: &'a str },
+    SummaryDone {
+        item_id: &'a str,
+        output_index: u64,
+        summary_index: u64,
+        text: &'a str,
+    },
 
     #[serde(rename = "response.function_call_arguments.delta")]
-    ArgumentsDelta { item_id: &'a str, output_index: u64, delta: &'a str },
+    ArgumentsDelta {
+        item_id: &'a str,
+        output_index: u64,
+        delta: &'a str,
+    },
     #[serde(rename = "response.function_call_arguments.done")]
-    ArgumentsDone { item_id: &'a str, output_index: u64, name: &'a str, arguments: &'a str },
-}
-
-/// A stream that failed before it had a response: flat, not nested, and with
-/// its own number.
-#[derive(Debug, Serialize)]
-pub struct ErrorEvent<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    code: Option<&'a str>,
-    message: &'a str,
-    param: Option<&'a str>,
-}
-
-impl<'a> ErrorEvent<'a> {
-    /// An `error` event.
-    pub fn new(code: Option<&'a str>, message: &'a str, param: Option<&'a str>) -> Self {
-        Self { kind: "error", code, message, param }
-    }
+    ArgumentsDone {
+        item_id: &'a str,
+        output_index: u64,
+        name: &'a str,
+        arguments: &'a str,
+    },
 }
 
 /// Encodes an event for the log.
@@ -135,9 +176,6 @@ pub fn frame(out: &mut BytesMut, sequence_number: u64, event: &[u8]) {
 /// official SDKs stop reading at it).
 pub const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
-/// A comment, which clients skip.
-pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -146,14 +184,19 @@ mod tests {
 
     #[test]
     fn a_frame_has_type_number_and_fields() {
-        let event = encode(&Event::ArgumentsDelta { item_id: "fc_1", output_index: 2, delta: "a\nb" });
+        let event = encode(&Event::ArgumentsDelta {
+            item_id: "fc_1",
+            output_index: 2,
+            delta: "a\nb",
+        });
         assert_eq!(type_of(&event), "response.function_call_arguments.delta");
         let mut out = BytesMut::new();
         frame(&mut out, 7, &event);
         let text = std::str::from_utf8(&out).unwrap();
         let (head, data) = text.split_once('\n').unwrap();
         assert_eq!(head, "event: response.function_call_arguments.delta");
-        let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap().trim()).unwrap();
+        let data: Value =
+            serde_json::from_str(data.strip_prefix("data: ").unwrap().trim()).unwrap();
         assert_eq!(
             data,
             json!({"type": "response.function_call_arguments.delta", "sequence_number": 7,

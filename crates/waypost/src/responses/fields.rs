@@ -19,14 +19,22 @@ impl<'a> Fields<'a> {
     /// The object at `path` (empty for the body itself).
     pub fn new(value: &'a Value, path: &str) -> Result<Self> {
         match value {
-            Value::Object(map) => Ok(Self { map, path: path.to_owned(), seen: Vec::new() }),
+            Value::Object(map) => Ok(Self {
+                map,
+                path: path.to_owned(),
+                seen: Vec::new(),
+            }),
             other => Err(wrong_type(path, "an object", other)),
         }
     }
 
     /// The path of a field of this object.
     pub fn path(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     /// The field as it is; null is as good as absent.
@@ -57,7 +65,7 @@ impl<'a> Fields<'a> {
                     "Invalid '{path}': string too long. Expected a string with maximum length \
                      {max}, but got a string with length {len} instead."
                 ))
-                .param(path)
+                .param(path.to_owned())
                 .code("string_above_max_length"));
             }
         }
@@ -83,19 +91,42 @@ impl<'a> Fields<'a> {
     /// A whole number from `min` to `max`.
     pub fn integer(&mut self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>> {
         let path = self.path(name);
-        let Some(value) = self.value(name) else { return Ok(None) };
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
         let number = match value {
             Value::Number(n) if n.is_u64() => n.as_u64().unwrap_or_default(),
             Value::Number(n) if n.is_i64() => {
-                return Err(out_of_range(&path, "integer", "below minimum", ">=", &min, n));
+                return Err(out_of_range(
+                    &path,
+                    "integer",
+                    "below minimum",
+                    ">=",
+                    &min,
+                    n,
+                ));
             }
             other => return Err(wrong_type(&path, "an integer", other)),
         };
         if number < min {
-            return Err(out_of_range(&path, "integer", "below minimum", ">=", &min, &number));
+            return Err(out_of_range(
+                &path,
+                "integer",
+                "below minimum",
+                ">=",
+                &min,
+                &number,
+            ));
         }
         if number > max {
-            return Err(out_of_range(&path, "integer", "above maximum", "<=", &max, &number));
+            return Err(out_of_range(
+                &path,
+                "integer",
+                "above maximum",
+                "<=",
+                &max,
+                &number,
+            ));
         }
         Ok(Some(number))
     }
@@ -103,15 +134,31 @@ impl<'a> Fields<'a> {
     /// A number from `min` to `max`.
     pub fn decimal(&mut self, name: &'static str, min: f64, max: f64) -> Result<Option<f64>> {
         let path = self.path(name);
-        let Some(value) = self.value(name) else { return Ok(None) };
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
         let Some(number) = value.as_f64() else {
             return Err(wrong_type(&path, "a decimal", value));
         };
         if number < min {
-            return Err(out_of_range(&path, "decimal", "below minimum", ">=", &min, &number));
+            return Err(out_of_range(
+                &path,
+                "decimal",
+                "below minimum",
+                ">=",
+                &min,
+                &number,
+            ));
         }
         if number > max {
-            return Err(out_of_range(&path, "decimal", "above maximum", "<=", &max, &number));
+            return Err(out_of_range(
+                &path,
+                "decimal",
+                "above maximum",
+                "<=",
+                &max,
+                &number,
+            ));
         }
         Ok(Some(number))
     }
@@ -138,12 +185,16 @@ impl<'a> Fields<'a> {
 
     /// Every field was asked for, or it is unknown.
     pub fn end(self) -> Result<()> {
-        match self.map.keys().find(|key| !self.seen.contains(&key.as_str())) {
+        match self
+            .map
+            .keys()
+            .find(|key| !self.seen.contains(&key.as_str()))
+        {
             None => Ok(()),
             Some(unknown) => {
                 let path = self.path(unknown);
                 Err(ApiError::invalid(format!("Unknown parameter: '{path}'."))
-                    .param(path)
+                    .param(path.to_owned())
                     .code("unknown_parameter"))
             }
         }
@@ -153,7 +204,7 @@ impl<'a> Fields<'a> {
 /// `Missing required parameter: '…'.`
 pub fn missing(path: &str) -> ApiError {
     ApiError::invalid(format!("Missing required parameter: '{path}'."))
-        .param(path)
+        .param(path.to_owned())
         .code("missing_required_parameter")
 }
 
@@ -168,12 +219,20 @@ pub fn wrong_type(path: &str, expected: &str, got: &Value) -> ApiError {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    let what = if path.is_empty() { "the request body".to_owned() } else { format!("'{path}'") };
+    let what = if path.is_empty() {
+        "the request body".to_owned()
+    } else {
+        format!("'{path}'")
+    };
     let error = ApiError::invalid(format!(
         "Invalid type for {what}: expected {expected}, but got {got} instead."
     ))
     .code("invalid_type");
-    if path.is_empty() { error } else { error.param(path) }
+    if path.is_empty() {
+        error
+    } else {
+        error.param(path.to_owned())
+    }
 }
 
 /// `Invalid value: '…'. Supported values are: ….`
@@ -186,15 +245,17 @@ pub fn bad_word(path: &str, word: &str, words: &[&str]) -> ApiError {
         [] => String::new(),
     };
     let word: String = word.chars().take(64).collect();
-    ApiError::invalid(format!("Invalid value: '{word}'. Supported values are: {list}."))
-        .param(path)
-        .code("invalid_value")
+    ApiError::invalid(format!(
+        "Invalid value: '{word}'. Supported values are: {list}."
+    ))
+    .param(path.to_owned())
+    .code("invalid_value")
 }
 
 /// `Unsupported parameter: '…' ….`
 pub fn unsupported(path: &str, why: &str) -> ApiError {
     ApiError::invalid(format!("Unsupported parameter: '{path}'. {why}"))
-        .param(path)
+        .param(path.to_owned())
         .code("unsupported_parameter")
 }
 
@@ -216,6 +277,6 @@ fn out_of_range(
         "Invalid '{path}': {kind} {side} value. Expected a value {sign} {bound}, but got {got} \
          instead."
     ))
-    .param(path)
+    .param(path.to_owned())
     .code(code)
 }

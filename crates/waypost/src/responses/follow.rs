@@ -48,10 +48,23 @@ enum State {
 /// The frames of a response's events after number `after`, to the terminal
 /// event and the end marker. The stream ends early only when the response or
 /// its log is gone.
-pub fn follow(app: AppRef, project_id: String, id: String, after: Option<u64>) -> impl Stream<Item = Bytes> {
+pub fn follow(
+    app: AppRef,
+    project_id: String,
+    id: String,
+    after: Option<u64>,
+) -> impl Stream<Item = Bytes> {
     let hints = app.engine.bus.watch_response(&id);
     let next = after.map_or(0, |n| n.saturating_add(1));
-    let reader = Reader { app, project_id, id, hints, next, known: 0, state: State::Reading };
+    let reader = Reader {
+        app,
+        project_id,
+        id,
+        hints,
+        next,
+        known: 0,
+        state: State::Reading,
+    };
     stream::unfold(reader, |mut reader| async move {
         let frames = reader.frames().await?;
         Some((frames, reader))
@@ -85,8 +98,12 @@ impl Reader {
 
     async fn read(&mut self) -> Option<Bytes> {
         let after = self.next.checked_sub(1);
-        let page =
-            self.app.engine.store.read_events(&self.project_id, &self.id, after, PAGE_BYTES).await;
+        let page = self
+            .app
+            .engine
+            .store
+            .read_events(&self.project_id, &self.id, after, PAGE_BYTES)
+            .await;
         let page = match page {
             Ok(page) if page.log_dropped => {
                 self.state = State::Closed;
@@ -109,7 +126,11 @@ impl Reader {
             self.take(first, &batch, &mut out);
         }
         if self.next >= self.known {
-            self.state = if page.status.is_terminal() { State::Ended } else { State::Waiting };
+            self.state = if page.status.is_terminal() {
+                State::Ended
+            } else {
+                State::Waiting
+            };
         }
         (!out.is_empty()).then(|| out.freeze())
     }
@@ -117,9 +138,16 @@ impl Reader {
     async fn wait(&mut self) -> Option<Bytes> {
         match self.hints.next(POLL).await {
             // A doubled or late hint: nothing new.
-            ResponseHint::Events { first_seq, batch, terminal: false }
-                if first_seq + batch.count() <= self.next => None,
-            ResponseHint::Events { first_seq, batch, terminal } if first_seq <= self.next => {
+            ResponseHint::Events {
+                first_seq,
+                batch,
+                terminal: false,
+            } if first_seq + batch.count() <= self.next => None,
+            ResponseHint::Events {
+                first_seq,
+                batch,
+                terminal,
+            } if first_seq <= self.next => {
                 let mut out = BytesMut::new();
                 self.take(first_seq, &batch, &mut out);
                 if terminal {

@@ -7,7 +7,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, response::{IntoResponse, Response}};
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::Version;
 use serde_json::Value;
@@ -51,7 +54,9 @@ impl Foreground {
     /// Runs to the end and answers with the Response object.
     pub async fn answer(self) -> Result<Response, ApiError> {
         let _slot = self.slot().await?;
-        let mut sink = NoSink { stop: self.app.shutdown.stopping() };
+        let mut sink = NoSink {
+            stop: self.app.shutdown.stopping(),
+        };
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
         let result = async {
@@ -60,7 +65,14 @@ impl Foreground {
                     .await
                     .map_err(Stop::Upstream)?;
             let mut seam = Seam::default();
-            run::pump(&mut answer, &mut assembler, &mut seam, &mut pending, &mut sink).await
+            run::pump(
+                &mut answer,
+                &mut assembler,
+                &mut seam,
+                &mut pending,
+                &mut sink,
+            )
+            .await
         };
         let result = tokio::time::timeout(self.app.config.responses.max_duration, result).await;
         let finish = match result {
@@ -87,7 +99,9 @@ impl Foreground {
             self.run_stream(slot, frames, begun).await;
             gauge.dec();
         });
-        begins.await.map_err(|_| ApiError::internal("the run ended before it began"))??;
+        begins
+            .await
+            .map_err(|_| ApiError::internal("the run ended before it began"))??;
         let keeping = sse::Keeping {
             keep_alive: app.config.responses.keep_alive,
             stop: app.shutdown.stopping(),
@@ -102,12 +116,19 @@ impl Foreground {
         frames: mpsc::Sender<Bytes>,
         begun: oneshot::Sender<Result<(), ApiError>>,
     ) {
-        let mut sink =
-            ClientSink { frames, next_seq: 0, stop: self.app.shutdown.stopping() };
+        let mut sink = ClientSink {
+            frames,
+            next_seq: 0,
+            stop: self.app.shutdown.stopping(),
+        };
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
-        pending.push(&encode(&Event::Created { response: &self.object }));
-        pending.push(&encode(&Event::InProgress { response: &self.object }));
+        pending.push(&encode(&Event::Created {
+            response: &self.object,
+        }));
+        pending.push(&encode(&Event::InProgress {
+            response: &self.object,
+        }));
         let limit = self.app.config.responses.max_duration;
         let work = async {
             let open = stream::open(&self.app.upstreams, &self.upstream, &self.generation, None);
@@ -141,7 +162,14 @@ impl Foreground {
                 (Err(error), None) => return Err(Stop::Upstream(error)),
             };
             let mut seam = Seam::default();
-            run::pump(&mut answer, &mut assembler, &mut seam, &mut pending, &mut sink).await
+            run::pump(
+                &mut answer,
+                &mut assembler,
+                &mut seam,
+                &mut pending,
+                &mut sink,
+            )
+            .await
         };
         let end = match tokio::time::timeout(limit, work).await {
             Ok(Ok(finish)) => run::end(&self.object, &mut assembler, finish, pending),
@@ -153,7 +181,14 @@ impl Foreground {
             }
             Err(_elapsed) => {
                 let message = "The response took too long.".to_owned();
-                self.failed(&mut assembler, Failure { code: "server_error", message }, pending)
+                self.failed(
+                    &mut assembler,
+                    Failure {
+                        code: "server_error",
+                        message,
+                    },
+                    pending,
+                )
             }
         };
         let end = match self.store(&end).await {
@@ -162,11 +197,18 @@ impl Foreground {
                 // It was generated and cannot be kept: `completed` would be a
                 // promise that a GET breaks.
                 let message = "The response could not be stored.".to_owned();
-                let failure = Failure { code: "server_error", message };
+                let failure = Failure {
+                    code: "server_error",
+                    message,
+                };
                 let object = object::failed(&self.object, vec![], Value::Null, &failure);
                 let mut events = EventBatchBuilder::default();
                 events.push(&encode(&Event::Failed { response: &object }));
-                End { status: Status::Failed, events: events.take(), object }
+                End {
+                    status: Status::Failed,
+                    events: events.take(),
+                    object,
+                }
             }
         };
         if sink.write(end.events).await.is_ok() && self.app.config.responses.done_marker {
@@ -176,26 +218,43 @@ impl Foreground {
 
     async fn slot(&self) -> Result<Slot, ApiError> {
         let patience = self.app.config.responses.queue_timeout;
-        self.upstream.slot(patience).await.ok_or_else(|| {
-            ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy")
-        })
+        self.upstream
+            .slot(patience)
+            .await
+            .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))
     }
 
     fn assembler(&self) -> Assembler {
-        Assembler { hold_blank_text: !self.generation.tools.is_empty(), ..Assembler::default() }
+        Assembler {
+            hold_blank_text: !self.generation.tools.is_empty(),
+            ..Assembler::default()
+        }
     }
 
-    fn failed(&self, assembler: &mut Assembler, failure: Failure, pending: EventBatchBuilder) -> End {
+    fn failed(
+        &self,
+        assembler: &mut Assembler,
+        failure: Failure,
+        pending: EventBatchBuilder,
+    ) -> End {
         run::failure(&self.object, assembler, &failure, pending)
     }
 
     async fn store(&self, end: &End) -> Result<(), ApiError> {
         let Some(row) = &self.row else { return Ok(()) };
-        let row = NewResponse { body: end.object.to_string(), ..row.clone() };
-        self.app.engine.store.insert_finished(row, end.status).await.map_err(|error| {
-            tracing::error!(%error, "a finished response could not be stored");
-            ApiError::from(error)
-        })
+        let row = NewResponse {
+            body: end.object.to_string(),
+            ..row.clone()
+        };
+        self.app
+            .engine
+            .store
+            .insert_finished(row, end.status)
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "a finished response could not be stored");
+                ApiError::from(error)
+            })
     }
 
     fn note(&self, error: &UpstreamError) {
@@ -218,13 +277,19 @@ pub fn note_upstream_error(app: &AppRef, upstream: &Upstream, error: &UpstreamEr
 /// its own words where they are about the caller's request.
 pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
     match error {
-        UpstreamError::Unsupported { message, param } => {
-            ApiError::invalid(message.clone()).param(param.clone()).code("unsupported_value")
-        }
-        UpstreamError::Status { status, message, param, code, retry_after } => {
+        UpstreamError::Unsupported { message, param } => ApiError::invalid(message.clone())
+            .param(param.clone())
+            .code("unsupported_value"),
+        UpstreamError::Status {
+            status,
+            message,
+            param,
+            code,
+            retry_after,
+        } => {
             if error.is_throttle() {
                 return ApiError::rate_limited(retry_after.unwrap_or(Duration::from_secs(1)))
-                    .message(message.clone());
+                    .with_message(message.clone());
             }
             if !UpstreamError::is_the_callers(*status) {
                 return ApiError::bad_gateway(error.safe_sentence()).code("upstream_error");

@@ -12,7 +12,7 @@ use waypost_identity::Scope;
 use super::retrieve::find;
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError, json::ApiQuery},
+    http::{caller::ProjectCaller, error::ApiError, query::ApiQuery},
 };
 
 /// The query; `include[]` is accepted and changes nothing here.
@@ -53,12 +53,19 @@ pub async fn input_items(
         limit,
         descending: query.order.unwrap_or(Order::Desc) == Order::Desc,
     };
-    let page = match app.engine.store.list_input_items(&caller.project_id, &id, page).await {
+    let page = match app
+        .engine
+        .store
+        .list_input_items(&caller.project_id, &id, page)
+        .await
+    {
         Ok(page) => page,
         Err(StoreError::NotFound(_)) => {
-            return Err(ApiError::invalid("The cursor names no input item of this response.")
-                .param("after")
-                .code("invalid_value"));
+            return Err(
+                ApiError::invalid("The cursor names no input item of this response.")
+                    .param("after")
+                    .code("invalid_value"),
+            );
         }
         Err(error) => return Err(error.into()),
     };

@@ -13,7 +13,12 @@ const MAX_STRING_INPUT: usize = 10_485_760;
 const MAX_ITEMS: usize = 10_000;
 
 const ROLES: &[&str] = &["assistant", "system", "developer", "user"];
-const TYPES: &[&str] = &["message", "function_call", "function_call_output", "reasoning"];
+const TYPES: &[&str] = &[
+    "message",
+    "function_call",
+    "function_call_output",
+    "reasoning",
+];
 const PHASES: &[&str] = &["commentary", "final_answer"];
 const STATUSES: &[&str] = &["in_progress", "completed", "incomplete"];
 
@@ -42,9 +47,11 @@ pub fn parse_input(input: &Value) -> Result<Vec<Value>> {
         ))
         .param("input")
         .code("array_above_max_length")),
-        Value::Array(items) => {
-            items.iter().enumerate().map(|(at, item)| parse_item(item, &format!("input[{at}]"))).collect()
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| parse_item(item, &format!("input[{at}]")))
+            .collect(),
         other => Err(wrong_type("input", "a string or an array of items", other)),
     }
 }
@@ -83,7 +90,9 @@ fn parse_item(item: &Value, path: &str) -> Result<Value> {
 
 fn message(mut fields: Fields<'_>) -> Result<Value> {
     let role_path = fields.path("role");
-    let role = fields.word("role", ROLES)?.ok_or_else(|| missing(&role_path))?;
+    let role = fields
+        .word("role", ROLES)?
+        .ok_or_else(|| missing(&role_path))?;
     let path = fields.path("content");
     let content = match fields.value("content").ok_or_else(|| missing(&path))? {
         Value::String(text) if role == "assistant" => {
@@ -95,7 +104,13 @@ fn message(mut fields: Fields<'_>) -> Result<Value> {
             .enumerate()
             .map(|(at, part)| content_part(part, &format!("{path}[{at}]"), role == "assistant"))
             .collect::<Result<Value>>()?,
-        other => return Err(wrong_type(&path, "a string or an array of content parts", other)),
+        other => {
+            return Err(wrong_type(
+                &path,
+                "a string or an array of content parts",
+                other,
+            ));
+        }
     };
     let mut item = json!({
         "id": item_id(&mut fields, "msg_")?,
@@ -196,7 +211,13 @@ fn function_call_output(mut fields: Fields<'_>) -> Result<Value> {
             .enumerate()
             .map(|(at, part)| content_part(part, &format!("{path}[{at}]"), false))
             .collect::<Result<Value>>()?,
-        other => return Err(wrong_type(&path, "a string or an array of content parts", other)),
+        other => {
+            return Err(wrong_type(
+                &path,
+                "a string or an array of content parts",
+                other,
+            ));
+        }
     };
     let item = json!({
         "id": item_id(&mut fields, "fco_")?,
@@ -231,5 +252,7 @@ fn reasoning(mut fields: Fields<'_>) -> Result<Value> {
 
 /// The client's own id, or a fresh one.
 fn item_id(fields: &mut Fields<'_>, prefix: &str) -> Result<String> {
-    Ok(fields.bounded_string("id", 128)?.map_or_else(|| id::fresh(prefix), str::to_owned))
+    Ok(fields
+        .bounded_string("id", 128)?
+        .map_or_else(|| id::fresh(prefix), str::to_owned))
 }

@@ -66,7 +66,10 @@ impl Jobs {
 
     fn add(&self, lease: &Lease) -> CancellationToken {
         let lost = CancellationToken::new();
-        let job = Running { epoch: lease.epoch, lost: lost.clone() };
+        let job = Running {
+            epoch: lease.epoch,
+            lost: lost.clone(),
+        };
         if let Some(older) = self.lock().insert(lease.response_id.clone(), job) {
             // A later claim of the same job: the earlier one lost its lease.
             older.lost.cancel();
@@ -76,7 +79,10 @@ impl Jobs {
 
     fn remove(&self, lease: &Lease) {
         let mut running = self.lock();
-        if running.get(&lease.response_id).is_some_and(|job| job.epoch == lease.epoch) {
+        if running
+            .get(&lease.response_id)
+            .is_some_and(|job| job.epoch == lease.epoch)
+        {
             running.remove(&lease.response_id);
         }
         drop(running);
@@ -85,8 +91,10 @@ impl Jobs {
 
     /// Cancels every job whose lease is not among these.
     fn keep_only(&self, held: &[Lease], claimed_before: &HashMap<String, i64>) {
-        let held: HashMap<&str, i64> =
-            held.iter().map(|lease| (lease.response_id.as_str(), lease.epoch)).collect();
+        let held: HashMap<&str, i64> = held
+            .iter()
+            .map(|lease| (lease.response_id.as_str(), lease.epoch))
+            .collect();
         for (id, job) in self.lock().iter() {
             // Only jobs that the heartbeat could know of: newer ones are fine.
             let asked = claimed_before.get(id) == Some(&job.epoch);
@@ -97,7 +105,10 @@ impl Jobs {
     }
 
     fn epochs(&self) -> HashMap<String, i64> {
-        self.lock().iter().map(|(id, job)| (id.clone(), job.epoch)).collect()
+        self.lock()
+            .iter()
+            .map(|(id, job)| (id.clone(), job.epoch))
+            .collect()
     }
 }
 
@@ -140,11 +151,17 @@ async fn claim(app: &AppRef, worker: &str) -> Result<usize, StoreError> {
     }
     let mut want: Vec<Want> = slots
         .iter()
-        .map(|(queue, free)| Want { queue: queue.clone(), max: free.len() as u32 })
+        .map(|(queue, free)| Want {
+            queue: queue.clone(),
+            max: free.len() as u32,
+        })
         .collect();
     for queue in app.engine.store.ready_queues().await? {
         if app.upstreams.by_name(&queue).is_none() {
-            want.push(Want { queue, max: ORPHANS_AT_ONCE });
+            want.push(Want {
+                queue,
+                max: ORPHANS_AT_ONCE,
+            });
         }
     }
     if want.is_empty() {
@@ -169,7 +186,10 @@ fn spawn(app: &AppRef, job: ClaimedJob, slot: Option<Slot>) {
     let task = Arc::clone(app);
     app.shutdown.spawn(async move {
         let _slot = slot;
-        let held = Held { app: task.clone(), lease: job.lease.clone() };
+        let held = Held {
+            app: task.clone(),
+            lease: job.lease.clone(),
+        };
         background::run(&task, job, lost).await;
         drop(held);
     });
@@ -231,7 +251,11 @@ async fn sweep_loop(app: AppRef) {
     while !app.shutdown.is_draining() {
         match app.engine.store.sweep(retention).await {
             Ok(swept) if swept.logs + swept.responses > 0 => {
-                tracing::info!(logs = swept.logs, responses = swept.responses, "removed what was past its retention");
+                tracing::info!(
+                    logs = swept.logs,
+                    responses = swept.responses,
+                    "removed what was past its retention"
+                );
                 continue;
             }
             Ok(_) => {}

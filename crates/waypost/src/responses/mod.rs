@@ -40,7 +40,13 @@ mod sink;
 pub fn routes() -> Router<AppRef> {
     Router::new()
         .route("/v1/responses", post(create::create))
-        .route("/v1/responses/{response_id}", get(retrieve::retrieve).delete(delete::delete))
+        .route(
+            "/v1/responses/{response_id}",
+            get(retrieve::retrieve).delete(delete::delete),
+        )
         .route("/v1/responses/{response_id}/cancel", post(cancel::cancel))
-        .route("/v1/responses/{response_id}/input_items", get(input_items::input_items))
+        .route(
+            "/v1/responses/{response_id}/input_items",
+            get(input_items::input_items),
+        )
 }

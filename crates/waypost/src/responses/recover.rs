@@ -40,9 +40,15 @@ struct OpenItem {
 pub enum Plan {
     /// Ask the model and append to what `assembler` holds. With `prefix`, the
     /// model is asked to continue that text.
-    Run { assembler: Box<Assembler>, prefix: Option<Prefix> },
+    Run {
+        assembler: Box<Assembler>,
+        prefix: Option<Prefix>,
+    },
     /// Going on would repeat or alter what was delivered.
-    GiveUp { assembler: Box<Assembler>, why: &'static str },
+    GiveUp {
+        assembler: Box<Assembler>,
+        why: &'static str,
+    },
 }
 
 impl Folded {
@@ -62,7 +68,9 @@ impl Folded {
 
     fn event(&mut self, event: &[u8]) {
         // Our own log, written by `events::encode`: it parses.
-        let Ok(event) = serde_json::from_slice::<Value>(event) else { return };
+        let Ok(event) = serde_json::from_slice::<Value>(event) else {
+            return;
+        };
         let index = event["output_index"].as_u64().unwrap_or_default();
         let open = |open: &mut Vec<OpenItem>| open.iter().position(|o| o.index == index);
         match event["type"].as_str().unwrap_or_default() {
@@ -94,8 +102,10 @@ impl Folded {
                 if let Some(at) = open(&mut self.open) {
                     let item = &mut self.open[at];
                     item.deltas += 1;
-                    item.text.push_str(event["delta"].as_str().unwrap_or_default());
-                    item.logprobs.extend(event["logprobs"].as_array().cloned().unwrap_or_default());
+                    item.text
+                        .push_str(event["delta"].as_str().unwrap_or_default());
+                    item.logprobs
+                        .extend(event["logprobs"].as_array().cloned().unwrap_or_default());
                 }
             }
         }
@@ -104,7 +114,10 @@ impl Folded {
     /// How to go on at this upstream.
     pub fn plan(mut self, upstream: &Upstream, generation: &Generation) -> Plan {
         if self.done.is_empty() {
-            return Plan::Run { assembler: Box::default(), prefix: None };
+            return Plan::Run {
+                assembler: Box::default(),
+                prefix: None,
+            };
         }
         let opened = std::mem::take(&mut self.open);
         let (one, more) = {
@@ -132,8 +145,14 @@ impl Folded {
         if let Err(why) = can_continue(upstream, generation) {
             return give_up(done, Some(open), why);
         }
-        let prefix = Prefix { text: open.text.clone(), tokens: open.deltas };
-        Plan::Run { assembler: Box::new(Assembler::resume(done, Some(open))), prefix: Some(prefix) }
+        let prefix = Prefix {
+            text: open.text.clone(),
+            tokens: open.deltas,
+        };
+        Plan::Run {
+            assembler: Box::new(Assembler::resume(done, Some(open))),
+            prefix: Some(prefix),
+        }
     }
 }
 
@@ -144,7 +163,10 @@ fn can_continue(upstream: &Upstream, generation: &Generation) -> Result<(), &'st
     }
     // A server that constrains its output starts the grammar anew: the seam
     // would be in the middle of a JSON text.
-    let format = generation.text.as_ref().and_then(|t| t["format"]["type"].as_str());
+    let format = generation
+        .text
+        .as_ref()
+        .and_then(|t| t["format"]["type"].as_str());
     if format.is_some_and(|f| f != "text") {
         return Err("inside a structured answer, which cannot be continued");
     }
@@ -152,7 +174,10 @@ fn can_continue(upstream: &Upstream, generation: &Generation) -> Result<(), &'st
 }
 
 fn give_up(done: Vec<Value>, open: Option<OpenMessage>, why: &'static str) -> Plan {
-    Plan::GiveUp { assembler: Box::new(Assembler::resume(done, open)), why }
+    Plan::GiveUp {
+        assembler: Box::new(Assembler::resume(done, open)),
+        why,
+    }
 }
 
 /// Hides the seam between delivered text and its continuation.
@@ -196,7 +221,10 @@ mod tests {
     use super::*;
 
     fn through(prefix: &str, pieces: &[&str]) -> String {
-        let (sent, mut seam) = Seam::new(Prefix { text: prefix.into(), tokens: 1 });
+        let (sent, mut seam) = Seam::new(Prefix {
+            text: prefix.into(),
+            tokens: 1,
+        });
         assert_eq!(sent.text, prefix.trim_end());
         let rest: String = pieces.iter().map(|p| seam.pass(p)).collect();
         format!("{prefix}{rest}")

@@ -56,7 +56,12 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
     let items = match fields.value("input") {
         Some(input) => parse_input(input)?,
         // Allowed when there is something to continue.
-        None if body.get("previous_response_id").is_some_and(Value::is_string) => Vec::new(),
+        None if body
+            .get("previous_response_id")
+            .is_some_and(Value::is_string) =>
+        {
+            Vec::new()
+        }
         None => return Err(missing("input")),
     };
     let background = fields.bool("background")?.unwrap_or(false);
@@ -77,12 +82,18 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
     let tools = tools(&mut fields)?;
     let tool_choice = tool_choice(&mut fields, &tools)?;
     let metadata = metadata(&mut fields)?;
-    let truncation = fields.word("truncation", &["auto", "disabled"])?.unwrap_or("disabled");
+    let truncation = fields
+        .word("truncation", &["auto", "disabled"])?
+        .unwrap_or("disabled");
     let service_tier = service_tier(&mut fields)?;
     stream_options(&mut fields)?;
     background_options(&mut fields)?;
     let mut hints = Map::new();
-    for (name, max) in [("prompt_cache_key", 1024), ("safety_identifier", 64), ("user", 1024)] {
+    for (name, max) in [
+        ("prompt_cache_key", 1024),
+        ("safety_identifier", 64),
+        ("user", 1024),
+    ] {
         if let Some(value) = fields.bounded_string(name, max)? {
             hints.insert(name.into(), json!(value));
         }
@@ -99,12 +110,21 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
     put("max_output_tokens", json!(max_output_tokens));
     put("max_tool_calls", json!(max_tool_calls));
     put("model", json!(model));
-    put("parallel_tool_calls", json!(parallel_tool_calls.unwrap_or(true)));
+    put(
+        "parallel_tool_calls",
+        json!(parallel_tool_calls.unwrap_or(true)),
+    );
     put("previous_response_id", json!(previous_response_id));
-    put("prompt_cache_key", hints.get("prompt_cache_key").cloned().unwrap_or_default());
+    put(
+        "prompt_cache_key",
+        hints.get("prompt_cache_key").cloned().unwrap_or_default(),
+    );
     put("prompt_cache_retention", json!(retention));
     put("reasoning", reasoning.clone());
-    put("safety_identifier", hints.get("safety_identifier").cloned().unwrap_or_default());
+    put(
+        "safety_identifier",
+        hints.get("safety_identifier").cloned().unwrap_or_default(),
+    );
     put("service_tier", json!(service_tier));
     put("store", json!(store));
     put("temperature", json!(temperature.unwrap_or(1.0)));
@@ -131,12 +151,22 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
             .then(|| top_logprobs.unwrap_or(0) as u8),
         max_output_tokens,
         text: Some(text),
-        reasoning: body.get("reasoning").is_some_and(Value::is_object).then_some(reasoning),
+        reasoning: body
+            .get("reasoning")
+            .is_some_and(Value::is_object)
+            .then_some(reasoning),
         hints,
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,
     };
-    Ok(CreateRequest { generation, background, stream, store, previous_response_id, echo })
+    Ok(CreateRequest {
+        generation,
+        background,
+        stream,
+        store,
+        previous_response_id,
+        echo,
+    })
 }
 
 /// Fields whose meaning this server could only pretend to honour.
@@ -145,14 +175,26 @@ fn refused(fields: &mut Fields<'_>) -> Result<()> {
         "conversation",
         "Conversations are not supported; continue with 'previous_response_id'.",
     )?;
-    fields.refuse("prompt", "Stored prompts are not supported; send 'instructions' and 'input'.")?;
+    fields.refuse(
+        "prompt",
+        "Stored prompts are not supported; send 'instructions' and 'input'.",
+    )?;
     fields.refuse("context_management", "Compaction is not supported.")?;
     fields.refuse("moderation", "Moderation is not supported.")?;
     fields.refuse("image", "Image output is not supported.")?;
     fields.refuse("access_programs", "Access programs are not supported.")?;
-    fields.refuse("prompt_cache_options", "Prompt caching is up to the model server.")?;
-    fields.refuse("stream_id", "It belongs to WebSocket connections, which are not supported.")?;
-    fields.refuse("generate", "It belongs to WebSocket connections, which are not supported.")
+    fields.refuse(
+        "prompt_cache_options",
+        "Prompt caching is up to the model server.",
+    )?;
+    fields.refuse(
+        "stream_id",
+        "It belongs to WebSocket connections, which are not supported.",
+    )?;
+    fields.refuse(
+        "generate",
+        "It belongs to WebSocket connections, which are not supported.",
+    )
 }
 
 fn instructions(fields: &mut Fields<'_>) -> Result<Option<String>> {
@@ -167,7 +209,9 @@ fn include(fields: &mut Fields<'_>) -> Result<Vec<&'static str>> {
     let mut out = Vec::new();
     for (at, value) in fields.array("include")?.into_iter().flatten().enumerate() {
         let path = format!("include[{at}]");
-        let word = value.as_str().ok_or_else(|| wrong_type(&path, "a string", value))?;
+        let word = value
+            .as_str()
+            .ok_or_else(|| wrong_type(&path, "a string", value))?;
         match INCLUDES.iter().find(|known| **known == word) {
             Some(known) => out.push(*known),
             None => return Err(bad_word(&path, word, INCLUDES)),
@@ -193,15 +237,26 @@ fn text(fields: &mut Fields<'_>) -> Result<Value> {
                     value.insert("description".into(), json!(description));
                     value.insert("name".into(), json!(name(&mut format)?));
                     let schema_path = format.path("schema");
-                    let schema = format.value("schema").ok_or_else(|| missing(&schema_path))?;
+                    let schema = format
+                        .value("schema")
+                        .ok_or_else(|| missing(&schema_path))?;
                     if !schema.is_object() {
                         return Err(wrong_type(&schema_path, "an object", schema));
                     }
                     value.insert("schema".into(), schema.clone());
-                    value.insert("strict".into(), json!(format.bool("strict")?.unwrap_or(false)));
+                    value.insert(
+                        "strict".into(),
+                        json!(format.bool("strict")?.unwrap_or(false)),
+                    );
                     Value::Object(value)
                 }
-                other => return Err(bad_word(&path, other, &["text", "json_object", "json_schema"])),
+                other => {
+                    return Err(bad_word(
+                        &path,
+                        other,
+                        &["text", "json_object", "json_schema"],
+                    ));
+                }
             };
             format.end()?;
             out.insert("format".into(), value);
@@ -220,8 +275,13 @@ fn reasoning(fields: &mut Fields<'_>) -> Result<Value> {
     let mut summary = None;
     if let Some(mut reasoning) = fields.object("reasoning")? {
         effort = reasoning.word("effort", EFFORTS)?.map(str::to_owned);
-        let old = reasoning.word("generate_summary", SUMMARIES)?.map(str::to_owned);
-        summary = reasoning.word("summary", SUMMARIES)?.map(str::to_owned).or(old);
+        let old = reasoning
+            .word("generate_summary", SUMMARIES)?
+            .map(str::to_owned);
+        summary = reasoning
+            .word("summary", SUMMARIES)?
+            .map(str::to_owned)
+            .or(old);
         reasoning.refuse("context", "It is up to the model server.")?;
         reasoning.refuse("mode", "It is up to the model server.")?;
         reasoning.end()?;
@@ -230,7 +290,10 @@ fn reasoning(fields: &mut Fields<'_>) -> Result<Value> {
 }
 
 fn tools(fields: &mut Fields<'_>) -> Result<Vec<Value>> {
-    let tools = fields.array("tools")?.map(Vec::as_slice).unwrap_or_default();
+    let tools = fields
+        .array("tools")?
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     if tools.len() > MAX_TOOLS {
         return Err(ApiError::invalid(format!(
             "Invalid 'tools': array too long. Expected an array with maximum length {MAX_TOOLS}, \
@@ -240,7 +303,11 @@ fn tools(fields: &mut Fields<'_>) -> Result<Vec<Value>> {
         .param("tools")
         .code("array_above_max_length"));
     }
-    tools.iter().enumerate().map(|(at, tool)| function_tool(tool, &format!("tools[{at}]"))).collect()
+    tools
+        .iter()
+        .enumerate()
+        .map(|(at, tool)| function_tool(tool, &format!("tools[{at}]")))
+        .collect()
 }
 
 fn function_tool(tool: &Value, path: &str) -> Result<Value> {
@@ -269,7 +336,10 @@ fn function_tool(tool: &Value, path: &str) -> Result<Value> {
     // resolve schemas yet and says so: what it sends is not strict.
     let strict = fields.bool("strict")?.unwrap_or(false);
     fields.refuse("defer_loading", "Tool search is not supported.")?;
-    fields.refuse("allowed_callers", "Programmatic tool calling is not supported.")?;
+    fields.refuse(
+        "allowed_callers",
+        "Programmatic tool calling is not supported.",
+    )?;
     fields.refuse("output_schema", "It belongs to programmatic tool calling.")?;
     fields.end()?;
     Ok(json!({
@@ -286,7 +356,9 @@ fn name<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
     let path = fields.path("name");
     let name = fields.string("name")?.ok_or_else(|| missing(&path))?;
     let fits = (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if fits {
         return Ok(name);
     }
@@ -294,7 +366,7 @@ fn name<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
         "Invalid '{path}': string does not match pattern. Expected a string that matches the \
          pattern '^[a-zA-Z0-9_-]{{1,64}}$'."
     ))
-    .param(path)
+    .param(path.to_owned())
     .code("invalid_value"))
 }
 
@@ -305,7 +377,7 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
         ApiError::invalid(format!(
             "Tool choice '{name}' not found in 'tools' parameter."
         ))
-        .param(path)
+        .param(path.to_owned())
         .code("invalid_value")
     };
     match fields.value("tool_choice") {
@@ -325,7 +397,10 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
         }
         Some(value @ Value::Object(_)) => {
             let mut choice = Fields::new(value, "tool_choice")?;
-            match choice.string("type")?.ok_or_else(|| missing("tool_choice.type"))? {
+            match choice
+                .string("type")?
+                .ok_or_else(|| missing("tool_choice.type"))?
+            {
                 "function" => {
                     let name = choice.required_string("name")?;
                     if !has(name) {
@@ -337,8 +412,9 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
                     choice
                         .word("mode", &["auto", "required"])?
                         .ok_or_else(|| missing("tool_choice.mode"))?;
-                    let allowed =
-                        choice.array("tools")?.ok_or_else(|| missing("tool_choice.tools"))?;
+                    let allowed = choice
+                        .array("tools")?
+                        .ok_or_else(|| missing("tool_choice.tools"))?;
                     for (at, tool) in allowed.iter().enumerate() {
                         let path = format!("tool_choice.tools[{at}]");
                         let mut tool = Fields::new(tool, &path)?;
@@ -352,7 +428,11 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
                     choice.end()?;
                 }
                 other => {
-                    return Err(bad_word("tool_choice.type", other, &["function", "allowed_tools"]));
+                    return Err(bad_word(
+                        "tool_choice.type",
+                        other,
+                        &["function", "allowed_tools"],
+                    ));
                 }
             }
             Ok(value.clone())
@@ -362,15 +442,24 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
 }
 
 fn metadata(fields: &mut Fields<'_>) -> Result<Map<String, Value>> {
-    let Some(value) = fields.value("metadata") else { return Ok(Map::new()) };
-    let Value::Object(map) = value else { return Err(wrong_type("metadata", "an object", value)) };
+    let Some(value) = fields.value("metadata") else {
+        return Ok(Map::new());
+    };
+    let Value::Object(map) = value else {
+        return Err(wrong_type("metadata", "an object", value));
+    };
     let too_much = |path: &str, what: &str, code: &'static str| {
-        Err(ApiError::invalid(format!("Invalid '{path}': {what}")).param(path).code(code))
+        Err(ApiError::invalid(format!("Invalid '{path}': {what}"))
+            .param(path.to_owned())
+            .code(code))
     };
     if map.len() > MAX_METADATA {
         return too_much(
             "metadata",
-            &format!("too many properties. Expected at most {MAX_METADATA}, but got {}.", map.len()),
+            &format!(
+                "too many properties. Expected at most {MAX_METADATA}, but got {}.",
+                map.len()
+            ),
             "object_above_max_properties",
         );
     }
@@ -380,7 +469,9 @@ fn metadata(fields: &mut Fields<'_>) -> Result<Map<String, Value>> {
             return too_much("metadata", what, "string_above_max_length");
         }
         let path = format!("metadata.{key}");
-        let text = value.as_str().ok_or_else(|| wrong_type(&path, "a string", value))?;
+        let text = value
+            .as_str()
+            .ok_or_else(|| wrong_type(&path, "a string", value))?;
         if text.chars().count() > 512 {
             let what = "values may have at most 512 characters.";
             return too_much(&path, what, "string_above_max_length");
@@ -391,7 +482,15 @@ fn metadata(fields: &mut Fields<'_>) -> Result<Map<String, Value>> {
 
 /// There is one tier here, and the echo says which was used.
 fn service_tier(fields: &mut Fields<'_>) -> Result<&'static str> {
-    let words = &["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"];
+    let words = &[
+        "auto",
+        "default",
+        "flex",
+        "scale",
+        "priority",
+        "fast",
+        "ultrafast",
+    ];
     fields.word("service_tier", words)?;
     Ok("default")
 }

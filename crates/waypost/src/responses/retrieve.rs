@@ -14,7 +14,7 @@ use waypost_identity::Scope;
 use super::{context::shown, follow::follow, object, poll};
 use crate::{
     app::{App, AppRef},
-    http::{caller::ProjectCaller, error::ApiError, json::ApiQuery, sse},
+    http::{caller::ProjectCaller, error::ApiError, query::ApiQuery, sse},
 };
 
 /// The query of a retrieve.
@@ -73,7 +73,10 @@ pub fn body(stored: &StoredResponse) -> Result<Value, ApiError> {
 
 fn streamable(stored: &StoredResponse) -> Result<(), ApiError> {
     let refuse = |why: &str| {
-        Err(ApiError::invalid(format!("This response cannot be streamed because {why}.")).param("stream"))
+        Err(
+            ApiError::invalid(format!("This response cannot be streamed because {why}."))
+                .param("stream"),
+        )
     };
     if !stored.background {
         return refuse("it was not created with background=true");

@@ -77,7 +77,13 @@ pub async fn pump<S: Sink>(
     pending: &mut EventBatchBuilder,
     sink: &mut S,
 ) -> Result<Finish, Stop> {
-    let mut intake = Intake { answer, assembler, seam, deltas: Vec::new(), taken: 0 };
+    let mut intake = Intake {
+        answer,
+        assembler,
+        seam,
+        deltas: Vec::new(),
+        taken: 0,
+    };
     let mut ended: Option<Result<(), UpstreamError>> = None;
     loop {
         if pending.is_empty() && ended.is_none() {
@@ -181,19 +187,26 @@ pub fn end(
     finish: Finish,
     mut pending: EventBatchBuilder,
 ) -> End {
-    let item_status = if finish == Finish::Stop { "completed" } else { "incomplete" };
+    let item_status = if finish == Finish::Stop {
+        "completed"
+    } else {
+        "incomplete"
+    };
     let output = assembler.close(item_status, &mut pending);
     let usage = assembler.usage();
     let (status, object) = match finish {
-        Finish::Stop => {
-            (Status::Completed, object::finished(base, output, usage, clock::unix_seconds()))
-        }
-        Finish::Length => {
-            (Status::Incomplete, object::incomplete(base, output, usage, "max_output_tokens"))
-        }
-        Finish::ContentFilter => {
-            (Status::Incomplete, object::incomplete(base, output, usage, "content_filter"))
-        }
+        Finish::Stop => (
+            Status::Completed,
+            object::finished(base, output, usage, clock::seconds(clock::now())),
+        ),
+        Finish::Length => (
+            Status::Incomplete,
+            object::incomplete(base, output, usage, "max_output_tokens"),
+        ),
+        Finish::ContentFilter => (
+            Status::Incomplete,
+            object::incomplete(base, output, usage, "content_filter"),
+        ),
     };
     with_terminal(status, object, pending)
 }
@@ -218,5 +231,9 @@ fn with_terminal(status: Status, object: Value, mut pending: EventBatchBuilder) 
         _ => Event::Failed { response },
     };
     pending.push(&encode(&event));
-    End { status, events: pending.take(), object }
+    End {
+        status,
+        events: pending.take(),
+        object,
+    }
 }

@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use waypost_engine::{
-    Engine, StoreError, bus::ResponseHint, events::EventBatch, responses::Lease,
-};
+use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, responses::Lease};
 
 use super::{
     events::frame,
@@ -39,7 +37,10 @@ impl Sink for LogSink {
         let store = Arc::clone(&self.engine.store);
         let mut pause = RETRY_FIRST;
         loop {
-            match store.append_events(&self.lease, self.next_seq, batch.clone()).await {
+            match store
+                .append_events(&self.lease, self.next_seq, batch.clone())
+                .await
+            {
                 Ok(()) => break,
                 Err(StoreError::Fenced) => return Err(Gone::Fenced),
                 Err(error) if error.is_transient() => {
@@ -58,8 +59,14 @@ impl Sink for LogSink {
         }
         let first_seq = self.next_seq;
         self.next_seq += batch.count();
-        let hint = ResponseHint::Events { first_seq, batch, terminal: false };
-        self.engine.bus.publish_response(&self.lease.response_id, hint);
+        let hint = ResponseHint::Events {
+            first_seq,
+            batch,
+            terminal: false,
+        };
+        self.engine
+            .bus
+            .publish_response(&self.lease.response_id, hint);
         Ok(())
     }
 

@@ -1,29 +1,7 @@
 //! What each kind of model server is known to be able to. Data, not code: a
 //! capability set by hand in the configuration wins over the dialect's.
 
-/// The kinds of server that the configuration can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
-pub enum Dialect {
-    #[default]
-    #[serde(rename = "generic")]
-    Generic,
-    #[serde(rename = "openai")]
-    OpenAi,
-    #[serde(rename = "azure")]
-    Azure,
-    #[serde(rename = "vllm")]
-    Vllm,
-    #[serde(rename = "sglang")]
-    SgLang,
-    #[serde(rename = "llama.cpp")]
-    LlamaCpp,
-    #[serde(rename = "ollama")]
-    Ollama,
-    #[serde(rename = "tgi")]
-    Tgi,
-    #[serde(rename = "deepseek")]
-    DeepSeek,
-}
+use crate::config::Dialect;
 
 /// How an unfinished assistant message is handed back to be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +46,7 @@ impl Dialect {
     /// can.
     pub fn usual_prefill(self) -> Prefill {
         match self {
-            Self::Vllm | Self::SgLang => Prefill::ContinueFinalMessage,
+            Self::Vllm | Self::Sglang => Prefill::ContinueFinalMessage,
             _ => Prefill::LastMessage,
         }
     }

@@ -20,19 +20,21 @@ const MAX_BYTES: usize = 1024 * 1024;
 
 /// The model servers found on loopback, but never ourselves.
 pub async fn discover(client: &reqwest::Client, own_port: u16) -> Vec<Upstream> {
-    let probes = PORTS.iter().filter(|(port, ..)| *port != own_port).map(|(port, name, dialect)| async move {
-        let base_url = format!("http://127.0.0.1:{port}/v1");
-        let owner = probe(client, &base_url).await?;
-        let mut found = Upstream::at((*name).to_owned(), base_url);
-        // The answers say who they are.
-        found.dialect = match owner.as_str() {
-            "llamacpp" => Dialect::LlamaCpp,
-            "vllm" => Dialect::Vllm,
-            "sglang" => Dialect::Sglang,
-            _ => *dialect,
-        };
-        Some(found)
-    });
+    let probes = PORTS.iter().filter(|(port, ..)| *port != own_port).map(
+        |(port, name, dialect)| async move {
+            let base_url = format!("http://127.0.0.1:{port}/v1");
+            let owner = probe(client, &base_url).await?;
+            let mut found = Upstream::at((*name).to_owned(), base_url);
+            // The answers say who they are.
+            found.dialect = match owner.as_str() {
+                "llamacpp" => Dialect::LlamaCpp,
+                "vllm" => Dialect::Vllm,
+                "sglang" => Dialect::Sglang,
+                _ => *dialect,
+            };
+            Some(found)
+        },
+    );
     join_all(probes).await.into_iter().flatten().collect()
 }
 
@@ -52,7 +54,10 @@ async fn probe(client: &reqwest::Client, base_url: &str) -> Option<String> {
         }
         let listing: Value = serde_json::from_slice(&body).ok()?;
         let models = listing["data"].as_array()?;
-        let owner = models.first().and_then(|m| m["owned_by"].as_str()).unwrap_or_default();
+        let owner = models
+            .first()
+            .and_then(|m| m["owned_by"].as_str())
+            .unwrap_or_default();
         Some(owner.to_owned())
     };
     tokio::time::timeout(PATIENCE, ask).await.ok().flatten()

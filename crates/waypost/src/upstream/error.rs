@@ -42,7 +42,10 @@ impl UpstreamError {
             Self::Unreachable(_) | Self::Stalled(_) | Self::Broken(_) | Self::Malformed(_) => true,
             Self::Status { status, .. } => {
                 status.is_server_error()
-                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+                    || matches!(
+                        *status,
+                        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+                    )
             }
             Self::Unsupported { .. } => false,
         }
@@ -50,7 +53,13 @@ impl UpstreamError {
 
     /// Whether the server only asked us to wait.
     pub fn is_throttle(&self) -> bool {
-        matches!(self, Self::Status { status: StatusCode::TOO_MANY_REQUESTS, .. })
+        matches!(
+            self,
+            Self::Status {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                ..
+            }
+        )
     }
 
     /// How long the server asked us to wait.
@@ -79,12 +88,15 @@ impl UpstreamError {
     /// a sentence that is safe for the caller.
     pub fn for_response(&self) -> (&'static str, String) {
         match self {
-            Self::Status { status, message, .. } if *status == StatusCode::TOO_MANY_REQUESTS => {
-                ("rate_limit_exceeded", format!("The model server is limiting requests: {message}"))
-            }
-            Self::Status { status, message, .. } if Self::is_the_callers(*status) => {
-                ("invalid_prompt", message.clone())
-            }
+            Self::Status {
+                status, message, ..
+            } if *status == StatusCode::TOO_MANY_REQUESTS => (
+                "rate_limit_exceeded",
+                format!("The model server is limiting requests: {message}"),
+            ),
+            Self::Status {
+                status, message, ..
+            } if Self::is_the_callers(*status) => ("invalid_prompt", message.clone()),
             Self::Unsupported { message, .. } => ("invalid_prompt", message.clone()),
             _ => ("server_error", self.safe_sentence()),
         }
@@ -96,7 +108,10 @@ impl UpstreamError {
         match self {
             Self::Unreachable(_) => "The model server cannot be reached.".into(),
             Self::Stalled(idle) => {
-                format!("The model server stopped sending for {} seconds.", idle.as_secs())
+                format!(
+                    "The model server stopped sending for {} seconds.",
+                    idle.as_secs()
+                )
             }
             Self::Broken(_) => "The model server's answer broke off before it was complete.".into(),
             Self::Malformed(_) => "The model server sent an answer that cannot be read.".into(),
@@ -123,7 +138,10 @@ impl UpstreamError {
     pub fn from_answer(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Self {
         let parsed: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let mut error = Self::from_object(status, &parsed);
-        if let Self::Status { retry_after: slot, .. } = &mut error {
+        if let Self::Status {
+            retry_after: slot, ..
+        } = &mut error
+        {
             *slot = retry_after;
         }
         error
@@ -139,7 +157,12 @@ impl UpstreamError {
             .map(str::to_owned)
             .or_else(|| text("message"))
             .or_else(|| text("detail"))
-            .unwrap_or_else(|| status.canonical_reason().unwrap_or("unknown error").to_owned());
+            .unwrap_or_else(|| {
+                status
+                    .canonical_reason()
+                    .unwrap_or("unknown error")
+                    .to_owned()
+            });
         Self::Status {
             status,
             message: bounded(message),

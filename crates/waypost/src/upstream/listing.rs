@@ -61,8 +61,13 @@ impl ModelListing {
 }
 
 async fn ask_all(upstreams: &Upstreams) -> Listing {
-    let answers =
-        join_all(upstreams.all().iter().map(|upstream| ask(upstreams, upstream))).await;
+    let answers = join_all(
+        upstreams
+            .all()
+            .iter()
+            .map(|upstream| ask(upstreams, upstream)),
+    )
+    .await;
     let mut listing = Listing::new();
     for (upstream, answer) in upstreams.all().iter().zip(answers) {
         let models = answer.unwrap_or_else(|error| {
@@ -77,7 +82,10 @@ async fn ask_all(upstreams: &Upstreams) -> Listing {
         });
         for model in models.into_iter().chain(named) {
             // Listed by the one that would serve it, or not at all.
-            if upstreams.for_model(&model.id).is_some_and(|u| u.name == upstream.name) {
+            if upstreams
+                .for_model(&model.id)
+                .is_some_and(|u| u.name == upstream.name)
+            {
                 listing.entry(model.id.clone()).or_insert_with(|| {
                     json!({
                         "id": model.id,
@@ -97,17 +105,23 @@ async fn ask(upstreams: &Upstreams, upstream: &Upstream) -> Result<Vec<Model>, U
     let mut answer = send(request, PATIENCE).await?;
     let mut body = Vec::new();
     let read = async {
-        while let Some(chunk) =
-            answer.chunk().await.map_err(|e| UpstreamError::Broken(e.to_string()))?
+        while let Some(chunk) = answer
+            .chunk()
+            .await
+            .map_err(|e| UpstreamError::Broken(e.to_string()))?
         {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_BYTES {
-                return Err(UpstreamError::Malformed(format!("a listing over {MAX_BYTES} bytes")));
+                return Err(UpstreamError::Malformed(format!(
+                    "a listing over {MAX_BYTES} bytes"
+                )));
             }
         }
         Ok(())
     };
-    tokio::time::timeout(PATIENCE, read).await.map_err(|_| UpstreamError::Stalled(PATIENCE))??;
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .map_err(|_| UpstreamError::Stalled(PATIENCE))??;
     let mut answer: Answer =
         serde_json::from_slice(&body).map_err(|e| UpstreamError::Malformed(e.to_string()))?;
     answer.data.truncate(MAX_MODELS);

@@ -16,10 +16,9 @@ pub mod stream;
 use std::{sync::Arc, time::Duration};
 
 use dialect::Capabilities;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::upstreams::{Api, UpstreamConfig};
+use crate::config::{self, Secret, UpstreamApi};
 
 /// Time to establish a connection to a model server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,11 +36,11 @@ pub struct Upstream {
     pub name: String,
     /// Without a slash at the end.
     pub base_url: String,
-    pub api: Api,
+    pub api: UpstreamApi,
     pub capabilities: Capabilities,
     pub max_concurrent: u32,
     models: Vec<Pattern>,
-    api_key: Option<SecretString>,
+    api_key: Option<Secret>,
     headers: http::HeaderMap,
     slots: Arc<Semaphore>,
 }
@@ -65,7 +64,7 @@ pub struct Upstreams {
 impl Upstreams {
     /// Builds the registry. Order matters: the first upstream whose patterns
     /// match a model serves it.
-    pub fn new(configs: &[UpstreamConfig], idle_timeout: Duration) -> anyhow::Result<Self> {
+    pub fn new(configs: &[config::Upstream], idle_timeout: Duration) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE)
@@ -75,8 +74,15 @@ impl Upstreams {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("waypost/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        let all = configs.iter().map(|c| Upstream::new(c).map(Arc::new)).collect::<Result<_, _>>()?;
-        Ok(Self { client, idle_timeout, all })
+        let all = configs
+            .iter()
+            .map(|c| Upstream::new(c).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            client,
+            idle_timeout,
+            all,
+        })
     }
 
     /// The upstream that serves `model`.
@@ -96,20 +102,26 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(config: &UpstreamConfig) -> anyhow::Result<Self> {
+    fn new(config: &config::Upstream) -> anyhow::Result<Self> {
         let mut capabilities = config.dialect.capabilities();
         match config.assistant_prefill {
             Some(true) => capabilities.prefill = Some(config.dialect.usual_prefill()),
             Some(false) => capabilities.prefill = None,
             None => {}
         }
-        if config.api == Api::Responses {
+        if let Some(known) = config.max_completion_tokens {
+            capabilities.max_completion_tokens = known;
+        }
+        if let Some(known) = config.developer_role {
+            capabilities.developer_role = known;
+        }
+        if config.api == UpstreamApi::Responses {
             // The Responses API has no way to hand an answer back.
             capabilities.prefill = None;
         }
         let mut headers = http::HeaderMap::new();
         for (name, value) in &config.headers {
-            let mut value = http::HeaderValue::from_str(value.expose_secret())?;
+            let mut value = http::HeaderValue::from_str(value.expose())?;
             value.set_sensitive(true);
             headers.insert(http::HeaderName::from_bytes(name.as_bytes())?, value);
         }
@@ -179,10 +191,11 @@ impl Upstream {
         method: reqwest::Method,
         path: &str,
     ) -> reqwest::RequestBuilder {
-        let mut request =
-            client.request(method, format!("{}{path}", self.base_url)).headers(self.headers.clone());
+        let mut request = client
+            .request(method, format!("{}{path}", self.base_url))
+            .headers(self.headers.clone());
         if let Some(key) = &self.api_key {
-            request = request.bearer_auth(key.expose_secret());
+            request = request.bearer_auth(key.expose());
         }
         request
     }

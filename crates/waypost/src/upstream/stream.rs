@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use http::StatusCode;
-use sse_stream::{Sse, SseStream};
+use sse_stream::{Sse, SseByteStream};
 
 use super::{
     Upstream, Upstreams,
@@ -14,8 +14,10 @@ use super::{
     generation::{Delta, Generation, Prefix},
     native::{self, NativeDecoder},
 };
-use crate::config::upstreams::Api;
+use crate::config::UpstreamApi;
 
+/// The longest line of an answer.
+const MAX_LINE: usize = 16 * 1024 * 1024;
 /// Most of an error answer that is read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Longest time to wait for the rest of an error answer.
@@ -43,12 +45,12 @@ pub async fn open(
     prefix: Option<&Prefix>,
 ) -> Result<AnswerStream, UpstreamError> {
     let (path, body, decoder) = match upstream.api {
-        Api::Chat => (
+        UpstreamApi::Chat => (
             "/chat/completions",
             chat::request_body(generation, &upstream.capabilities, prefix)?,
             Decoder::Chat(ChatDecoder::default()),
         ),
-        Api::Responses => (
+        UpstreamApi::Responses => (
             "/responses",
             native::request_body(generation),
             Decoder::Native(NativeDecoder::default()),
@@ -59,15 +61,22 @@ pub async fn open(
         .header(http::header::ACCEPT, "text/event-stream")
         .json(&body);
     let answer = send(request, upstreams.idle_timeout).await?;
-    let content_type =
-        answer.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let content_type = answer
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
     if !content_type.starts_with("text/event-stream") {
         return Err(UpstreamError::Malformed(format!(
             "a stream was asked for, the answer is '{content_type}'"
         )));
     }
-    let events = SseStream::from_byte_stream(answer.bytes_stream()).boxed();
-    Ok(AnswerStream { events, decoder, idle_timeout: upstreams.idle_timeout })
+    let events = SseByteStream::new(bounded(answer.bytes_stream())).boxed();
+    Ok(AnswerStream {
+        events,
+        decoder,
+        idle_timeout: upstreams.idle_timeout,
+    })
 }
 
 /// Sends a request; anything but success becomes an error with the server's
@@ -85,7 +94,9 @@ pub async fn send(
     }
     let status = answer.status();
     let retry_after = retry_after(answer.headers());
-    let body = tokio::time::timeout(ERROR_BODY_PATIENCE, read_bounded(answer)).await.unwrap_or_default();
+    let body = tokio::time::timeout(ERROR_BODY_PATIENCE, read_bounded(answer))
+        .await
+        .unwrap_or_default();
     let status = if status.is_client_error() || status.is_server_error() {
         status
     } else {
@@ -101,7 +112,9 @@ impl AnswerStream {
             .await
             .map_err(|_| UpstreamError::Stalled(self.idle_timeout))?;
         match event {
-            Some(Ok(Sse { data: Some(data), .. })) => {
+            Some(Ok(Sse {
+                data: Some(data), ..
+            })) => {
                 match &mut self.decoder {
                     Decoder::Chat(d) => d.data(&data, out)?,
                     Decoder::Native(d) => d.data(&data, out)?,
@@ -134,9 +147,36 @@ impl Decoder {
     }
 }
 
+/// Ends a stream whose events would fill the memory: the decoder keeps an
+/// event until it is whole.
+fn bounded(
+    bytes: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    let mut since_break = 0;
+    bytes.map(move |chunk| {
+        let chunk = chunk.map_err(std::io::Error::other)?;
+        since_break = match chunk.iter().rposition(|b| *b == b'\n' || *b == b'\r') {
+            Some(at) => chunk.len() - at,
+            None => since_break + chunk.len(),
+        };
+        if since_break > MAX_LINE {
+            return Err(std::io::Error::other(format!(
+                "a line over {MAX_LINE} bytes"
+            )));
+        }
+        Ok(chunk)
+    })
+}
+
 /// `Retry-After` in seconds; a date is not understood, and is as good as none.
 pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds: u64 = headers
+        .get(http::header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds.min(24 * 3600)))
 }
 

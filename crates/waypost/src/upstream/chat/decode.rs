@@ -165,8 +165,12 @@ impl ChatDecoder {
             return Ok(());
         }
         Err(UpstreamError::Broken(
-            if self.done { "[DONE] without a finish reason" } else { "end without a finish reason" }
-                .into(),
+            if self.done {
+                "[DONE] without a finish reason"
+            } else {
+                "end without a finish reason"
+            }
+            .into(),
         ))
     }
 
@@ -181,7 +185,10 @@ impl ChatDecoder {
             out.push(Delta::Reasoning(text));
         }
         let logprobs = choice.logprobs.and_then(|l| l.content).unwrap_or_default();
-        if let Some(text) = delta.content.filter(|t| !t.is_empty() || !logprobs.is_empty()) {
+        if let Some(text) = delta
+            .content
+            .filter(|t| !t.is_empty() || !logprobs.is_empty())
+        {
             out.push(Delta::Text { text, logprobs });
         }
         if let Some(text) = delta.refusal.filter(|t| !t.is_empty()) {
@@ -209,8 +216,9 @@ impl ChatDecoder {
 
     fn call_piece(&mut self, piece: CallPiece, out: &mut Vec<Delta>) {
         let id = piece.id.filter(|id| !id.is_empty());
-        let (name, arguments) =
-            piece.function.map_or((None, None), |f| (f.name.filter(|n| !n.is_empty()), f.arguments));
+        let (name, arguments) = piece.function.map_or((None, None), |f| {
+            (f.name.filter(|n| !n.is_empty()), f.arguments)
+        });
         // Arguments should be a string; some servers send the object itself.
         let arguments = match arguments {
             Some(Value::String(text)) => text,
@@ -218,7 +226,10 @@ impl ChatDecoder {
             Some(other) => other.to_string(),
         };
         let known = |id: &String| {
-            self.calls.iter().find(|(_, seen)| seen.as_ref() == Some(id)).map(|(key, _)| *key)
+            self.calls
+                .iter()
+                .find(|(_, seen)| seen.as_ref() == Some(id))
+                .map(|(key, _)| *key)
         };
         let key = match (piece.index, &id) {
             (Some(index), _) => index,
@@ -232,7 +243,12 @@ impl ChatDecoder {
         if !self.calls.iter().any(|(k, _)| *k == key) {
             self.calls.push((key, id.clone()));
         }
-        out.push(Delta::ToolCall { key, call_id: id, name, arguments });
+        out.push(Delta::ToolCall {
+            key,
+            call_id: id,
+            name,
+            arguments,
+        });
     }
 }
 

@@ -13,7 +13,10 @@ fn decode(lines: &[&str]) -> (Vec<Delta>, Result<(), UpstreamError>) {
 }
 
 fn text(t: &str) -> Delta {
-    Delta::Text { text: t.into(), logprobs: vec![] }
+    Delta::Text {
+        text: t.into(),
+        logprobs: vec![],
+    }
 }
 
 #[test]
@@ -30,7 +33,12 @@ fn text_finish_and_usage_after_finish() {
         [
             text("Hi"),
             Delta::Finish(Finish::Stop),
-            Delta::Usage(Usage { input_tokens: 3, cached_tokens: 2, output_tokens: 1, reasoning_tokens: 0 }),
+            Delta::Usage(Usage {
+                input_tokens: 3,
+                cached_tokens: 2,
+                output_tokens: 1,
+                reasoning_tokens: 0
+            }),
         ]
     );
     assert!(end.is_ok());
@@ -38,8 +46,14 @@ fn text_finish_and_usage_after_finish() {
 
 #[test]
 fn an_end_without_finish_reason_is_never_complete() {
-    assert!(matches!(decode(&[r#"{"choices":[{"delta":{"content":"Hi"}}]}"#]).1, Err(UpstreamError::Broken(_))));
-    assert!(matches!(decode(&["[DONE]"]).1, Err(UpstreamError::Broken(_))));
+    assert!(matches!(
+        decode(&[r#"{"choices":[{"delta":{"content":"Hi"}}]}"#]).1,
+        Err(UpstreamError::Broken(_))
+    ));
+    assert!(matches!(
+        decode(&["[DONE]"]).1,
+        Err(UpstreamError::Broken(_))
+    ));
     assert!(matches!(
         decode(&[r#"{"choices":[{"delta":{},"finish_reason":"abort"}]}"#]).1,
         Err(UpstreamError::Broken(_))
@@ -72,7 +86,11 @@ fn calls_by_index_by_id_or_by_nothing() {
     ]);
     assert_eq!(
         by_index.0,
-        [call(0, Some("a"), Some("f"), ""), call(1, Some("b"), Some("g"), "{"), call(0, None, None, "{}")]
+        [
+            call(0, Some("a"), Some("f"), ""),
+            call(1, Some("b"), Some("g"), "{"),
+            call(0, None, None, "{}")
+        ]
     );
     let by_id = decode(&[
         r#"{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{"}}]}}]}"#,
@@ -81,7 +99,11 @@ fn calls_by_index_by_id_or_by_nothing() {
     ]);
     assert_eq!(
         by_id.0,
-        [call(0, Some("a"), Some("f"), "{"), call(1, Some("b"), Some("g"), "{}"), call(0, Some("a"), None, "}")]
+        [
+            call(0, Some("a"), Some("f"), "{"),
+            call(1, Some("b"), Some("g"), "{}"),
+            call(0, Some("a"), None, "}")
+        ]
     );
     let by_nothing = decode(&[
         r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{"}}]}}]}"#,
@@ -90,7 +112,11 @@ fn calls_by_index_by_id_or_by_nothing() {
     ]);
     assert_eq!(
         by_nothing.0,
-        [call(0, None, Some("f"), "{"), call(0, None, None, "}"), call(1, None, Some("g"), r#"{"x":1}"#)]
+        [
+            call(0, None, Some("f"), "{"),
+            call(0, None, None, "}"),
+            call(1, None, Some("g"), r#"{"x":1}"#)
+        ]
     );
 }
 
@@ -100,7 +126,10 @@ fn errors_inside_the_stream_are_errors() {
     assert!(end.unwrap_err().is_throttle());
     let (_, end) = decode(&[r#"{"error":"out of memory"}"#]);
     assert!(matches!(end, Err(UpstreamError::Status { status, .. }) if status.is_server_error()));
-    assert!(matches!(decode(&["{oops"]).1, Err(UpstreamError::Malformed(_))));
+    assert!(matches!(
+        decode(&["{oops"]).1,
+        Err(UpstreamError::Malformed(_))
+    ));
 }
 
 #[test]

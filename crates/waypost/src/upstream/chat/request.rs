@@ -44,8 +44,11 @@ pub fn request_body(
     }
     if let Some(max) = generation.max_output_tokens {
         let spent = prefix.map_or(0, |p| p.tokens);
-        let name =
-            if capabilities.max_completion_tokens { "max_completion_tokens" } else { "max_tokens" };
+        let name = if capabilities.max_completion_tokens {
+            "max_completion_tokens"
+        } else {
+            "max_tokens"
+        };
         body.insert(name.into(), json!(max.saturating_sub(spent).max(1)));
     }
     if let Some(format) = generation.text.as_ref().and_then(|t| t.get("format")) {
@@ -73,12 +76,20 @@ pub fn request_body(
 
 fn messages(generation: &Generation, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> {
     let mut out: Vec<Value> = Vec::with_capacity(generation.items.len() + 1);
-    let system = if can.developer_role { "developer" } else { "system" };
+    let system = if can.developer_role {
+        "developer"
+    } else {
+        "system"
+    };
     if let Some(instructions) = &generation.instructions {
         out.push(json!({"role": system, "content": instructions}));
     }
     for (index, item) in generation.items.iter().enumerate() {
-        match item.get("type").and_then(Value::as_str).unwrap_or("message") {
+        match item
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or("message")
+        {
             "message" => {
                 let role = match item["role"].as_str().unwrap_or("user") {
                     "developer" if !can.developer_role => "system",
@@ -119,7 +130,11 @@ fn push_assistant(out: &mut Vec<Value>, item: &Value) {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts
             .iter()
-            .filter_map(|p| p.get("text").or_else(|| p.get("refusal")).and_then(Value::as_str))
+            .filter_map(|p| {
+                p.get("text")
+                    .or_else(|| p.get("refusal"))
+                    .and_then(Value::as_str)
+            })
             .collect(),
         _ => String::new(),
     };
@@ -150,12 +165,21 @@ fn push_call(out: &mut Vec<Value>, item: &Value) {
 /// Content as a plain string where it is only text (every server knows that),
 /// as parts where it is more.
 fn content_parts(content: &Value, index: usize) -> Result<Value, UpstreamError> {
-    let Value::Array(parts) = content else { return Ok(content.clone()) };
+    let Value::Array(parts) = content else {
+        return Ok(content.clone());
+    };
     let is_text = |p: &Value| {
-        matches!(p["type"].as_str(), Some("input_text" | "output_text" | "text" | "refusal"))
+        matches!(
+            p["type"].as_str(),
+            Some("input_text" | "output_text" | "text" | "refusal")
+        )
     };
     let text_of = |p: &Value| {
-        p.get("text").or_else(|| p.get("refusal")).and_then(Value::as_str).unwrap_or("").to_owned()
+        p.get("text")
+            .or_else(|| p.get("refusal"))
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
     };
     if parts.len() == 1 && is_text(&parts[0]) {
         return Ok(Value::String(text_of(&parts[0])));
@@ -190,7 +214,12 @@ fn content_parts(content: &Value, index: usize) -> Result<Value, UpstreamError> 
                 }
                 json!({"type": "file", "file": file})
             }
-            other => return Err(unsupported(&format!("Content of type '{}'", other.unwrap_or("?")))),
+            other => {
+                return Err(unsupported(&format!(
+                    "Content of type '{}'",
+                    other.unwrap_or("?")
+                )));
+            }
         });
     }
     Ok(Value::Array(out))
@@ -200,11 +229,16 @@ fn content_parts(content: &Value, index: usize) -> Result<Value, UpstreamError> 
 /// other tool.
 fn tools(generation: &Generation, body: &mut Map<String, Value>) {
     let choice = generation.tool_choice.as_ref();
-    let allowed = choice
-        .filter(|c| c["type"] == "allowed_tools")
-        .map(|c| (c["mode"].clone(), c["tools"].as_array().cloned().unwrap_or_default()));
+    let allowed = choice.filter(|c| c["type"] == "allowed_tools").map(|c| {
+        (
+            c["mode"].clone(),
+            c["tools"].as_array().cloned().unwrap_or_default(),
+        )
+    });
     let is_allowed = |tool: &Value| {
-        allowed.as_ref().is_none_or(|(_, list)| list.iter().any(|a| a["name"] == tool["name"]))
+        allowed
+            .as_ref()
+            .is_none_or(|(_, list)| list.iter().any(|a| a["name"] == tool["name"]))
     };
     let nested: Vec<Value> = generation
         .tools

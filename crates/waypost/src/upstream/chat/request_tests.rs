@@ -1,5 +1,5 @@
 use super::*;
-use crate::upstream::dialect::Dialect;
+use crate::config::Dialect;
 
 fn generation(items: Value) -> Generation {
     serde_json::from_value(json!({"model": "m", "items": items})).unwrap()
@@ -37,11 +37,15 @@ fn consecutive_calls_and_the_words_before_them_are_one_message() {
 
 #[test]
 fn developer_and_limits_follow_the_dialect() {
-    let mut g = generation(json!([{"type": "message", "role": "developer", "content": "be brief"}]));
+    let mut g =
+        generation(json!([{"type": "message", "role": "developer", "content": "be brief"}]));
     g.max_output_tokens = Some(50);
     g.instructions = Some("sys".into());
     let plain = body(&g, Dialect::Vllm);
-    assert_eq!(plain["messages"][0], json!({"role": "system", "content": "sys"}));
+    assert_eq!(
+        plain["messages"][0],
+        json!({"role": "system", "content": "sys"})
+    );
     assert_eq!(plain["messages"][1]["role"], "system");
     assert_eq!(plain["max_tokens"], 50);
     let openai = body(&g, Dialect::OpenAi);
@@ -69,16 +73,24 @@ fn images_and_files_become_parts() {
     let by_id = json!([{"type": "message", "role": "user", "content": [
         {"type": "input_image", "file_id": "file_1"}]}]);
     let refused = request_body(&generation(by_id), &Dialect::Generic.capabilities(), None);
-    assert!(matches!(refused, Err(UpstreamError::Unsupported { param, .. }) if param == "input[0].content[0]"));
+    assert!(
+        matches!(refused, Err(UpstreamError::Unsupported { param, .. }) if param == "input[0].content[0]")
+    );
 }
 
 #[test]
 fn a_prefix_is_handed_back_in_the_dialects_way_and_counts_against_the_limit() {
     let mut g = generation(json!([{"type": "message", "role": "user", "content": "count"}]));
     g.max_output_tokens = Some(10);
-    let prefix = Prefix { text: "one tw".into(), tokens: 4 };
+    let prefix = Prefix {
+        text: "one tw".into(),
+        tokens: 4,
+    };
     let vllm = request_body(&g, &Dialect::Vllm.capabilities(), Some(&prefix)).unwrap();
-    assert_eq!(vllm["messages"][1], json!({"role": "assistant", "content": "one tw"}));
+    assert_eq!(
+        vllm["messages"][1],
+        json!({"role": "assistant", "content": "one tw"})
+    );
     assert_eq!(vllm["continue_final_message"], true);
     assert_eq!(vllm["add_generation_prompt"], false);
     assert_eq!(vllm["max_tokens"], 6);
@@ -97,7 +109,10 @@ fn tools_are_nested_and_allowed_tools_is_enforced() {
     let all = body(&g, Dialect::Generic);
     assert_eq!(all["tools"][0]["function"]["strict"], true);
     assert!(all["tools"][1]["function"].get("strict").is_none());
-    assert_eq!(all["tool_choice"], json!({"type": "function", "function": {"name": "g"}}));
+    assert_eq!(
+        all["tool_choice"],
+        json!({"type": "function", "function": {"name": "g"}})
+    );
     g.tool_choice = Some(json!({"type": "allowed_tools", "mode": "required",
         "tools": [{"type": "function", "name": "f"}]}));
     let some = body(&g, Dialect::Generic);
@@ -108,7 +123,9 @@ fn tools_are_nested_and_allowed_tools_is_enforced() {
 #[test]
 fn text_format_becomes_response_format() {
     let mut g = generation(json!([]));
-    g.text = Some(json!({"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": true}}));
+    g.text = Some(
+        json!({"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": true}}),
+    );
     assert_eq!(
         body(&g, Dialect::Generic)["response_format"],
         json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": true}})

@@ -48,7 +48,14 @@ impl NativeDecoder {
             "response.output_item.added" => self.added(output, &event["item"], out)?,
             "response.output_text.delta" => {
                 let logprobs = event["logprobs"].as_array().cloned().unwrap_or_default();
-                self.deliver(output, at("content_index"), Kind::Text, text("delta"), logprobs, out);
+                self.deliver(
+                    output,
+                    at("content_index"),
+                    Kind::Text,
+                    text("delta"),
+                    logprobs,
+                    out,
+                );
             }
             "response.output_text.done" => {
                 self.reconcile(output, at("content_index"), Kind::Text, text("text"), out);
@@ -57,22 +64,61 @@ impl NativeDecoder {
                 out.push(Delta::Annotation(event["annotation"].clone()));
             }
             "response.refusal.delta" => {
-                self.deliver(output, at("content_index"), Kind::Refusal, text("delta"), vec![], out);
+                self.deliver(
+                    output,
+                    at("content_index"),
+                    Kind::Refusal,
+                    text("delta"),
+                    vec![],
+                    out,
+                );
             }
             "response.refusal.done" => {
-                self.reconcile(output, at("content_index"), Kind::Refusal, text("refusal"), out);
+                self.reconcile(
+                    output,
+                    at("content_index"),
+                    Kind::Refusal,
+                    text("refusal"),
+                    out,
+                );
             }
             "response.reasoning_text.delta" | "response.reasoning.delta" => {
-                self.deliver(output, at("content_index"), Kind::Reasoning, text("delta"), vec![], out);
+                self.deliver(
+                    output,
+                    at("content_index"),
+                    Kind::Reasoning,
+                    text("delta"),
+                    vec![],
+                    out,
+                );
             }
             "response.reasoning_text.done" | "response.reasoning.done" => {
-                self.reconcile(output, at("content_index"), Kind::Reasoning, text("text"), out);
+                self.reconcile(
+                    output,
+                    at("content_index"),
+                    Kind::Reasoning,
+                    text("text"),
+                    out,
+                );
             }
             "response.reasoning_summary_text.delta" => {
-                self.deliver(output, at("summary_index"), Kind::Summary, text("delta"), vec![], out);
+                self.deliver(
+                    output,
+                    at("summary_index"),
+                    Kind::Summary,
+                    text("delta"),
+                    vec![],
+                    out,
+                );
             }
             "response.reasoning_summary_text.done" => {
-                self.reconcile(output, at("summary_index"), Kind::Summary, text("text"), out);
+                self.reconcile(
+                    output,
+                    at("summary_index"),
+                    Kind::Summary,
+                    text("text"),
+                    out,
+                );
             }
             "response.function_call_arguments.delta" => {
                 self.deliver(output, 0, Kind::Arguments, text("delta"), vec![], out);
@@ -84,8 +130,11 @@ impl NativeDecoder {
             "response.completed" => self.finish(&event["response"], Finish::Stop, out),
             "response.incomplete" => {
                 let reason = &event["response"]["incomplete_details"]["reason"];
-                let finish =
-                    if reason == "content_filter" { Finish::ContentFilter } else { Finish::Length };
+                let finish = if reason == "content_filter" {
+                    Finish::ContentFilter
+                } else {
+                    Finish::Length
+                };
                 self.finish(&event["response"], finish, out);
             }
             "response.failed" => {
@@ -125,7 +174,12 @@ impl NativeDecoder {
         }
     }
 
-    fn added(&mut self, output: u64, item: &Value, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
+    fn added(
+        &mut self,
+        output: u64,
+        item: &Value,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), UpstreamError> {
         match item["type"].as_str().unwrap_or_default() {
             "message" => {
                 self.messages += 1;
@@ -174,10 +228,22 @@ impl NativeDecoder {
             }
             "reasoning" => {
                 for (at, part) in (0..).zip(item["content"].as_array().into_iter().flatten()) {
-                    self.reconcile(output, at, Kind::Reasoning, part["text"].as_str().unwrap_or_default(), out);
+                    self.reconcile(
+                        output,
+                        at,
+                        Kind::Reasoning,
+                        part["text"].as_str().unwrap_or_default(),
+                        out,
+                    );
                 }
                 for (at, part) in (0..).zip(item["summary"].as_array().into_iter().flatten()) {
-                    self.reconcile(output, at, Kind::Summary, part["text"].as_str().unwrap_or_default(), out);
+                    self.reconcile(
+                        output,
+                        at,
+                        Kind::Summary,
+                        part["text"].as_str().unwrap_or_default(),
+                        out,
+                    );
                 }
                 if let Some(sealed) = item["encrypted_content"].as_str() {
                     out.push(Delta::ReasoningEncrypted(sealed.into()));
@@ -201,19 +267,32 @@ impl NativeDecoder {
         }
         *self.delivered.entry((output, part, kind)).or_default() += text.len();
         out.push(match kind {
-            Kind::Text => Delta::Text { text: text.into(), logprobs },
+            Kind::Text => Delta::Text {
+                text: text.into(),
+                logprobs,
+            },
             Kind::Refusal => Delta::Refusal(text.into()),
             Kind::Reasoning => Delta::Reasoning(text.into()),
-            Kind::Summary => Delta::ReasoningSummary { index: part as usize, text: text.into() },
-            Kind::Arguments => {
-                Delta::ToolCall { key: output, call_id: None, name: None, arguments: text.into() }
-            }
+            Kind::Summary => Delta::ReasoningSummary {
+                index: part as usize,
+                text: text.into(),
+            },
+            Kind::Arguments => Delta::ToolCall {
+                key: output,
+                call_id: None,
+                name: None,
+                arguments: text.into(),
+            },
         });
     }
 
     /// Delivers the rest of a text of which only a beginning came in deltas.
     fn reconcile(&mut self, output: u64, part: u64, kind: Kind, whole: &str, out: &mut Vec<Delta>) {
-        let have = self.delivered.get(&(output, part, kind)).copied().unwrap_or_default();
+        let have = self
+            .delivered
+            .get(&(output, part, kind))
+            .copied()
+            .unwrap_or_default();
         if let Some(rest) = whole.get(have..) {
             self.deliver(output, part, kind, rest, vec![], out);
         }
@@ -282,8 +361,14 @@ mod tests {
         assert_eq!(
             deltas,
             [
-                Delta::Text { text: "Hel".into(), logprobs: vec![] },
-                Delta::Text { text: "lo".into(), logprobs: vec![] },
+                Delta::Text {
+                    text: "Hel".into(),
+                    logprobs: vec![]
+                },
+                Delta::Text {
+                    text: "lo".into(),
+                    logprobs: vec![]
+                },
             ]
         );
     }
@@ -294,6 +379,8 @@ mod tests {
         let failed = r#"{"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"later"}}}"#;
         assert!(decode(&[failed]).1.unwrap_err().is_throttle());
         let nested = r#"{"type":"error","error":{"message":"no"}}"#;
-        assert!(matches!(decode(&[nested]).1, Err(UpstreamError::Status { message, .. }) if message == "no"));
+        assert!(
+            matches!(decode(&[nested]).1, Err(UpstreamError::Status { message, .. }) if message == "no")
+        );
     }
 }

@@ -8,7 +8,10 @@ use crate::upstream::generation::Generation;
 pub fn request_body(generation: &Generation) -> Value {
     let mut body = Map::new();
     body.insert("model".into(), json!(generation.model));
-    body.insert("input".into(), Value::Array(generation.items.iter().map(input_item).collect()));
+    body.insert(
+        "input".into(),
+        Value::Array(generation.items.iter().map(input_item).collect()),
+    );
     body.insert("stream".into(), json!(true));
     body.insert("store".into(), json!(false));
     let mut put = |name: &str, value: Option<Value>| {
@@ -16,10 +19,16 @@ pub fn request_body(generation: &Generation) -> Value {
             body.insert(name.into(), value);
         }
     };
-    put("instructions", generation.instructions.clone().map(Value::String));
+    put(
+        "instructions",
+        generation.instructions.clone().map(Value::String),
+    );
     put("temperature", generation.temperature.map(|v| json!(v)));
     put("top_p", generation.top_p.map(|v| json!(v)));
-    put("max_output_tokens", generation.max_output_tokens.map(|v| json!(v)));
+    put(
+        "max_output_tokens",
+        generation.max_output_tokens.map(|v| json!(v)),
+    );
     put("text", generation.text.clone());
     put("reasoning", generation.reasoning.clone());
     let mut include = Vec::new();
@@ -38,7 +47,10 @@ pub fn request_body(generation: &Generation) -> Value {
     if !generation.tools.is_empty() {
         put("tools", Some(json!(generation.tools)));
         put("tool_choice", generation.tool_choice.clone());
-        put("parallel_tool_calls", generation.parallel_tool_calls.map(Value::Bool));
+        put(
+            "parallel_tool_calls",
+            generation.parallel_tool_calls.map(Value::Bool),
+        );
     }
     for (name, value) in &generation.hints {
         put(name, Some(value.clone()));
