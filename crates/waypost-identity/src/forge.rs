@@ -180,6 +180,17 @@ pub(crate) fn raw_token(algorithm: Algorithm, header: &str, payload: &str) -> St
     format!("{input}.{}", encode_base64url(signature))
 }
 
+/// The usual claims under this header, with any bytes for a signature.
+pub(crate) fn unsigned(header: &Value, signature: &[u8]) -> String {
+    let (header, claims) = (header.to_string(), claims().to_string());
+    let segments = [
+        encode_base64url(header),
+        encode_base64url(claims),
+        encode_base64url(signature),
+    ];
+    segments.join(".")
+}
+
 /// An ES256 token with these claims.
 pub(crate) fn token_of(claims: &Value) -> String {
     token(Algorithm::Es256, &header(Algorithm::Es256), claims)

@@ -18,7 +18,10 @@ fn named(mut jwk: Value, kid: &str) -> Value {
 
 #[test]
 fn a_good_upload_holds_its_keys() {
-    let keys: Vec<_> = all_keys().into_iter().map(|key| key.jwk()).collect();
+    let keys: Vec<_> = all_keys()
+        .into_iter()
+        .map(crate::forge::TestKey::jwk)
+        .collect();
     let set = uploaded(&json!({"keys": keys, "comment": "ignored"})).unwrap();
     assert_eq!(set.usable(), 5);
     assert!(set.skipped().is_empty());

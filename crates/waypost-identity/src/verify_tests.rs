@@ -5,6 +5,7 @@ use crate::forge::{
     AUDIENCE, ISSUER, KEYS, NOW, OWN_ISSUER, P256, check, claims, claims_with, header, policy,
     refused, token, token_of,
 };
+use crate::policy::{DEFAULT_SKEW_SECONDS, PolicyError};
 
 #[test]
 fn every_algorithm_verifies_with_its_key() {
@@ -97,19 +98,10 @@ fn claims_of_the_wrong_type_are_refused() {
 
 #[test]
 fn a_null_claim_is_not_a_missing_claim() {
-    let text = claims().to_string();
     for claim in ["iss", "sub", "aud", "exp", "iat", "nbf"] {
-        let payload = match claim {
-            "nbf" => text.replacen('{', r#"{"nbf":null,"#, 1),
-            _ => {
-                let mut claims = claims();
-                claims[claim] = Value::Null;
-                claims.to_string()
-            }
-        };
-        let header = header(Algorithm::Es256).to_string();
-        let token = crate::forge::raw_token(Algorithm::Es256, &header, &payload);
-        assert_eq!(refused(&token), "claim_invalid", "{claim}");
+        let mut claims = claims();
+        claims[claim] = Value::Null;
+        assert_eq!(refused(&token_of(&claims)), "claim_invalid", "{claim}");
     }
 }
 
@@ -310,41 +302,6 @@ fn own_tokens_are_never_subject_tokens() {
     };
     let minted = crate::mint(&key, OWN_ISSUER, AUDIENCE, &claims).unwrap();
     assert_eq!(refused(minted.expose()), "own_token");
-}
-
-#[test]
-fn policies_are_checked_when_they_are_made() {
-    let policy = |issuer, audience| TrustPolicy::new(issuer, audience, OWN_ISSUER).err();
-    for own in [
-        OWN_ISSUER,
-        "https://waypost.example/",
-        "https://WAYPOST.example:443",
-    ] {
-        assert_eq!(policy(own, AUDIENCE), Some(PolicyError::OwnIssuer), "{own}");
-    }
-    assert_eq!(
-        policy("", AUDIENCE),
-        Some(PolicyError::Empty { field: "issuer" })
-    );
-    assert_eq!(
-        policy("/", AUDIENCE),
-        Some(PolicyError::Empty { field: "issuer" })
-    );
-    assert_eq!(
-        policy(ISSUER, ""),
-        Some(PolicyError::Empty { field: "audience" })
-    );
-    assert_eq!(
-        policy(ISSUER, "a\u{0}"),
-        Some(PolicyError::ControlCharacter { field: "audience" })
-    );
-    let long = "x".repeat(2049);
-    assert_eq!(
-        policy(&long, AUDIENCE),
-        Some(PolicyError::TooLong { field: "issuer" })
-    );
-    let nothing = crate::forge::policy().with_algorithms([].into_iter().collect());
-    assert_eq!(nothing.unwrap_err(), PolicyError::NoAlgorithm);
 }
 
 #[test]
