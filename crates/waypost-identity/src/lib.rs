@@ -13,6 +13,7 @@ mod access_token;
 mod address;
 mod algorithm;
 mod discovery;
+mod fingerprint;
 mod issuer;
 mod json;
 mod jwk;
@@ -40,6 +41,7 @@ pub use access_token::{AccessTokenRefusal, AccessTokenVerifier, MAX_ACCESS_TOKEN
 pub use address::is_public_address;
 pub use algorithm::{Algorithm, AlgorithmSet};
 pub use discovery::{Discovery, DiscoveryError, MAX_DISCOVERY_BYTES};
+pub use fingerprint::TokenFingerprint;
 pub use issuer::{is_own_issuer, same_issuer};
 pub use jwk::{JwkProblem, PublicKey};
 pub use jwks::{JwksError, KeySet, MAX_JWKS_BYTES, MAX_JWKS_KEYS, SkippedKey};
