@@ -225,10 +225,9 @@ impl Foreground {
     }
 
     fn assembler(&self) -> Assembler {
-        Assembler {
-            hold_blank_text: !self.generation.tools.is_empty(),
-            ..Assembler::default()
-        }
+        let mut assembler = Assembler::default();
+        assembler.hold_blank_text = !self.generation.tools.is_empty();
+        assembler
     }
 
     fn failed(
