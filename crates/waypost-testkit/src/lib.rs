@@ -11,4 +11,5 @@ mod net;
 pub mod sse;
 pub mod upstream;
 
+pub use issuer::Issuer;
 pub use upstream::{Script, ScriptedUpstream};

@@ -36,7 +36,9 @@ impl CheckedStream {
     /// The text of all `output_text` parts, as the SDKs' `output_text` joins it.
     pub fn output_text(&self) -> String {
         let messages = self.items.iter().filter(|item| item["type"] == "message");
-        let parts = messages.filter_map(|item| item["content"].as_array()).flatten();
+        let parts = messages
+            .filter_map(|item| item["content"].as_array())
+            .flatten();
         let texts = parts.filter(|part| part["type"] == "output_text");
         texts.filter_map(|part| part["text"].as_str()).collect()
     }
@@ -46,7 +48,11 @@ impl CheckedStream {
 pub fn gapless(events: &[Value], start: u64) -> Result<(), StreamFault> {
     for (position, (event, expected)) in events.iter().zip(start..).enumerate() {
         if event["sequence_number"].as_u64() != Some(expected) {
-            return Err(fault(position, event, format!("expected sequence_number {expected}")));
+            return Err(fault(
+                position,
+                event,
+                format!("expected sequence_number {expected}"),
+            ));
         }
     }
     Ok(())
@@ -69,16 +75,28 @@ pub fn check_stream(events: &[Value]) -> Result<CheckedStream, StreamFault> {
 /// opened before the part are taken on trust.
 pub fn check_stream_from(events: &[Value], start: u64) -> Result<CheckedStream, StreamFault> {
     gapless(events, start)?;
-    let mut check = Check { partial: start > 0, ..Check::default() };
+    let mut check = Check {
+        partial: start > 0,
+        ..Check::default()
+    };
     for (position, event) in events.iter().enumerate() {
-        check.event(event).map_err(|problem| fault(position, event, problem))?;
+        check
+            .event(event)
+            .map_err(|problem| fault(position, event, problem))?;
     }
-    check.end().map_err(|problem| fault(events.len(), &Value::Null, problem))
+    check
+        .end()
+        .map_err(|problem| fault(events.len(), &Value::Null, problem))
 }
 
 fn fault(position: usize, event: &Value, problem: String) -> StreamFault {
     let kind = event["type"].as_str().unwrap_or("(none)").to_owned();
-    StreamFault { position, kind, sequence: event["sequence_number"].to_string(), problem }
+    StreamFault {
+        position,
+        kind,
+        sequence: event["sequence_number"].to_string(),
+        problem,
+    }
 }
 
 pub(super) type Judged<T = ()> = Result<T, String>;
@@ -111,12 +129,16 @@ enum Stage {
 impl Check {
     fn event(&mut self, event: &Value) -> Judged {
         let kind = event["type"].as_str().ok_or("`type` is not a string")?;
-        ensure(self.stage != Stage::Terminal, || "it follows the terminal event".to_owned())?;
+        ensure(self.stage != Stage::Terminal, || {
+            "it follows the terminal event".to_owned()
+        })?;
         ensure(!self.errored || kind == "response.failed", || {
             "only response.failed may follow an error event".to_owned()
         })?;
         // The official SDKs raise on any event with a truthy top-level `error`.
-        ensure(event["error"].is_null(), || "it has a top-level `error`".to_owned())?;
+        ensure(event["error"].is_null(), || {
+            "it has a top-level `error`".to_owned()
+        })?;
         match kind {
             "response.created" => self.lifecycle(event, Stage::Created, &["queued", "in_progress"]),
             "response.queued" => self.lifecycle(event, Stage::Queued, &["queued"]),
@@ -142,32 +164,48 @@ impl Check {
 
     fn lifecycle(&mut self, event: &Value, stage: Stage, statuses: &[&str]) -> Judged {
         let first = stage == Stage::Created;
-        ensure(first == (self.stage == Stage::Nothing) || self.partial, || {
-            "response.created comes once, first".to_owned()
+        ensure(
+            first == (self.stage == Stage::Nothing) || self.partial,
+            || "response.created comes once, first".to_owned(),
+        )?;
+        ensure(self.stage < stage, || {
+            format!("it comes too late: {:?} was before", self.stage)
         })?;
-        ensure(self.stage < stage, || format!("it comes too late: {:?} was before", self.stage))?;
         self.stage = stage;
         let response = self.response_of(event, statuses)?;
-        ensure(response["output"] == serde_json::json!([]), || "`output` is not []".to_owned())
+        ensure(response["output"] == serde_json::json!([]), || {
+            "`output` is not []".to_owned()
+        })
     }
 
     fn response_of<'e>(&mut self, event: &'e Value, statuses: &[&str]) -> Judged<&'e Value> {
         let response = &event["response"];
-        let id = response["id"].as_str().ok_or("`response.id` is not a string")?;
-        ensure(response["object"] == "response", || "`response.object` is wrong".to_owned())?;
-        let known = self.id.get_or_insert_with(|| id.to_owned());
-        ensure(known == id, || format!("the response was `{known}`, now it is `{id}`"))?;
-        let status = response["status"].as_str().unwrap_or_default();
-        ensure(statuses.contains(&status), || format!("`status` is `{status}`"))?;
-        ensure(status == "completed" || response["completed_at"].is_null(), || {
-            "`completed_at` is set, but the response is not completed".to_owned()
+        let id = response["id"]
+            .as_str()
+            .ok_or("`response.id` is not a string")?;
+        ensure(response["object"] == "response", || {
+            "`response.object` is wrong".to_owned()
         })?;
+        let known = self.id.get_or_insert_with(|| id.to_owned());
+        ensure(known == id, || {
+            format!("the response was `{known}`, now it is `{id}`")
+        })?;
+        let status = response["status"].as_str().unwrap_or_default();
+        ensure(statuses.contains(&status), || {
+            format!("`status` is `{status}`")
+        })?;
+        ensure(
+            status == "completed" || response["completed_at"].is_null(),
+            || "`completed_at` is set, but the response is not completed".to_owned(),
+        )?;
         Ok(response)
     }
 
     fn error(&mut self, event: &Value) -> Judged {
         self.errored = true;
-        ensure(event["message"].is_string(), || "an error event needs a `message`".to_owned())
+        ensure(event["message"].is_string(), || {
+            "an error event needs a `message`".to_owned()
+        })
     }
 
     fn item_added(&mut self, event: &Value) -> Judged {
@@ -175,7 +213,9 @@ impl Check {
             "it comes before response.created".to_owned()
         })?;
         self.stage = Stage::Output;
-        let at = event["output_index"].as_u64().ok_or("`output_index` is not a number")?;
+        let at = event["output_index"]
+            .as_u64()
+            .ok_or("`output_index` is not a number")?;
         let next = self.items.last_key_value().map(|(last, _)| last + 1);
         let next = next.or((!self.partial).then_some(0));
         ensure(next.is_none_or(|next| next == at), || {
@@ -191,7 +231,9 @@ impl Check {
 
     /// The item that an event is about; `None` if it was opened before a partial stream.
     fn place(&mut self, event: &Value, id_field: &str) -> Judged<(u64, Option<&mut Item>)> {
-        let at = event["output_index"].as_u64().ok_or("`output_index` is not a number")?;
+        let at = event["output_index"]
+            .as_u64()
+            .ok_or("`output_index` is not a number")?;
         let partial = self.partial;
         let first = self.items.first_key_value().map(|(first, _)| *first);
         let Some(item) = self.items.get_mut(&at) else {
@@ -199,10 +241,15 @@ impl Check {
             ensure(before, || format!("no item was added at output_index {at}"))?;
             return Ok((at, None));
         };
-        ensure(item.is_open(), || format!("item `{}` is done already", item.id))?;
+        ensure(item.is_open(), || {
+            format!("item `{}` is done already", item.id)
+        })?;
         if !id_field.is_empty() {
             ensure(event[id_field] == item.id.as_str(), || {
-                format!("`{id_field}` is {}, the item is `{}`", event[id_field], item.id)
+                format!(
+                    "`{id_field}` is {}, the item is `{}`",
+                    event[id_field], item.id
+                )
             })?;
         }
         Ok((at, Some(item)))
@@ -215,7 +262,9 @@ impl Check {
         let response = self.response_of(event, statuses)?;
         self.stage = Stage::Terminal;
         self.response = response.clone();
-        let output = response["output"].as_array().ok_or("`output` is not an array")?;
+        let output = response["output"]
+            .as_array()
+            .ok_or("`output` is not an array")?;
         let status = response["status"].as_str().unwrap_or_default();
         let failed = !response["error"].is_null();
         ensure(failed == (status == "failed"), || {
@@ -225,7 +274,9 @@ impl Check {
         ensure(reason == (status == "incomplete"), || {
             format!("`incomplete_details` is {}", response["incomplete_details"])
         })?;
-        let unfinished = output.iter().position(|item| item["status"] == "incomplete");
+        let unfinished = output
+            .iter()
+            .position(|item| item["status"] == "incomplete");
         ensure(unfinished.is_none_or(|at| at + 1 == output.len()), || {
             "an incomplete item is not the last one".to_owned()
         })?;
@@ -251,17 +302,30 @@ impl Check {
                 None => {}
             }
         }
-        let count = self.items.last_key_value().map_or(0, |(last, _)| *last as usize + 1);
+        let count = self
+            .items
+            .last_key_value()
+            .map_or(0, |(last, _)| *last as usize + 1);
         let too_many = output.len() > count && !(self.partial && self.items.is_empty());
-        ensure(!too_many, || format!("`output` has {} items, the stream {count}", output.len()))
+        ensure(!too_many, || {
+            format!("`output` has {} items, the stream {count}", output.len())
+        })
     }
 
     fn end(self) -> Judged<CheckedStream> {
         ensure(self.stage == Stage::Terminal || self.errored, || {
             "the stream ends without a terminal event".to_owned()
         })?;
-        let items = self.items.values().filter_map(Item::finished).cloned().collect();
-        Ok(CheckedStream { response: self.response, items })
+        let items = self
+            .items
+            .values()
+            .filter_map(Item::finished)
+            .cloned()
+            .collect();
+        Ok(CheckedStream {
+            response: self.response,
+            items,
+        })
     }
 }
 

@@ -5,42 +5,95 @@ use serde_json::{Value, json};
 use super::{check_stream, check_stream_from, gapless};
 
 fn good() -> Vec<Value> {
-    let response = |status: &str, output: Value| json!({"id": "resp_1", "object": "response",
+    let response = |status: &str, output: Value| {
+        json!({"id": "resp_1", "object": "response",
         "status": status, "output": output, "error": null, "incomplete_details": null,
-        "completed_at": (status == "completed").then_some(1)});
+        "completed_at": (status == "completed").then_some(1)})
+    };
     let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": []});
-    let message = |status: &str, content: Value| json!({"id": "msg_1", "type": "message",
-        "role": "assistant", "status": status, "content": content});
-    let call = |status: &str, arguments: &str| json!({"id": "fc_1", "type": "function_call",
-        "call_id": "call_1", "name": "f", "status": status, "arguments": arguments});
+    let message = |status: &str, content: Value| {
+        json!({"id": "msg_1", "type": "message",
+        "role": "assistant", "status": status, "content": content})
+    };
+    let call = |status: &str, arguments: &str| {
+        json!({"id": "fc_1", "type": "function_call",
+        "call_id": "call_1", "name": "f", "status": status, "arguments": arguments})
+    };
     let done = message("completed", json!([part("0 1 ")]));
     let called = call("completed", "{\"a\":1}");
     let at = |index: u64, id: &str| json!({"output_index": index, "item_id": id});
     let with = |mut base: Value, more: Value| {
-        base.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        base.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         base
     };
     let text = |more: Value| with(with(at(0, "msg_1"), json!({"content_index": 0})), more);
     let events = [
-        ("response.created", json!({"response": response("queued", json!([]))})),
-        ("response.queued", json!({"response": response("queued", json!([]))})),
-        ("response.in_progress", json!({"response": response("in_progress", json!([]))})),
-        ("response.output_item.added",
-            json!({"output_index": 0, "item": message("in_progress", json!([]))})),
-        ("response.content_part.added", text(json!({"part": part("")}))),
-        ("response.output_text.delta", text(json!({"delta": "0 ", "logprobs": []}))),
-        ("response.output_text.delta", text(json!({"delta": "1 ", "logprobs": []}))),
-        ("response.output_text.done", text(json!({"text": "0 1 ", "logprobs": []}))),
-        ("response.content_part.done", text(json!({"part": part("0 1 ")}))),
-        ("response.output_item.done", json!({"output_index": 0, "item": done})),
-        ("response.output_item.added",
-            json!({"output_index": 1, "item": call("in_progress", "")})),
-        ("response.function_call_arguments.delta", with(at(1, "fc_1"), json!({"delta": "{\"a\":"}))),
-        ("response.function_call_arguments.delta", with(at(1, "fc_1"), json!({"delta": "1}"}))),
-        ("response.function_call_arguments.done",
-            with(at(1, "fc_1"), json!({"arguments": "{\"a\":1}"}))),
-        ("response.output_item.done", json!({"output_index": 1, "item": called})),
-        ("response.completed", json!({"response": response("completed", json!([done, called]))})),
+        (
+            "response.created",
+            json!({"response": response("queued", json!([]))}),
+        ),
+        (
+            "response.queued",
+            json!({"response": response("queued", json!([]))}),
+        ),
+        (
+            "response.in_progress",
+            json!({"response": response("in_progress", json!([]))}),
+        ),
+        (
+            "response.output_item.added",
+            json!({"output_index": 0, "item": message("in_progress", json!([]))}),
+        ),
+        (
+            "response.content_part.added",
+            text(json!({"part": part("")})),
+        ),
+        (
+            "response.output_text.delta",
+            text(json!({"delta": "0 ", "logprobs": []})),
+        ),
+        (
+            "response.output_text.delta",
+            text(json!({"delta": "1 ", "logprobs": []})),
+        ),
+        (
+            "response.output_text.done",
+            text(json!({"text": "0 1 ", "logprobs": []})),
+        ),
+        (
+            "response.content_part.done",
+            text(json!({"part": part("0 1 ")})),
+        ),
+        (
+            "response.output_item.done",
+            json!({"output_index": 0, "item": done}),
+        ),
+        (
+            "response.output_item.added",
+            json!({"output_index": 1, "item": call("in_progress", "")}),
+        ),
+        (
+            "response.function_call_arguments.delta",
+            with(at(1, "fc_1"), json!({"delta": "{\"a\":"})),
+        ),
+        (
+            "response.function_call_arguments.delta",
+            with(at(1, "fc_1"), json!({"delta": "1}"})),
+        ),
+        (
+            "response.function_call_arguments.done",
+            with(at(1, "fc_1"), json!({"arguments": "{\"a\":1}"})),
+        ),
+        (
+            "response.output_item.done",
+            json!({"output_index": 1, "item": called}),
+        ),
+        (
+            "response.completed",
+            json!({"response": response("completed", json!([done, called]))}),
+        ),
     ];
     let event = |(sequence, (kind, fields)): (usize, (&str, Value))| {
         with(json!({"type": kind, "sequence_number": sequence}), fields)
@@ -59,7 +112,10 @@ fn renumbered(mut events: Vec<Value>) -> Vec<Value> {
 fn a_good_stream_passes() {
     let checked = check_stream(&good()).unwrap();
     assert_eq!(checked.output_text(), "0 1 ");
-    assert_eq!((checked.items.len(), &checked.response["status"]), (2, &json!("completed")));
+    assert_eq!(
+        (checked.items.len(), &checked.response["status"]),
+        (2, &json!("completed"))
+    );
 }
 
 #[test]
@@ -78,7 +134,11 @@ fn no_event_can_be_missing_or_doubled_unnoticed() {
         missing.remove(position);
         assert!(gapless(&missing, 0).is_err() || position == good().len() - 1);
         let optional = kind == "response.queued" || kind == "response.in_progress";
-        assert_eq!(check_stream(&renumbered(missing)).is_ok(), optional, "without {kind}");
+        assert_eq!(
+            check_stream(&renumbered(missing)).is_ok(),
+            optional,
+            "without {kind}"
+        );
         let mut doubled = good();
         doubled.insert(position, good()[position].clone());
         assert!(check_stream(&renumbered(doubled)).is_err(), "twice {kind}");
@@ -93,7 +153,11 @@ fn neighbours_cannot_change_places_unless_nothing_depends_on_it() {
         let names = [&swapped[position]["type"], &swapped[position + 1]["type"]].map(Value::clone);
         // Items may overlap, as parallel tool calls do.
         let overlap = names == ["response.output_item.added", "response.output_item.done"];
-        assert_eq!(check_stream(&renumbered(swapped)).is_ok(), overlap, "{names:?}");
+        assert_eq!(
+            check_stream(&renumbered(swapped)).is_ok(),
+            overlap,
+            "{names:?}"
+        );
     }
 }
 
@@ -138,14 +202,51 @@ fn terminal_rules_hold() {
     };
     let failure = json!({"code": "server_error", "message": "x"});
     let started = &good()[..6];
-    end(started, "response.failed", "failed", json!([]), failure.clone()).unwrap();
-    end(started, "response.failed", "cancelled", json!([]), json!(null)).unwrap();
-    assert!(end(started, "response.completed", "completed", json!([]), json!(null)).is_err());
+    end(
+        started,
+        "response.failed",
+        "failed",
+        json!([]),
+        failure.clone(),
+    )
+    .unwrap();
+    end(
+        started,
+        "response.failed",
+        "cancelled",
+        json!([]),
+        json!(null),
+    )
+    .unwrap();
+    assert!(
+        end(
+            started,
+            "response.completed",
+            "completed",
+            json!([]),
+            json!(null)
+        )
+        .is_err()
+    );
     assert!(end(started, "response.failed", "failed", json!([]), json!(null)).is_err());
-    assert!(end(started, "response.cancelled", "cancelled", json!([]), json!(null)).is_err());
+    assert!(
+        end(
+            started,
+            "response.cancelled",
+            "cancelled",
+            json!([]),
+            json!(null)
+        )
+        .is_err()
+    );
     let done = &good()[..10];
     assert!(end(done, "response.failed", "failed", json!([]), failure).is_err());
-    assert!(check_stream(&good()[..15]).unwrap_err().problem.contains("terminal"));
+    assert!(
+        check_stream(&good()[..15])
+            .unwrap_err()
+            .problem
+            .contains("terminal")
+    );
 }
 
 #[test]

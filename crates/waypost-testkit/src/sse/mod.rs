@@ -15,7 +15,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use serde_json::Value;
 
-pub use check::{CheckedStream, StreamFault, assert_gapless, check_stream, check_stream_from, gapless};
+pub use check::{
+    CheckedStream, StreamFault, assert_gapless, check_stream, check_stream_from, gapless,
+};
 
 /// Longest event accepted.
 const MAX_EVENT: usize = 64 * 1024 * 1024;
@@ -33,8 +35,10 @@ impl SseEvent {
     }
 
     pub fn json(&self) -> Result<Value, SseError> {
-        serde_json::from_str(&self.data)
-            .map_err(|error| SseError::NotJson { data: self.data.clone(), error })
+        serde_json::from_str(&self.data).map_err(|error| SseError::NotJson {
+            data: self.data.clone(),
+            error,
+        })
     }
 }
 
@@ -47,7 +51,10 @@ pub enum SseError {
     #[error("line {line:?} is not valid: {reason}")]
     Framing { line: String, reason: &'static str },
     #[error("event data is not JSON ({error}): {data:?}")]
-    NotJson { data: String, error: serde_json::Error },
+    NotJson {
+        data: String,
+        error: serde_json::Error,
+    },
     #[error("event `{name:?}` carries type `{kind}`")]
     NameMismatch { name: Option<String>, kind: Value },
     #[error("something follows [DONE]: {0:?}")]
@@ -72,13 +79,26 @@ where
 {
     /// Accepts every legal event stream.
     pub fn new(chunks: S) -> Self {
-        Self { chunks, parser: Parser::default(), ready: VecDeque::new(), ended: false }
+        Self {
+            chunks,
+            parser: Parser::default(),
+            ready: VecDeque::new(),
+            ended: false,
+        }
     }
 
     /// Accepts only the framing that Waypost sends.
     pub fn strict(chunks: S) -> Self {
-        let parser = Parser { strict: true, ..Parser::default() };
-        Self { chunks, parser, ready: VecDeque::new(), ended: false }
+        let parser = Parser {
+            strict: true,
+            ..Parser::default()
+        };
+        Self {
+            chunks,
+            parser,
+            ready: VecDeque::new(),
+            ended: false,
+        }
     }
 
     /// The next event, `[DONE]` included; `None` at a proper end.
@@ -131,7 +151,13 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<SseEvent>, SseError> {
 
 /// Parses a whole recorded stream in the framing that Waypost sends.
 pub fn parse_strict(bytes: &[u8]) -> Result<Vec<SseEvent>, SseError> {
-    whole(bytes, Parser { strict: true, ..Parser::default() })
+    whole(
+        bytes,
+        Parser {
+            strict: true,
+            ..Parser::default()
+        },
+    )
 }
 
 fn whole(bytes: &[u8], mut parser: Parser) -> Result<Vec<SseEvent>, SseError> {
@@ -146,7 +172,10 @@ fn named_json(event: &SseEvent) -> Result<Value, SseError> {
     match &event.name {
         Some(name) if json["type"] != name.as_str() => {
             let kind = json["type"].clone();
-            Err(SseError::NameMismatch { name: event.name.clone(), kind })
+            Err(SseError::NameMismatch {
+                name: event.name.clone(),
+                kind,
+            })
         }
         _ => Ok(json),
     }
@@ -189,13 +218,17 @@ impl Parser {
     }
 
     fn line(&mut self) -> Result<Option<String>, SseError> {
-        if self.after_cr && let Some(first) = self.buffer.first() {
+        if self.after_cr
+            && let Some(first) = self.buffer.first()
+        {
             self.after_cr = false;
             if *first == b'\n' {
                 self.buffer.advance(1);
             }
         }
-        let found = self.buffer[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let found = self.buffer[self.searched..]
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'));
         let Some(found) = found else {
             self.searched = self.buffer.len();
             if self.searched > MAX_EVENT {
@@ -210,7 +243,10 @@ impl Parser {
         self.searched = 0;
         self.after_cr = cr;
         let line = String::from_utf8(line.to_vec()).map_err(|error| {
-            framing(&String::from_utf8_lossy(error.as_bytes()), "it is not UTF-8")
+            framing(
+                &String::from_utf8_lossy(error.as_bytes()),
+                "it is not UTF-8",
+            )
         })?;
         if cr && self.strict {
             return Err(framing(&line, "it ends with CR"));
@@ -263,7 +299,10 @@ impl Parser {
 }
 
 fn framing(line: &str, reason: &'static str) -> SseError {
-    SseError::Framing { line: line.to_owned(), reason }
+    SseError::Framing {
+        line: line.to_owned(),
+        reason,
+    }
 }
 
 #[cfg(test)]

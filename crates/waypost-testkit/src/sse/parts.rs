@@ -18,8 +18,18 @@ const ARGUMENTS: [(&str, &str); 3] = [
 const TEXTS: [(&str, &str, List, &str); 4] = [
     ("response.output_text", "output_text", List::Content, "text"),
     ("response.refusal", "refusal", List::Content, "refusal"),
-    ("response.reasoning_text", "reasoning_text", List::Content, "text"),
-    ("response.reasoning_summary_text", "summary_text", List::Summary, "text"),
+    (
+        "response.reasoning_text",
+        "reasoning_text",
+        List::Content,
+        "text",
+    ),
+    (
+        "response.reasoning_summary_text",
+        "summary_text",
+        List::Summary,
+        "text",
+    ),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +82,9 @@ impl Item {
     pub(super) fn added(item: &Value) -> Judged<Self> {
         let id = item["id"].as_str().filter(|id| !id.is_empty());
         let id = id.ok_or("`item.id` is not a string")?.to_owned();
-        ensure(item["type"].is_string(), || "`item.type` is not a string".to_owned())?;
+        ensure(item["type"].is_string(), || {
+            "`item.type` is not a string".to_owned()
+        })?;
         let status = &item["status"];
         ensure(status.is_null() || status == "in_progress", || {
             format!("the added item's status is {status}")
@@ -82,7 +94,13 @@ impl Item {
             "the added item has content already".to_owned()
         })?;
         let parts = BTreeMap::new();
-        Ok(Self { id, added: item.clone(), parts, arguments: Streamed::default(), done: None })
+        Ok(Self {
+            id,
+            added: item.clone(),
+            parts,
+            arguments: Streamed::default(),
+            done: None,
+        })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -118,11 +136,14 @@ impl Item {
                 Some(".done") => false,
                 _ => continue,
             };
-            ensure(part_kind != "output_text" || event["logprobs"].is_array(), || {
-                "`logprobs` is not an array".to_owned()
-            })?;
+            ensure(
+                part_kind != "output_text" || event["logprobs"].is_array(),
+                || "`logprobs` is not an array".to_owned(),
+            )?;
             let part = self.part(list, event)?;
-            ensure(part.kind == part_kind, || format!("the open part is `{}`", part.kind))?;
+            ensure(part.kind == part_kind, || {
+                format!("the open part is `{}`", part.kind)
+            })?;
             return if is_delta {
                 part.text.delta(event)
             } else {
@@ -134,21 +155,32 @@ impl Item {
     }
 
     pub(super) fn done(&mut self, item: &Value) -> Judged {
-        ensure(item["status"] != "in_progress", || "its status is in_progress".to_owned())?;
+        ensure(item["status"] != "in_progress", || {
+            "its status is in_progress".to_owned()
+        })?;
         for field in ["id", "type", "role", "call_id", "name"] {
             ensure(item[field] == self.added[field], || {
-                format!("`{field}` was {}, now it is {}", self.added[field], item[field])
+                format!(
+                    "`{field}` was {}, now it is {}",
+                    self.added[field], item[field]
+                )
             })?;
         }
         for (list, parts) in &self.parts {
             let content = item[list.item_field()].as_array();
             let content = content.ok_or_else(|| format!("`{}` is missing", list.item_field()))?;
             ensure(content.len() == parts.len(), || {
-                format!("it has {} parts, the stream had {}", content.len(), parts.len())
+                format!(
+                    "it has {} parts, the stream had {}",
+                    content.len(),
+                    parts.len()
+                )
             })?;
             for (part, value) in parts.iter().zip(content) {
                 let closed = part.closed.as_ref().ok_or("a part is not done")?;
-                ensure(closed == value, || format!("a part is {value}, it was done as {closed}"))?;
+                ensure(closed == value, || {
+                    format!("a part is {value}, it was done as {closed}")
+                })?;
             }
         }
         let is_message = item["type"] == "message";
@@ -162,16 +194,24 @@ impl Item {
             ensure(streamed.deltas == 0 || streamed.done, || {
                 format!("`{field}` came in deltas, but its .done is missing")
             })?;
-            ensure(!streamed.done || item[field] == streamed.text.as_str(), || {
-                format!("`{field}` is {}, the stream had {:?}", item[field], streamed.text)
-            })?;
+            ensure(
+                !streamed.done || item[field] == streamed.text.as_str(),
+                || {
+                    format!(
+                        "`{field}` is {}, the stream had {:?}",
+                        item[field], streamed.text
+                    )
+                },
+            )?;
         }
         self.done = Some(item.clone());
         Ok(())
     }
 
     fn part_added(&mut self, list: List, event: &Value) -> Judged {
-        let kind = event["part"]["type"].as_str().ok_or("`part.type` is not a string")?;
+        let kind = event["part"]["type"]
+            .as_str()
+            .ok_or("`part.type` is not a string")?;
         let parts = self.parts.entry(list).or_default();
         let field = list.index_field();
         ensure(event[field] == parts.len(), || {
@@ -180,7 +220,11 @@ impl Item {
         ensure(parts.iter().all(|part| part.closed.is_some()), || {
             "the part before it is not done".to_owned()
         })?;
-        parts.push(Part { kind: kind.to_owned(), text: Streamed::default(), closed: None });
+        parts.push(Part {
+            kind: kind.to_owned(),
+            text: Streamed::default(),
+            closed: None,
+        });
         Ok(())
     }
 
@@ -191,7 +235,9 @@ impl Item {
             format!("the part was `{}`, now it is {}", part.kind, value["type"])
         })?;
         if let Some((_, _, _, field)) = TEXTS.iter().find(|(_, kind, ..)| *kind == part.kind) {
-            ensure(part.text.done, || "the part's own .done event is missing".to_owned())?;
+            ensure(part.text.done, || {
+                "the part's own .done event is missing".to_owned()
+            })?;
             ensure(value[field] == part.text.text.as_str(), || {
                 format!("`part.{field}` is not the text of its .done event")
             })?;
@@ -203,10 +249,17 @@ impl Item {
     /// The open part that an event names.
     fn part(&mut self, list: List, event: &Value) -> Judged<&mut Part> {
         let field = list.index_field();
-        let at = event[field].as_u64().ok_or_else(|| format!("`{field}` is not a number"))?;
-        let part = self.parts.get_mut(&list).and_then(|parts| parts.get_mut(at as usize));
+        let at = event[field]
+            .as_u64()
+            .ok_or_else(|| format!("`{field}` is not a number"))?;
+        let part = self
+            .parts
+            .get_mut(&list)
+            .and_then(|parts| parts.get_mut(at as usize));
         let part = part.ok_or_else(|| format!("no part was added at {field} {at}"))?;
-        ensure(part.closed.is_none(), || format!("the part at {field} {at} is done already"))?;
+        ensure(part.closed.is_none(), || {
+            format!("the part at {field} {at} is done already")
+        })?;
         Ok(part)
     }
 }
@@ -222,7 +275,9 @@ impl Streamed {
 
     /// Without deltas the `.done` is the text: that is how unstreamed arguments come.
     fn done(&mut self, value: &Value, field: &str) -> Judged {
-        let text = value.as_str().ok_or_else(|| format!("`{field}` is not a string"))?;
+        let text = value
+            .as_str()
+            .ok_or_else(|| format!("`{field}` is not a string"))?;
         ensure(!self.done, || "it is done twice".to_owned())?;
         self.done = true;
         if self.deltas == 0 {
