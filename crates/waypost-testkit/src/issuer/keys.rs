@@ -101,7 +101,7 @@ impl std::fmt::Debug for SigningKey {
         f.debug_struct("SigningKey")
             .field("kid", &self.kid)
             .field("alg", &self.alg)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -135,7 +135,7 @@ impl Issuer {
     /// `jti`. A negative lifetime makes an expired token.
     pub fn claims(&self, sub: &str, aud: &str, lifetime_seconds: i64) -> Value {
         self.shared
-            .claims(sub, json!(aud), lifetime_seconds, Map::new())
+            .claims(sub, &json!(aud), lifetime_seconds, Map::new())
     }
 
     /// Signs with a new key from now on. The old key stays published if `keep_old`.

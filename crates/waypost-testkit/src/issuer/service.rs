@@ -140,7 +140,7 @@ impl Shared {
     pub(super) fn claims(
         &self,
         sub: &str,
-        aud: Value,
+        aud: &Value,
         lifetime_seconds: i64,
         more: Map<String, Value>,
     ) -> Value {
@@ -268,7 +268,7 @@ impl Shared {
             claims: Map<String, Value>,
         }
         let token: Token = read(body)?;
-        let claims = self.claims(&token.sub, token.aud, token.lifetime, token.claims);
+        let claims = self.claims(&token.sub, &token.aud, token.lifetime, token.claims);
         Ok(json!({"token": self.key().sign(&claims), "claims": claims}))
     }
 

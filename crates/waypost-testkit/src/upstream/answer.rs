@@ -226,6 +226,7 @@ fn tool_beats(script: &Script, calls: usize) -> Vec<Beat> {
 
 #[cfg(test)]
 mod tests {
+    use super::Beat::{ToolBegin, ToolEnd, ToolPiece};
     use super::*;
 
     fn answer(query: &str, ask: &Ask) -> (Vec<Beat>, Facts) {
@@ -275,7 +276,6 @@ mod tests {
             "tools=2&tool_fragments=1&tool_interleave=1",
             &Ask::default(),
         );
-        use Beat::{ToolBegin, ToolEnd, ToolPiece};
         let piece = |call| ToolPiece { call, piece: 0 };
         let expected = [
             ToolBegin(0),

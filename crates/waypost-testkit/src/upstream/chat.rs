@@ -152,7 +152,7 @@ impl Chat {
 impl Encoder for Chat {
     fn open(&mut self, out: &mut Frames) {
         self.chunk(out, |out| {
-            out.extend_from_slice(br#""role":"assistant","content":"""#)
+            out.extend_from_slice(br#""role":"assistant","content":"""#);
         });
     }
 

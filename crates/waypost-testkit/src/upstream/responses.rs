@@ -4,6 +4,7 @@
 //! events pair up whatever the order of beats. The items collected on the way are the terminal
 //! event's `output`.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -169,6 +170,10 @@ impl Responses {
         open.text.push_str(text);
         let at = open.at;
         let with_logprobs = self.facts.script.logprobs && part == Part::Text;
+        if part == Part::Text && !with_logprobs {
+            self.text_delta(at, text, out);
+            return;
+        }
         let logprobs: Vec<Value> = with_logprobs.then(|| logprob(text)).into_iter().collect();
         open.logprobs.extend_from_slice(&logprobs);
         let mut fields = self.place(at);
@@ -177,6 +182,20 @@ impl Responses {
             fields["logprobs"] = json!(logprobs);
         }
         self.event(part.delta_event(), fields, out);
+    }
+
+    /// The event of the hot path, written without a JSON tree. No shape of text needs escapes.
+    fn text_delta(&mut self, at: usize, text: &str, out: &mut Frames) {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let id = self.items[at]["id"].as_str().unwrap_or_default();
+        out.event(Some("response.output_text.delta"), |out| {
+            let written = write!(
+                out,
+                r#"{{"type":"response.output_text.delta","sequence_number":{sequence},"item_id":"{id}","output_index":{at},"content_index":0,"delta":"{text}","logprobs":[]}}"#
+            );
+            written.expect("buffers grow");
+        });
     }
 
     fn close_open(&mut self, status: &str, out: &mut Frames) {

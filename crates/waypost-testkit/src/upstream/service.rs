@@ -96,9 +96,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn install(&self, name: &str, script: Script) {
+    pub(super) fn install(&self, name: &str, script: &Script) {
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.insert(name.to_owned(), Arc::new(Model::new(&script, true)));
+        models.insert(name.to_owned(), Arc::new(Model::new(script, true)));
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -288,7 +288,7 @@ impl Shared {
         });
         match read {
             Ok((name, script)) => {
-                self.install(&name, script);
+                self.install(&name, &script);
                 json_reply(200, &json!({"installed": name}))
             }
             Err(message) => error(400, &message),
