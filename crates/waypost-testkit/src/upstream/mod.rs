@@ -83,7 +83,7 @@ impl ScriptedUpstream {
     }
 
     /// Makes `script` the script of the model `name`.
-    pub fn install(&self, name: &str, script: &Script) {
+    pub fn install(&self, name: &str, script: Script) {
         self.shared.install(name, script);
     }
 }

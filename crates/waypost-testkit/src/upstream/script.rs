@@ -369,9 +369,9 @@ impl Script {
     }
 
     /// The script of the calls that `fail_first` spares, and of those that it strikes.
-    pub(super) fn split_failures(&self) -> (Self, Self) {
+    pub(super) fn split_failures(self) -> (Self, Self) {
         if self.fail_first == 0 {
-            return (self.clone(), self.clone());
+            return (self.clone(), self);
         }
         let sound = Self {
             status: None,
@@ -385,7 +385,7 @@ impl Script {
             error_after: None,
             ..self.clone()
         };
-        let mut failing = self.clone();
+        let mut failing = self;
         if !failing.has_fault() {
             failing.status = Some(503);
         }

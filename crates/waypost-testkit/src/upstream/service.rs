@@ -53,7 +53,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(script: &Script, installed: bool) -> Self {
+    fn new(script: Script, installed: bool) -> Self {
         let (sound, failing) = script.split_failures();
         let fail_first = if script.fail_first == 0 {
             u64::MAX
@@ -96,7 +96,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn install(&self, name: &str, script: &Script) {
+    pub(super) fn install(&self, name: &str, script: Script) {
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         models.insert(name.to_owned(), Arc::new(Model::new(script, true)));
     }
@@ -142,7 +142,7 @@ impl Shared {
         }
         let model = models
             .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Model::new(&script, false)));
+            .or_insert_with(|| Arc::new(Model::new(script, false)));
         Ok(model.next_call())
     }
 }
@@ -288,7 +288,7 @@ impl Shared {
         });
         match read {
             Ok((name, script)) => {
-                self.install(&name, &script);
+                self.install(&name, script);
                 json_reply(200, &json!({"installed": name}))
             }
             Err(message) => error(400, &message),
