@@ -54,12 +54,12 @@ struct Model {
 
 impl Model {
     fn new(script: Script, installed: bool) -> Self {
-        let (sound, failing) = script.split_failures();
         let fail_first = if script.fail_first == 0 {
             u64::MAX
         } else {
             script.fail_first
         };
+        let (sound, failing) = script.split_failures();
         let calls = AtomicU64::new(0);
         Self {
             sound: Arc::new(sound),
