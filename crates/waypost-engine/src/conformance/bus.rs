@@ -204,7 +204,7 @@ pub async fn watch_read_wait_misses_nothing(factory: &dyn Factory) {
         followers.push(tokio::spawn(async move {
             let started = Instant::now();
             // A missed hint would cost the whole timer.
-            let timer = Duration::from_secs(60);
+            let timer = Duration::from_mins(1);
             let followed = follow(&engine, &*engine.bus, &id, timer).await;
             assert!(started.elapsed() < timer);
             followed.0

@@ -308,7 +308,8 @@ pub async fn deleting_an_account_takes_its_keys_and_rules(factory: &dyn Factory)
     let delete = store.delete_service_account(&project.id, &gone.id, draft("deleted"));
     delete.await.unwrap();
     let directory = store.load_directory().await.unwrap();
-    assert_eq!(directory.service_accounts, [kept.clone()]);
+    assert_eq!(directory.service_accounts.len(), 1);
+    assert_eq!(directory.service_accounts[0], kept);
     assert_eq!(directory.keys.len(), 1);
     assert_eq!(directory.keys[0].owner, owner_of(&kept));
     assert_eq!(directory.rules.len(), 1);

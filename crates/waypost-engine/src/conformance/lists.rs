@@ -1,7 +1,7 @@
 //! Cursor pagination, the same in every list.
 
 use super::{Factory, kit::*};
-use crate::{Engine, directory::KeyOwner, page::PageQuery};
+use crate::{Engine, audit::AuditFilter, directory::KeyOwner, page::PageQuery};
 
 async fn projects(engine: &Engine, query: PageQuery) -> (Vec<String>, bool) {
     let page = engine.store.list_projects(query, true).await.unwrap();
@@ -97,7 +97,7 @@ pub async fn pages_are_stable_under_inserts(factory: &dyn Factory) {
         // A walker that was at the end goes on from where it was.
         let read = async move {
             let (projects, _) = projects(engine, query).await;
-            let events = engine.store.list_audit(Default::default(), audit_query);
+            let events = engine.store.list_audit(AuditFilter::default(), audit_query);
             let events = events.await.unwrap().items;
             (projects, events.into_iter().map(|entry| entry.id))
         };

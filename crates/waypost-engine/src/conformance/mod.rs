@@ -5,6 +5,15 @@
 //! `#[tokio::test]` of every case. Easy to break: a case may ask only for what
 //! the contract promises, never for what the embedded engine happens to do.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "test code, also when another crate's tests run it"
+)]
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "test code takes the whole kit")
+)]
+
 pub mod audit;
 pub mod bus;
 pub mod chains;

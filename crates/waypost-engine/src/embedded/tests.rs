@@ -1,5 +1,9 @@
 //! What only this engine promises: its files, its lock, its crashes.
 
+mod crashes;
+mod files;
+mod load;
+
 use async_trait::async_trait;
 use tempfile::TempDir;
 
