@@ -4,12 +4,13 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use http::{Method, Uri};
 
 use super::{edge, error::ApiError, ops};
-use crate::app::AppRef;
+use crate::{admin, app::AppRef};
 
 /// Every route of the server, with the edge around it.
 pub fn router(app: AppRef) -> Router {
     Router::new()
         .merge(ops::routes())
+        .merge(admin::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(app.config.http.body_limit.0))
