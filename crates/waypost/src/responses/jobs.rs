@@ -32,6 +32,8 @@ const CLAIM_AT_ONCE: u32 = 64;
 /// Jobs of an upstream that the configuration no longer has are claimed only
 /// to fail: this many at once.
 const ORPHANS_AT_ONCE: u32 = 4;
+/// Heartbeats are quicker in a drain, to see its end.
+const DRAIN_BEAT: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What the rest of the server may do with the worker.
@@ -211,9 +213,17 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
     let lease = app.config.responses.lease;
     let mut good_until = Instant::now() + lease;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(app.config.responses.heartbeat()) => {}
-            () = app.shutdown.stopping().cancelled_owned() => return,
+        if app.shutdown.is_draining() {
+            // As long as there are jobs, so long their leases are needed.
+            if app.jobs.epochs().is_empty() || app.shutdown.stopping().is_cancelled() {
+                return;
+            }
+            tokio::time::sleep(DRAIN_BEAT).await;
+        } else {
+            tokio::select! {
+                () = tokio::time::sleep(app.config.responses.heartbeat()) => {}
+                () = app.shutdown.begun() => {}
+            }
         }
         let before = app.jobs.epochs();
         if before.is_empty() {
