@@ -6,10 +6,12 @@ pub mod edge;
 pub mod error;
 pub mod json;
 pub mod ops;
+pub mod path;
 pub mod query;
 pub mod routes;
 pub mod server;
 
 pub use error::ApiError;
 pub use json::ApiJson;
+pub use path::ApiPath;
 pub use query::ApiQuery;
