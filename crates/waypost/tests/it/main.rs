@@ -3,7 +3,13 @@
 
 #[allow(unreachable_pub, reason = "nothing outside sees a test binary; `pub` marks what modules use")]
 mod harness;
+mod support;
 
 mod admin;
+mod chat;
 mod cli;
+mod faults;
 mod http;
+mod models;
+mod responses;
+mod upstreams;
