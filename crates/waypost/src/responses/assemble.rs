@@ -172,7 +172,9 @@ impl Assembler {
     }
 
     /// Closes what is open and returns the output. `status` is that of the
-    /// items still open: `completed` or `incomplete`.
+    /// items still open: `completed` or `incomplete`. An incomplete item has to
+    /// be the last one (Open Responses), so a call that others follow and whose
+    /// arguments are whole is complete: models write one call after the other.
     pub fn close(&mut self, status: &str, out: &mut EventBatchBuilder) -> Vec<Value> {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() && self.calls.is_empty() && self.output.is_empty() {
@@ -180,8 +182,10 @@ impl Assembler {
             self.deliver_text(&held, Vec::new(), out);
         }
         self.close_open(status, out);
+        let last = (self.output.len() as u64).saturating_sub(1);
         for call in std::mem::take(&mut self.calls) {
-            let item = call.item(status);
+            let whole = call.index < last && call.has_whole_arguments();
+            let item = call.item(if whole { "completed" } else { status });
             push(
                 out,
                 &Event::ArgumentsDone {
@@ -624,6 +628,10 @@ impl Open {
 }
 
 impl Call {
+    fn has_whole_arguments(&self) -> bool {
+        serde_json::from_str::<serde::de::IgnoredAny>(&self.arguments).is_ok()
+    }
+
     fn item(&self, status: &str) -> Value {
         json!({
             "id": self.id,

@@ -13,8 +13,8 @@ const TEXTS: &[&str] = &[
     "tokens=30&shape=emoji",
     "tokens=30&shape=emoji&split_utf8=1&coalesce=1",
     "tokens=30&shape=emoji&crlf=1",
-    "tokens=12&shape=emoji&write_bytes=1&coalesce=1",
-    "tokens=12&write_bytes=7&crlf=1&coalesce=3",
+    "tokens=1&shape=emoji&write_bytes=1&coalesce=1",
+    "tokens=2&write_bytes=29&crlf=1",
     "tokens=20&comments=2",
     "tokens=20&multiline=1",
     "tokens=20&tight=1",
@@ -286,6 +286,8 @@ async fn ends_other_than_completed() {
         let model = format!("{dialect}?tools=2&finish_reason=length");
         let response = all_ways(&world, ask(model.clone())).await;
         assert_eq!(response["status"], "incomplete", "{model}");
+        assert_eq!(response["output"][0]["status"], "completed", "{model}");
+        assert_eq!(response["output"][1]["status"], "incomplete", "{model}");
     }
 }
 
