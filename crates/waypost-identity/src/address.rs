@@ -18,14 +18,13 @@ pub fn is_public_address(address: IpAddr) -> bool {
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = match a {
-        0 | 10 | 127 => true,
+        0 | 10 | 127 | 224.. => true,
         100 => b & 0xc0 == 64,
         169 => b == 254,
         172 => b & 0xf0 == 16,
         192 => b == 168 || (b == 0 && (c == 0 || c == 2)) || (b == 88 && c == 99),
         198 => b & 0xfe == 18 || (b == 51 && c == 100),
         203 => b == 0 && c == 113,
-        224.. => true,
         _ => false,
     };
     !special

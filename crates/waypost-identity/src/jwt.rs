@@ -174,3 +174,7 @@ fn read_kid(kid: Option<&Value>) -> Result<String, Refusal> {
         Ok(kid.clone())
     }
 }
+
+#[cfg(test)]
+#[path = "jwt_tests.rs"]
+mod tests;

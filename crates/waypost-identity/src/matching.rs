@@ -325,14 +325,10 @@ fn same_number(expected: &Number, got: &Number) -> bool {
     if !expected.is_f64() && !got.is_f64() {
         return expected == got;
     }
-    is_exact(expected)
-        && is_exact(got)
-        && match (expected.as_f64(), got.as_f64()) {
-            // One side may be an integer beyond 2^53, which the conversion rounds.
-            #[expect(clippy::float_cmp, reason = "exact equality is the rule")]
-            (Some(a), Some(b)) => a == b && a.abs() < MAX_EXACT_NUMBER,
-            _ => false,
-        }
+    // One side at least is a double. Being exact it is below 2^53, so an integer that equals it
+    // after conversion was not rounded.
+    let equal = expected.as_f64() == got.as_f64();
+    equal && is_exact(expected) && is_exact(got)
 }
 
 #[cfg(test)]

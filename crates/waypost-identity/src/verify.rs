@@ -10,116 +10,19 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::algorithm::{Algorithm, AlgorithmSet};
-use crate::issuer::{is_own_issuer, same_issuer};
+use crate::algorithm::Algorithm;
+use crate::issuer::same_issuer;
 use crate::jwk::SignatureFault;
 use crate::jwks::{KeySet, Lookup};
 use crate::jwt::{UnverifiedJwt, parse};
+use crate::policy::TrustPolicy;
 use crate::refusal::Refusal;
 use crate::text::quote;
 
-/// Clock skew tolerated unless configured otherwise, in seconds.
-pub const DEFAULT_SKEW_SECONDS: u32 = 60;
-/// Largest skew that may be configured, in seconds.
-pub const MAX_SKEW_SECONDS: u32 = 300;
 /// Longest accepted `sub`, in bytes.
 pub const MAX_SUBJECT_BYTES: usize = 4096;
-/// Longest issuer or audience that a provider may have, in bytes.
-const MAX_POLICY_TEXT_BYTES: usize = 2048;
 /// Numbers beyond this are not exact in JSON implementations that use doubles (RFC 8259 §6).
 const MAX_EXACT_NUMBER: f64 = 9_007_199_254_740_992.0;
-
-/// What one provider's tokens must satisfy.
-#[derive(Debug, Clone)]
-pub struct TrustPolicy {
-    issuer: String,
-    audience: String,
-    own_issuer: String,
-    algorithms: AlgorithmSet,
-    skew_seconds: u32,
-    max_lifetime_seconds: Option<u32>,
-}
-
-/// Why a provider's trust settings are refused when they are saved.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    #[error("`{field}` must not be empty.")]
-    Empty { field: &'static str },
-    #[error("`{field}` is longer than {MAX_POLICY_TEXT_BYTES} bytes.")]
-    TooLong { field: &'static str },
-    #[error("`{field}` contains a control character.")]
-    ControlCharacter { field: &'static str },
-    #[error(
-        "`issuer` is this server's own issuer; its access tokens cannot be exchanged for others."
-    )]
-    OwnIssuer,
-    #[error("At least one signature algorithm must be allowed.")]
-    NoAlgorithm,
-    #[error("The clock skew is {seconds} s; at most {MAX_SKEW_SECONDS} s are allowed.")]
-    SkewTooLarge { seconds: u32 },
-    #[error("The longest lifetime of a token must be at least one second.")]
-    NoLifetime,
-}
-
-impl TrustPolicy {
-    /// A policy with every supported algorithm, the default skew and no limit on the lifetime.
-    ///
-    /// `own_issuer` is this server's issuer: it is refused as a provider's issuer, and so are
-    /// tokens that carry it.
-    pub fn new(issuer: &str, audience: &str, own_issuer: &str) -> Result<Self, PolicyError> {
-        check_text("issuer", issuer)?;
-        check_text("audience", audience)?;
-        if is_own_issuer(issuer, own_issuer) {
-            return Err(PolicyError::OwnIssuer);
-        }
-        Ok(Self {
-            issuer: issuer.to_owned(),
-            audience: audience.to_owned(),
-            own_issuer: own_issuer.to_owned(),
-            algorithms: AlgorithmSet::ALL,
-            skew_seconds: DEFAULT_SKEW_SECONDS,
-            max_lifetime_seconds: None,
-        })
-    }
-
-    pub fn with_algorithms(self, algorithms: AlgorithmSet) -> Result<Self, PolicyError> {
-        if algorithms.is_empty() {
-            return Err(PolicyError::NoAlgorithm);
-        }
-        Ok(Self { algorithms, ..self })
-    }
-
-    pub fn with_skew_seconds(self, skew_seconds: u32) -> Result<Self, PolicyError> {
-        if skew_seconds > MAX_SKEW_SECONDS {
-            return Err(PolicyError::SkewTooLarge {
-                seconds: skew_seconds,
-            });
-        }
-        Ok(Self {
-            skew_seconds,
-            ..self
-        })
-    }
-
-    /// The longest accepted span from `iat` to `exp`, in seconds.
-    pub fn with_max_lifetime_seconds(self, seconds: u32) -> Result<Self, PolicyError> {
-        if seconds == 0 {
-            return Err(PolicyError::NoLifetime);
-        }
-        Ok(Self {
-            max_lifetime_seconds: Some(seconds),
-            ..self
-        })
-    }
-
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    pub fn audience(&self) -> &str {
-        &self.audience
-    }
-}
 
 /// The claims of a token whose signature and claims were verified.
 #[derive(Clone, PartialEq)]
@@ -234,22 +137,25 @@ pub fn verify(
 }
 
 fn check_signature(jwt: &UnverifiedJwt<'_>, keys: &KeySet) -> Result<(), Refusal> {
-    let kid = quote(&jwt.header.kid);
+    let kid = || quote(&jwt.header.kid);
     let algorithm = jwt.header.algorithm;
     let key = match keys.lookup(&jwt.header.kid) {
         Lookup::Found(key) => key,
         Lookup::Unusable(problem) => {
             return Err(Refusal::KeyUnusable {
-                kid,
+                kid: kid(),
                 problem: problem.clone(),
             });
         }
-        Lookup::Unknown => return Err(Refusal::UnknownKid { kid }),
+        Lookup::Unknown => return Err(Refusal::UnknownKid { kid: kid() }),
     };
     key.verify(algorithm, jwt.signing_input, &jwt.signature)
         .map_err(|fault| match fault {
-            SignatureFault::AlgorithmMismatch => Refusal::KeyAlgorithmMismatch { kid, algorithm },
-            SignatureFault::Invalid => Refusal::SignatureInvalid { kid },
+            SignatureFault::AlgorithmMismatch => Refusal::KeyAlgorithmMismatch {
+                kid: kid(),
+                algorithm,
+            },
+            SignatureFault::Invalid => Refusal::SignatureInvalid { kid: kid() },
         })
 }
 
@@ -382,18 +288,6 @@ fn text_claim<'c>(claims: &'c Map<String, Value>, claim: &'static str) -> Result
             claim,
             reason: "is not a string",
         }),
-    }
-}
-
-fn check_text(field: &'static str, text: &str) -> Result<(), PolicyError> {
-    if text.is_empty() || text == "/" {
-        Err(PolicyError::Empty { field })
-    } else if text.len() > MAX_POLICY_TEXT_BYTES {
-        Err(PolicyError::TooLong { field })
-    } else if text.chars().any(char::is_control) {
-        Err(PolicyError::ControlCharacter { field })
-    } else {
-        Ok(())
     }
 }
 

@@ -10,7 +10,9 @@ use crate::{
     http::{caller::TokenAuthority, ops::StoreCheck},
     identity::{keys::BootstrapKey, snapshot::DirectoryHandle},
     metrics::Metrics,
+    responses::jobs::Jobs,
     shutdown::Shutdown,
+    upstream::{Upstreams, listing::ModelListing},
 };
 
 /// The server's state. Handlers get it as [`AppRef`].
@@ -21,6 +23,12 @@ pub struct App {
     pub engine: Engine,
     /// Projects, keys, providers and rules as authentication sees them.
     pub directory: DirectoryHandle,
+    /// The model servers.
+    pub upstreams: Upstreams,
+    /// What models they have.
+    pub models: ModelListing,
+    /// The background jobs that run here.
+    pub jobs: Jobs,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Ends everything.
@@ -45,6 +53,8 @@ pub type AppRef = Arc<App>;
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use tempfile::TempDir;
     use waypost_engine::embedded::{self, EmbeddedOptions};
 
@@ -61,6 +71,9 @@ pub(crate) mod tests {
                 .await
                 .expect("a directory"),
             engine,
+            upstreams: Upstreams::new(&[], Duration::from_secs(1)).expect("no upstreams"),
+            models: ModelListing::default(),
+            jobs: Jobs::default(),
             metrics: Metrics::new(),
             shutdown: Shutdown::default(),
             public_url: "http://127.0.0.1:8080".to_owned(),

@@ -6,11 +6,15 @@
 
 pub mod admin;
 pub mod app;
+pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
 pub mod identity;
 pub mod metrics;
+pub mod models;
+pub mod responses;
 pub mod serve;
 pub mod shutdown;
+pub mod upstream;

@@ -146,6 +146,15 @@ impl Metrics {
         }
     }
 
+    /// Counts a failed call to a model server.
+    pub fn upstream_error(&self, upstream: &str, reason: &'static str) {
+        let labels = UpstreamErrorLabels {
+            upstream: upstream.to_owned(),
+            reason,
+        };
+        self.upstream_errors.get_or_create(&labels).inc();
+    }
+
     /// Takes over what the store counts.
     pub fn set_jobs(&self, counts: JobCounts) {
         for (state, count) in [("queued", counts.queued), ("running", counts.running)] {

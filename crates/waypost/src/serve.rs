@@ -33,9 +33,14 @@ use crate::{
         snapshot::{self, DirectoryHandle},
     },
     metrics::Metrics,
+    responses::jobs::{self, Jobs},
     shutdown::Shutdown,
+    upstream::{Upstreams, discover::discover, listing::ModelListing},
 };
 
+/// How much of the grace is kept for runs to hand their jobs back and streams
+/// to end.
+const HANDING_OVER: Duration = Duration::from_secs(2);
 /// How much of the grace is kept for tasks and the store after connections.
 const CLOSING: Duration = Duration::from_millis(500);
 /// Exit code after a second signal, as a shell reports SIGINT.
@@ -71,6 +76,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let base_url = base_url(&config, &listener)?;
 
+    let upstreams = upstreams(&config, listener.local_addr()?.port()).await?;
     let metrics = Metrics::new();
     metrics.start_time.set(clock::now() as f64 / 1000.0);
     let origins = &config.identity.allow_private_issuers;
@@ -89,6 +95,9 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         config,
         engine,
         directory,
+        upstreams,
+        models: ModelListing::default(),
+        jobs: Jobs::default(),
         metrics,
         shutdown: shutdown.clone(),
         organization_id,
@@ -97,6 +106,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     });
 
     shutdown.spawn(snapshot::run(app.clone()));
+    jobs::start(&app);
     banner::print(&app, &base_url);
     let connections = server::run(app.clone(), routes::router(app.clone()), listener, tls);
     if let Some(path) = &ready_file {
@@ -106,6 +116,18 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
 
     shutdown.begun().await;
     let deadline = Instant::now() + app.config.shutdown_grace;
+    let patience = app
+        .config
+        .shutdown_grace
+        .saturating_sub(HANDING_OVER)
+        .max(app.config.shutdown_grace / 2);
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            tokio::time::sleep(patience).await;
+            shutdown.stop();
+        }
+    });
     tracing::info!("draining: no new work, open streams end");
     let rest = |keep: Duration| {
         deadline
@@ -124,6 +146,17 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The configured model servers, or those found on this machine.
+async fn upstreams(config: &Config, own_port: u16) -> anyhow::Result<Upstreams> {
+    let idle = config.responses.upstream_idle_timeout;
+    let configured = Upstreams::new(&config.upstreams, idle)?;
+    if !configured.all().is_empty() {
+        return Ok(configured);
+    }
+    let found = discover(&configured.client, own_port).await;
+    Upstreams::new(&found, idle)
 }
 
 /// The URL by which a client on this machine reaches the listener.

@@ -15,6 +15,7 @@ use tokio_util::{
 #[derive(Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
+    stop: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -28,6 +29,18 @@ impl Shutdown {
     /// Resolves once the drain begins.
     pub fn begun(&self) -> WaitForCancellationFuture<'_> {
         self.token.cancelled()
+    }
+
+    /// Cancelled when the drain's patience ends: runs hand their job back,
+    /// streams end where they are. Between the drain's beginning and this, what
+    /// runs may come to its end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Ends the drain's patience.
+    pub fn stop(&self) {
+        self.stop.cancel();
     }
 
     /// Whether the drain has begun.

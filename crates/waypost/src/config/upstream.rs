@@ -38,24 +38,9 @@ pub struct Upstream {
     /// goes on where it stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assistant_prefill: Option<bool>,
-    /// Understands `response_format: json_schema`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json_schema: Option<bool>,
-    /// Enforces `strict: true` on function tools.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strict_tools: Option<bool>,
-    /// Understands `parallel_tool_calls`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parallel_tool_calls: Option<bool>,
-    /// Understands `stream_options: {include_usage}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream_usage: Option<bool>,
     /// Understands the `developer` role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub developer_role: Option<bool>,
-    /// Understands `reasoning_effort`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reasoning_effort: Option<bool>,
     /// Understands `max_completion_tokens`; otherwise `max_tokens` is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_completion_tokens: Option<bool>,
@@ -112,21 +97,25 @@ impl Upstream {
         api_key: Option<Secret>,
     ) -> Self {
         Self {
-            name: "default".to_owned(),
-            base_url,
             api,
             api_key,
+            ..Self::at("default".to_owned(), base_url)
+        }
+    }
+
+    /// A server at that address, with every setting at its default.
+    pub fn at(name: String, base_url: String) -> Self {
+        Self {
+            name,
+            base_url,
+            api: UpstreamApi::Chat,
+            api_key: None,
             models: all_models(),
             max_concurrent: default_max_concurrent(),
             dialect: Dialect::Generic,
             headers: BTreeMap::new(),
             assistant_prefill: None,
-            json_schema: None,
-            strict_tools: None,
-            parallel_tool_calls: None,
-            stream_usage: None,
             developer_role: None,
-            reasoning_effort: None,
             max_completion_tokens: None,
         }
     }

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, Request, rejection::BytesRejection},
 };
 use http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
 use super::error::{ApiError, INVALID_REQUEST};
@@ -23,15 +23,34 @@ impl<T: DeserializeOwned> FromRequest<AppRef> for ApiJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &AppRef) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::unsupported_media_type(
-                "The body must be JSON: send the header \"Content-Type: application/json\".",
-            )
-            .code("unsupported_content_type"));
-        }
+        require_json(request.headers())?;
         let bytes = read_body(request, app).await?;
         parse(&bytes).map(Self)
     }
+}
+
+/// A JSON body as it came, for routes that pass it on; [`parse`] reads of it
+/// what they need.
+#[derive(Debug, Clone)]
+pub struct JsonBytes(pub Bytes);
+
+impl FromRequest<AppRef> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &AppRef) -> Result<Self, ApiError> {
+        require_json(request.headers())?;
+        read_body(request, app).await.map(Self)
+    }
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    Err(ApiError::unsupported_media_type(
+        "The body must be JSON: send the header \"Content-Type: application/json\".",
+    )
+    .code("unsupported_content_type"))
 }
 
 /// Reads a body whole, within the limit that applies to the route.
@@ -59,7 +78,7 @@ pub async fn read_body(request: Request, app: &AppRef) -> Result<Bytes, ApiError
 }
 
 /// Parses a JSON text; see the module's rules for errors.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::invalid(
             "The body is empty; a JSON object is expected.",

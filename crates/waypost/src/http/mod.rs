@@ -10,6 +10,7 @@ pub mod path;
 pub mod query;
 pub mod routes;
 pub mod server;
+pub mod sse;
 
 pub use error::ApiError;
 pub use json::ApiJson;

@@ -1,0 +1,138 @@
+//! `POST /v1/chat/completions`: the model server's own answer, byte for byte;
+//! authentication, routing and the upstream's slot are ours.
+
+use axum::{Router, body::Body, extract::State, response::Response, routing::post};
+use futures::StreamExt;
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use std::{borrow::Cow, time::Duration};
+use waypost_identity::Scope;
+
+use crate::{
+    app::AppRef,
+    config::UpstreamApi,
+    http::{
+        caller::ProjectCaller,
+        error::ApiError,
+        json::{self, JsonBytes},
+    },
+    responses::{create::route, foreground::note_upstream_error},
+    upstream::error::UpstreamError,
+};
+
+/// The route of `/v1/chat/completions`.
+pub fn routes() -> Router<AppRef> {
+    Router::new().route("/v1/chat/completions", post(completions))
+}
+
+/// All that routing needs; the rest goes through unread.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+}
+
+async fn completions(
+    State(app): State<AppRef>,
+    caller: ProjectCaller,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::ModelRequest)?;
+    let head: Head<'_> = json::parse(&body)?;
+    let upstream =
+        route(&app, &head.model).map_err(|error| error.with_status(StatusCode::NOT_FOUND))?;
+    if upstream.api != UpstreamApi::Chat {
+        return Err(ApiError::invalid(
+            "This model is served through the Responses API only. Use /v1/responses.",
+        )
+        .param("model")
+        .code("unsupported_value"));
+    }
+    let patience = app.config.responses.queue_timeout;
+    let slot = upstream
+        .slot(patience)
+        .await
+        .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))?;
+    let request = upstream
+        .request(
+            &app.upstreams.client,
+            reqwest::Method::POST,
+            "/chat/completions",
+        )
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body);
+    let answer = send(&app, request).await.map_err(|error| {
+        note_upstream_error(&app, &upstream, &error);
+        ApiError::bad_gateway(error.safe_sentence()).code("upstream_error")
+    })?;
+    let status = answer.status();
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        let reason = if status.is_server_error() {
+            "server_error"
+        } else {
+            "throttled"
+        };
+        app.metrics.upstream_error(&upstream.name, reason);
+    }
+    if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+        // About our key there, not the caller's here: a 401 would make a
+        // client with a workload identity get a new token for nothing.
+        tracing::error!(upstream = %upstream.name, %status, "the model server refuses our credentials");
+        app.metrics.upstream_error(&upstream.name, "refused");
+        return Err(
+            ApiError::bad_gateway("The model server refused this server's credentials.")
+                .code("upstream_error"),
+        );
+    }
+    let headers = passed_on(answer.headers());
+    let idle = app.config.responses.upstream_idle_timeout;
+    let stop = app.shutdown.stopping();
+    // The slot is held until the body is sent or dropped.
+    let bytes = answer.bytes_stream();
+    let body = futures::stream::unfold((bytes, slot), move |(mut bytes, slot)| async move {
+        let next = match tokio::time::timeout(idle, bytes.next()).await {
+            Ok(next) => next?.map_err(std::io::Error::other),
+            Err(_) => Err(std::io::Error::other(UpstreamError::Stalled(idle))),
+        };
+        Some((next, (bytes, slot)))
+    })
+    .take_until(stop.cancelled_owned());
+    let mut response = Response::new(Body::from_stream(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+async fn send(
+    app: &AppRef,
+    request: reqwest::RequestBuilder,
+) -> Result<reqwest::Response, UpstreamError> {
+    let idle = app.config.responses.upstream_idle_timeout;
+    tokio::time::timeout(idle, request.send())
+        .await
+        .map_err(|_| UpstreamError::Stalled(idle))?
+        .map_err(|error| UpstreamError::Unreachable(error.to_string()))
+}
+
+/// What of an answer's head is for the client. Rate limits and the like are,
+/// what belongs to the connection or identifies the upstream is not.
+fn passed_on(headers: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::new();
+    for (name, value) in headers {
+        let pass = matches!(
+            *name,
+            header::CONTENT_TYPE | header::CACHE_CONTROL | header::RETRY_AFTER
+        ) || name.as_str().starts_with("x-ratelimit-")
+            || name.as_str() == "retry-after-ms";
+        if pass {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    if !out.contains_key(header::CACHE_CONTROL) {
+        out.insert(
+            header::CACHE_CONTROL,
+            http::HeaderValue::from_static("no-cache"),
+        );
+    }
+    out
+}

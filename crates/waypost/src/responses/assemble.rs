@@ -1,0 +1,734 @@
+//! Deltas of a model server become the Responses API's events and items.
+//!
+//! One assembler per response. It keeps what the contract promises: items are
+//! announced before they grow, every part is closed before its item, output
+//! indexes are dense and never reused, and what the deltas said is what the
+//! `.done` events and the final `output` say.
+//!
+//! Reasoning and messages come one after the other; function calls stay open
+//! beside each other until the end, because servers interleave parallel calls.
+
+use serde_json::{Value, json};
+use waypost_engine::{events::EventBatchBuilder, id};
+
+use super::events::{Event, encode};
+use crate::upstream::generation::{Delta, Finish, Usage};
+
+/// Turns deltas into events and collects the output.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    /// Output items by index; `None` while open.
+    output: Vec<Option<Value>>,
+    /// The reasoning item or message that grows now.
+    open: Option<Open>,
+    calls: Vec<Call>,
+    /// White space that may turn out to be nothing but a model's habit around
+    /// tool calls; see [`Assembler::text`].
+    held: String,
+    /// Whether the request has tools: only then is white space held.
+    pub hold_blank_text: bool,
+    phase: Option<String>,
+    usage: Option<Usage>,
+    finish: Option<Finish>,
+    /// Deltas of text delivered by earlier attempts: about as many tokens.
+    carried_tokens: u64,
+    /// An answer that goes on where an earlier attempt stopped: the model's
+    /// fresh reasoning has no place in it.
+    continuing: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    index: u64,
+    id: String,
+    kind: OpenKind,
+}
+
+#[derive(Debug)]
+enum OpenKind {
+    Message {
+        phase: Option<String>,
+        parts: Vec<Part>,
+    },
+    Reasoning {
+        text: Option<String>,
+        summary: Vec<String>,
+        encrypted: Option<String>,
+    },
+}
+
+/// A content part of a message; only the last one is open.
+#[derive(Debug)]
+enum Part {
+    Text {
+        text: String,
+        logprobs: Vec<Value>,
+        annotations: Vec<Value>,
+    },
+    Refusal {
+        text: String,
+    },
+}
+
+#[derive(Debug)]
+struct Call {
+    key: u64,
+    index: u64,
+    id: String,
+    call_id: String,
+    name: String,
+    arguments: String,
+}
+
+/// A message that an earlier attempt left open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenMessage {
+    pub index: u64,
+    pub id: String,
+    pub phase: Option<String>,
+    pub text: String,
+    pub logprobs: Vec<Value>,
+    /// Deltas it came in.
+    pub deltas: u64,
+}
+
+impl Assembler {
+    /// Goes on after a crash: items that were complete stay as they are; the
+    /// open message, if there is one, grows further.
+    pub fn resume(done: Vec<Value>, open: Option<OpenMessage>) -> Self {
+        let mut this = Self {
+            output: done.into_iter().map(Some).collect(),
+            ..Self::default()
+        };
+        if let Some(open) = open {
+            this.output.push(None);
+            this.carried_tokens = open.deltas;
+            this.continuing = true;
+            let part = Part::Text {
+                text: open.text,
+                logprobs: open.logprobs,
+                annotations: Vec::new(),
+            };
+            this.open = Some(Open {
+                index: open.index,
+                id: open.id,
+                kind: OpenKind::Message {
+                    phase: open.phase,
+                    parts: vec![part],
+                },
+            });
+        }
+        this
+    }
+
+    /// Takes in one delta and appends the events it makes.
+    pub fn apply(&mut self, delta: Delta, out: &mut EventBatchBuilder) {
+        match delta {
+            Delta::Message { phase } => {
+                if matches!(
+                    self.open,
+                    Some(Open {
+                        kind: OpenKind::Message { .. },
+                        ..
+                    })
+                ) {
+                    self.close_open("completed", out);
+                }
+                self.phase = phase;
+            }
+            Delta::Text { text, logprobs } => self.text(text, logprobs, out),
+            Delta::Annotation(annotation) => self.annotation(annotation, out),
+            Delta::Refusal(text) => self.refusal(&text, out),
+            Delta::Reasoning(text) => self.reasoning(&text, out),
+            Delta::ReasoningSummary { index, text } => self.summary(index, &text, out),
+            Delta::ReasoningEncrypted(sealed) => self.encrypted(sealed),
+            Delta::ReasoningBreak => {
+                if matches!(
+                    self.open,
+                    Some(Open {
+                        kind: OpenKind::Reasoning { .. },
+                        ..
+                    })
+                ) {
+                    self.close_open("completed", out);
+                }
+            }
+            Delta::ToolCall {
+                key,
+                call_id,
+                name,
+                arguments,
+            } => {
+                self.tool_call(key, call_id, name, &arguments, out);
+            }
+            Delta::Usage(usage) => self.usage = Some(usage),
+            Delta::Finish(finish) => self.finish = Some(finish),
+        }
+    }
+
+    /// Why the model stopped, once it said so.
+    pub fn finished(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// Closes what is open and returns the output. `status` is that of the
+    /// items still open: `completed` or `incomplete`.
+    pub fn close(&mut self, status: &str, out: &mut EventBatchBuilder) -> Vec<Value> {
+        let held = std::mem::take(&mut self.held);
+        if !held.is_empty() && self.calls.is_empty() && self.output.is_empty() {
+            // The whole answer is white space: still what the model said.
+            self.deliver_text(&held, Vec::new(), out);
+        }
+        self.close_open(status, out);
+        for call in std::mem::take(&mut self.calls) {
+            let item = call.item(status);
+            push(
+                out,
+                &Event::ArgumentsDone {
+                    item_id: &call.id,
+                    output_index: call.index,
+                    name: &call.name,
+                    arguments: &call.arguments,
+                },
+            );
+            self.item_done(call.index, item, out);
+        }
+        self.output.iter().flatten().cloned().collect()
+    }
+
+    /// Token counts in the API's shape; null when the server gave none. After
+    /// a continuation the text of earlier attempts is counted by its deltas:
+    /// an estimate, since the first attempt's counts died with it.
+    pub fn usage(&self) -> Value {
+        let Some(usage) = self.usage else {
+            return Value::Null;
+        };
+        let input = usage.input_tokens.saturating_sub(self.carried_tokens);
+        let output = usage.output_tokens + self.carried_tokens;
+        json!({
+            "input_tokens": input,
+            "input_tokens_details": {
+                "cached_tokens": usage.cached_tokens.min(input),
+                "cache_write_tokens": 0,
+            },
+            "output_tokens": output,
+            "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+            "total_tokens": input + output,
+        })
+    }
+
+    /// Models put blank text before and between tool calls. It is held back
+    /// until something visible follows, so that it does not become a message
+    /// of its own; where something visible follows, nothing is lost.
+    fn text(&mut self, text: String, logprobs: Vec<Value>, out: &mut EventBatchBuilder) {
+        let in_message = matches!(
+            self.open,
+            Some(Open {
+                kind: OpenKind::Message { .. },
+                ..
+            })
+        );
+        let may_hold = self.hold_blank_text && !in_message && logprobs.is_empty();
+        if may_hold && text.trim().is_empty() {
+            self.held.push_str(&text);
+            return;
+        }
+        let text = if self.held.is_empty() {
+            text
+        } else {
+            let mut held = std::mem::take(&mut self.held);
+            held.push_str(&text);
+            held
+        };
+        self.deliver_text(&text, logprobs, out);
+    }
+
+    fn deliver_text(&mut self, delta: &str, new: Vec<Value>, out: &mut EventBatchBuilder) {
+        self.open_message(out);
+        let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Message { parts, .. },
+        }) = &mut self.open
+        else {
+            return;
+        };
+        if !matches!(parts.last(), Some(Part::Text { .. })) {
+            close_part(*index, id, parts, out);
+            let part = Part::Text {
+                text: String::new(),
+                logprobs: vec![],
+                annotations: vec![],
+            };
+            add_part(*index, id, parts, part, out);
+        }
+        let content_index = parts.len() as u64 - 1;
+        if let Some(Part::Text { text, logprobs, .. }) = parts.last_mut() {
+            text.push_str(delta);
+            push(
+                out,
+                &Event::TextDelta {
+                    item_id: id,
+                    output_index: *index,
+                    content_index,
+                    delta,
+                    logprobs: &new,
+                },
+            );
+            logprobs.extend(new);
+        }
+    }
+
+    fn annotation(&mut self, annotation: Value, out: &mut EventBatchBuilder) {
+        let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Message { parts, .. },
+        }) = &mut self.open
+        else {
+            return;
+        };
+        let content_index = (parts.len() as u64).saturating_sub(1);
+        if let Some(Part::Text { annotations, .. }) = parts.last_mut() {
+            push(
+                out,
+                &Event::AnnotationAdded {
+                    item_id: id,
+                    output_index: *index,
+                    content_index,
+                    annotation_index: annotations.len() as u64,
+                    annotation: &annotation,
+                },
+            );
+            annotations.push(annotation);
+        }
+    }
+
+    fn refusal(&mut self, delta: &str, out: &mut EventBatchBuilder) {
+        self.open_message(out);
+        let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Message { parts, .. },
+        }) = &mut self.open
+        else {
+            return;
+        };
+        if !matches!(parts.last(), Some(Part::Refusal { .. })) {
+            close_part(*index, id, parts, out);
+            add_part(
+                *index,
+                id,
+                parts,
+                Part::Refusal {
+                    text: String::new(),
+                },
+                out,
+            );
+        }
+        let content_index = parts.len() as u64 - 1;
+        if let Some(Part::Refusal { text }) = parts.last_mut() {
+            text.push_str(delta);
+            push(
+                out,
+                &Event::RefusalDelta {
+                    item_id: id,
+                    output_index: *index,
+                    content_index,
+                    delta,
+                },
+            );
+        }
+    }
+
+    fn reasoning(&mut self, delta: &str, out: &mut EventBatchBuilder) {
+        if self.continuing {
+            return;
+        }
+        self.open_reasoning(out);
+        if let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Reasoning { text, .. },
+        }) = &mut self.open
+        {
+            if text.is_none() {
+                push(
+                    out,
+                    &Event::PartAdded {
+                        item_id: id,
+                        output_index: *index,
+                        content_index: 0,
+                        part: &json!({"type": "reasoning_text", "text": ""}),
+                    },
+                );
+            }
+            text.get_or_insert_default().push_str(delta);
+            push(
+                out,
+                &Event::ReasoningDelta {
+                    item_id: id,
+                    output_index: *index,
+                    content_index: 0,
+                    delta,
+                },
+            );
+        }
+    }
+
+    fn summary(&mut self, part: usize, delta: &str, out: &mut EventBatchBuilder) {
+        if self.continuing {
+            return;
+        }
+        self.open_reasoning(out);
+        if let Some(Open {
+            index,
+            id,
+            kind: OpenKind::Reasoning { summary, .. },
+        }) = &mut self.open
+        {
+            // Parts come in order; whatever number the server gave, ours are dense.
+            if summary.is_empty() || part >= summary.len() {
+                close_summary_part(*index, id, summary, out);
+                summary.push(String::new());
+                push(
+                    out,
+                    &Event::SummaryPartAdded {
+                        item_id: id,
+                        output_index: *index,
+                        summary_index: summary.len() as u64 - 1,
+                        part: &json!({"type": "summary_text", "text": ""}),
+                    },
+                );
+            }
+            let summary_index = summary.len() as u64 - 1;
+            if let Some(text) = summary.last_mut() {
+                text.push_str(delta);
+            }
+            push(
+                out,
+                &Event::SummaryDelta {
+                    item_id: id,
+                    output_index: *index,
+                    summary_index,
+                    delta,
+                },
+            );
+        }
+    }
+
+    /// The sealed form belongs to the reasoning item that is open, or that was
+    /// last: servers send it with the finished item.
+    fn encrypted(&mut self, sealed: String) {
+        if let Some(Open {
+            kind: OpenKind::Reasoning { encrypted, .. },
+            ..
+        }) = &mut self.open
+        {
+            *encrypted = Some(sealed);
+        }
+    }
+
+    fn tool_call(
+        &mut self,
+        key: u64,
+        call_id: Option<String>,
+        name: Option<String>,
+        arguments: &str,
+        out: &mut EventBatchBuilder,
+    ) {
+        let at = if let Some(at) = self.calls.iter().position(|c| c.key == key) {
+            // A name that comes late is better than none.
+            if let (true, Some(name)) = (self.calls[at].name.is_empty(), name) {
+                self.calls[at].name = name;
+            }
+            at
+        } else {
+            self.held.clear();
+            self.close_open("completed", out);
+            let call = Call {
+                key,
+                index: self.output.len() as u64,
+                id: id::fresh("fc_"),
+                call_id: call_id.unwrap_or_else(|| id::fresh("call_")),
+                name: name.unwrap_or_default(),
+                arguments: String::new(),
+            };
+            self.output.push(None);
+            push(
+                out,
+                &Event::ItemAdded {
+                    output_index: call.index,
+                    item: &call.item("in_progress"),
+                },
+            );
+            self.calls.push(call);
+            self.calls.len() - 1
+        };
+        let call = &mut self.calls[at];
+        if !arguments.is_empty() {
+            call.arguments.push_str(arguments);
+            push(
+                out,
+                &Event::ArgumentsDelta {
+                    item_id: &call.id,
+                    output_index: call.index,
+                    delta: arguments,
+                },
+            );
+        }
+    }
+
+    fn open_message(&mut self, out: &mut EventBatchBuilder) {
+        if matches!(
+            self.open,
+            Some(Open {
+                kind: OpenKind::Message { .. },
+                ..
+            })
+        ) {
+            return;
+        }
+        self.close_open("completed", out);
+        let phase = self.phase.take();
+        self.open(
+            OpenKind::Message {
+                phase,
+                parts: Vec::new(),
+            },
+            "msg_",
+            out,
+        );
+    }
+
+    fn open_reasoning(&mut self, out: &mut EventBatchBuilder) {
+        if matches!(
+            self.open,
+            Some(Open {
+                kind: OpenKind::Reasoning { .. },
+                ..
+            })
+        ) {
+            return;
+        }
+        self.close_open("completed", out);
+        let kind = OpenKind::Reasoning {
+            text: None,
+            summary: Vec::new(),
+            encrypted: None,
+        };
+        self.open(kind, "rs_", out);
+    }
+
+    fn open(&mut self, kind: OpenKind, prefix: &str, out: &mut EventBatchBuilder) {
+        let open = Open {
+            index: self.output.len() as u64,
+            id: id::fresh(prefix),
+            kind,
+        };
+        self.output.push(None);
+        push(
+            out,
+            &Event::ItemAdded {
+                output_index: open.index,
+                item: &open.item("in_progress"),
+            },
+        );
+        self.open = Some(open);
+    }
+
+    fn close_open(&mut self, status: &str, out: &mut EventBatchBuilder) {
+        let Some(mut open) = self.open.take() else {
+            return;
+        };
+        match &mut open.kind {
+            OpenKind::Message { parts, .. } => close_part(open.index, &open.id, parts, out),
+            OpenKind::Reasoning { text, summary, .. } => {
+                close_summary_part(open.index, &open.id, summary, out);
+                if let Some(text) = text {
+                    push(
+                        out,
+                        &Event::ReasoningDone {
+                            item_id: &open.id,
+                            output_index: open.index,
+                            content_index: 0,
+                            text,
+                        },
+                    );
+                    push(
+                        out,
+                        &Event::PartDone {
+                            item_id: &open.id,
+                            output_index: open.index,
+                            content_index: 0,
+                            part: &json!({"type": "reasoning_text", "text": text}),
+                        },
+                    );
+                }
+            }
+        }
+        let item = open.item(status);
+        self.item_done(open.index, item, out);
+    }
+
+    fn item_done(&mut self, index: u64, item: Value, out: &mut EventBatchBuilder) {
+        push(
+            out,
+            &Event::ItemDone {
+                output_index: index,
+                item: &item,
+            },
+        );
+        if let Some(slot) = self.output.get_mut(index as usize) {
+            *slot = Some(item);
+        }
+    }
+}
+
+impl Open {
+    fn item(&self, status: &str) -> Value {
+        match &self.kind {
+            OpenKind::Message { phase, parts } => {
+                let mut item = json!({
+                    "id": self.id,
+                    "type": "message",
+                    "status": status,
+                    "content": parts.iter().map(Part::json).collect::<Vec<_>>(),
+                    "role": "assistant",
+                });
+                if let Some(phase) = phase {
+                    item["phase"] = json!(phase);
+                }
+                item
+            }
+            OpenKind::Reasoning {
+                text,
+                summary,
+                encrypted,
+            } => {
+                let part = |text: &String, kind| json!({"type": kind, "text": text});
+                let mut item = json!({
+                    "id": self.id,
+                    "type": "reasoning",
+                    "status": status,
+                    "summary": summary.iter().map(|t| part(t, "summary_text")).collect::<Vec<_>>(),
+                    "content": text.iter().map(|t| part(t, "reasoning_text")).collect::<Vec<_>>(),
+                });
+                if let Some(sealed) = encrypted {
+                    item["encrypted_content"] = json!(sealed);
+                }
+                item
+            }
+        }
+    }
+}
+
+impl Call {
+    fn item(&self, status: &str) -> Value {
+        json!({
+            "id": self.id,
+            "type": "function_call",
+            "status": status,
+            "arguments": self.arguments,
+            "call_id": self.call_id,
+            "name": self.name,
+        })
+    }
+}
+
+impl Part {
+    fn json(&self) -> Value {
+        match self {
+            Self::Text {
+                text,
+                logprobs,
+                annotations,
+            } => json!({
+                "type": "output_text",
+                "annotations": annotations,
+                "logprobs": logprobs,
+                "text": text,
+            }),
+            Self::Refusal { text } => json!({"type": "refusal", "refusal": text}),
+        }
+    }
+}
+
+fn add_part(index: u64, id: &str, parts: &mut Vec<Part>, part: Part, out: &mut EventBatchBuilder) {
+    push(
+        out,
+        &Event::PartAdded {
+            item_id: id,
+            output_index: index,
+            content_index: parts.len() as u64,
+            part: &part.json(),
+        },
+    );
+    parts.push(part);
+}
+
+fn close_part(index: u64, id: &str, parts: &[Part], out: &mut EventBatchBuilder) {
+    let Some(part) = parts.last() else { return };
+    let content_index = parts.len() as u64 - 1;
+    match part {
+        Part::Text { text, logprobs, .. } => push(
+            out,
+            &Event::TextDone {
+                item_id: id,
+                output_index: index,
+                content_index,
+                text,
+                logprobs,
+            },
+        ),
+        Part::Refusal { text } => push(
+            out,
+            &Event::RefusalDone {
+                item_id: id,
+                output_index: index,
+                content_index,
+                refusal: text,
+            },
+        ),
+    }
+    push(
+        out,
+        &Event::PartDone {
+            item_id: id,
+            output_index: index,
+            content_index,
+            part: &part.json(),
+        },
+    );
+}
+
+fn close_summary_part(index: u64, id: &str, summary: &[String], out: &mut EventBatchBuilder) {
+    let Some(text) = summary.last() else { return };
+    let summary_index = summary.len() as u64 - 1;
+    push(
+        out,
+        &Event::SummaryDone {
+            item_id: id,
+            output_index: index,
+            summary_index,
+            text,
+        },
+    );
+    push(
+        out,
+        &Event::SummaryPartDone {
+            item_id: id,
+            output_index: index,
+            summary_index,
+            part: &json!({"type": "summary_text", "text": text}),
+        },
+    );
+}
+
+fn push(out: &mut EventBatchBuilder, event: &Event<'_>) {
+    out.push(&encode(event));
+}
+
+#[cfg(test)]
+#[path = "assemble_tests.rs"]
+mod tests;

@@ -1,0 +1,268 @@
+use waypost_engine::events::EventBatch;
+
+use super::*;
+use crate::responses::events::type_of;
+
+fn text(t: &str) -> Delta {
+    Delta::Text {
+        text: t.into(),
+        logprobs: vec![],
+    }
+}
+
+fn call(key: u64, id: Option<&str>, name: Option<&str>, arguments: &str) -> Delta {
+    Delta::ToolCall {
+        key,
+        call_id: id.map(Into::into),
+        name: name.map(Into::into),
+        arguments: arguments.into(),
+    }
+}
+
+fn assemble(mut assembler: Assembler, deltas: Vec<Delta>) -> (Vec<Value>, Vec<Value>) {
+    let mut out = EventBatchBuilder::default();
+    for delta in deltas {
+        assembler.apply(delta, &mut out);
+    }
+    let output = assembler.close("completed", &mut out);
+    (events(&out.take()), output)
+}
+
+fn events(batch: &EventBatch) -> Vec<Value> {
+    batch
+        .iter()
+        .map(|e| serde_json::from_slice(&e).unwrap())
+        .collect()
+}
+
+fn types(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|e| e["type"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_message_opens_grows_and_closes() {
+    let (events, output) = assemble(Assembler::default(), vec![text("Hel"), text("lo")]);
+    assert_eq!(
+        types(&events),
+        [
+            "response.output_item.added",
+            "response.content_part.added",
+            "response.output_text.delta",
+            "response.output_text.delta",
+            "response.output_text.done",
+            "response.content_part.done",
+            "response.output_item.done",
+        ]
+    );
+    assert_eq!(output[0]["content"][0]["text"], "Hello");
+    assert_eq!(events.last().unwrap()["item"], output[0]);
+    assert_eq!(events[0]["item"]["content"], json!([]));
+}
+
+#[test]
+fn reasoning_comes_before_the_message_and_is_closed_by_it() {
+    let (events, output) = assemble(
+        Assembler::default(),
+        vec![
+            Delta::Reasoning("hm".into()),
+            Delta::Reasoning("m".into()),
+            text("Hi"),
+        ],
+    );
+    assert_eq!(output[0]["type"], "reasoning");
+    assert_eq!(
+        output[0]["content"],
+        json!([{"type": "reasoning_text", "text": "hmm"}])
+    );
+    assert_eq!(output[1]["type"], "message");
+    let done = types(&events)
+        .iter()
+        .position(|t| *t == "response.output_item.done")
+        .unwrap();
+    let opened = types(&events)
+        .iter()
+        .rposition(|t| *t == "response.output_item.added")
+        .unwrap();
+    assert!(done < opened);
+}
+
+#[test]
+fn parallel_calls_may_interleave() {
+    let (events, output) = assemble(
+        Assembler::default(),
+        vec![
+            call(0, Some("a"), Some("f"), ""),
+            call(1, Some("b"), Some("g"), "{\"x\":"),
+            call(0, None, None, "{}"),
+            call(1, None, None, "1}"),
+        ],
+    );
+    assert_eq!(output[0]["arguments"], "{}");
+    assert_eq!(output[0]["call_id"], "a");
+    assert_eq!(output[1]["arguments"], "{\"x\":1}");
+    assert_ne!(output[0]["id"], output[0]["call_id"]);
+    let indexes: Vec<_> = events
+        .iter()
+        .filter(|e| e["type"] == "response.output_item.added")
+        .map(|e| e["output_index"].as_u64().unwrap())
+        .collect();
+    assert_eq!(indexes, [0, 1]);
+}
+
+#[test]
+fn a_call_without_id_gets_one_and_a_late_name_counts() {
+    let (_, output) = assemble(
+        Assembler::default(),
+        vec![call(0, None, None, ""), call(0, None, Some("f"), "{}")],
+    );
+    assert!(output[0]["call_id"].as_str().unwrap().starts_with("call_"));
+    assert_eq!(output[0]["name"], "f");
+}
+
+#[test]
+fn blank_text_around_calls_is_no_message_but_visible_text_loses_nothing() {
+    let holding = || Assembler {
+        hold_blank_text: true,
+        ..Assembler::default()
+    };
+    let (_, output) = assemble(
+        holding(),
+        vec![
+            text("\n\n"),
+            call(0, Some("a"), Some("f"), "{}"),
+            text("\n"),
+            call(1, Some("b"), Some("g"), "{}"),
+        ],
+    );
+    assert_eq!(
+        output
+            .iter()
+            .map(|i| i["type"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        ["function_call"; 2]
+    );
+    let (_, output) = assemble(
+        holding(),
+        vec![
+            text("\n"),
+            text("so "),
+            text("\n"),
+            call(0, Some("a"), Some("f"), "{}"),
+            text(" and"),
+        ],
+    );
+    assert_eq!(output[0]["content"][0]["text"], "\nso \n");
+    assert_eq!(output[2]["content"][0]["text"], " and");
+    let (_, output) = assemble(holding(), vec![text(" \n")]);
+    assert_eq!(output[0]["content"][0]["text"], " \n");
+}
+
+#[test]
+fn a_refusal_is_a_part_of_its_own() {
+    let (events, output) = assemble(
+        Assembler::default(),
+        vec![
+            text("Well."),
+            Delta::Refusal("No".into()),
+            Delta::Refusal(".".into()),
+        ],
+    );
+    assert_eq!(output[0]["content"][0]["text"], "Well.");
+    assert_eq!(
+        output[0]["content"][1],
+        json!({"type": "refusal", "refusal": "No."})
+    );
+    assert_eq!(
+        events
+            .iter()
+            .filter(|e| e["type"] == "response.content_part.done")
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn a_resumed_message_goes_on_in_the_same_item() {
+    let done = json!({"id": "rs_1", "type": "reasoning", "summary": [], "content": []});
+    let open = OpenMessage {
+        index: 1,
+        id: "msg_1".into(),
+        phase: None,
+        text: "one tw".into(),
+        logprobs: vec![],
+        deltas: 2,
+    };
+    let assembler = Assembler::resume(vec![done], Some(open));
+    let (events, output) = assemble(
+        assembler,
+        vec![Delta::Reasoning("again".into()), text("o"), text(" three")],
+    );
+    assert_eq!(output.len(), 2);
+    assert_eq!(output[1]["id"], "msg_1");
+    assert_eq!(output[1]["content"][0]["text"], "one two three");
+    assert!(!types(&events).contains(&"response.output_item.added"));
+    assert_eq!(events[0]["delta"], "o");
+    assert_eq!(events[0]["output_index"], 1);
+}
+
+#[test]
+fn usage_counts_what_earlier_attempts_delivered() {
+    let open = OpenMessage {
+        index: 0,
+        id: "msg_1".into(),
+        phase: None,
+        text: "a b".into(),
+        logprobs: vec![],
+        deltas: 2,
+    };
+    let mut assembler = Assembler::resume(vec![], Some(open));
+    assert_eq!(assembler.usage(), Value::Null);
+    let mut out = EventBatchBuilder::default();
+    assembler.apply(
+        Delta::Usage(Usage {
+            input_tokens: 12,
+            cached_tokens: 0,
+            output_tokens: 5,
+            reasoning_tokens: 0,
+        }),
+        &mut out,
+    );
+    let usage = assembler.usage();
+    assert_eq!(usage["input_tokens"], 10);
+    assert_eq!(usage["output_tokens"], 7);
+    assert_eq!(usage["total_tokens"], 17);
+}
+
+#[test]
+fn summaries_of_reasoning_have_parts_of_their_own() {
+    let summary = |index, t: &str| Delta::ReasoningSummary {
+        index,
+        text: t.into(),
+    };
+    let (events, output) = assemble(
+        Assembler::default(),
+        vec![
+            summary(0, "first"),
+            summary(1, "sec"),
+            summary(1, "ond"),
+            Delta::ReasoningEncrypted("x".into()),
+        ],
+    );
+    assert_eq!(
+        output[0]["summary"][1],
+        json!({"type": "summary_text", "text": "second"})
+    );
+    assert_eq!(output[0]["encrypted_content"], "x");
+    assert_eq!(
+        events
+            .iter()
+            .filter(|e| e["type"] == "response.reasoning_summary_part.done")
+            .count(),
+        2
+    );
+    assert!(
+        events
+            .iter()
+            .all(|e| type_of(e.to_string().as_bytes()) == e["type"])
+    );
+}

@@ -1,0 +1,391 @@
+//! One claim of one background job, from the log's state to the next: it ends
+//! finished, released for another attempt, or fenced off.
+//!
+//! A crash, a broken answer and a drain look the same to the next claim: it
+//! reads the log and goes on from there (see [`super::recover`]).
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use waypost_engine::{
+    StoreError,
+    bus::ResponseHint,
+    events::EventBatchBuilder,
+    responses::{ClaimedJob, Terminal},
+};
+
+use super::{
+    assemble::Assembler,
+    events::{Event, encode},
+    foreground::note_upstream_error,
+    object::{self, Failure},
+    recover::{Folded, Plan, Seam},
+    run::{self, End, Gone, Sink, Stop},
+    sink::LogSink,
+};
+use crate::{
+    app::AppRef,
+    clock,
+    upstream::{
+        Upstream,
+        error::UpstreamError,
+        generation::{Finish, Generation, Prefix},
+        stream,
+    },
+};
+
+/// Encoded events read at once when a log is folded.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Pauses before another attempt: doubling, with this first and longest one.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_LONGEST: Duration = Duration::from_mins(1);
+/// A drain has this long to hand a job back.
+const HAND_BACK: Duration = Duration::from_secs(1);
+
+/// Runs one claim to its end.
+pub async fn run(app: &AppRef, job: ClaimedJob, lost: CancellationToken) {
+    let id = job.lease.response_id.clone();
+    let sink = LogSink {
+        engine: app.engine.clone(),
+        lease: job.lease.clone(),
+        next_seq: job.response.next_seq,
+        lost,
+        stop: app.shutdown.stopping(),
+    };
+    let mut claim = match Claim::new(app, job, sink) {
+        Ok(claim) => claim,
+        Err(error) => {
+            tracing::error!(response_id = %id, %error, "a stored job cannot be read");
+            return;
+        }
+    };
+    claim.run().await;
+}
+
+struct Claim {
+    app: AppRef,
+    object: Value,
+    generation: Option<Generation>,
+    upstream: Option<Arc<Upstream>>,
+    job: ClaimedJob,
+    sink: LogSink,
+}
+
+/// What to do with the job after an attempt.
+enum Next {
+    Finish(End),
+    /// Give it back; whether this claim counts as an attempt.
+    Release {
+        delay: Duration,
+        counts: bool,
+    },
+    /// Another writer owns it now, or nobody does.
+    Leave,
+}
+
+impl Claim {
+    fn new(app: &AppRef, job: ClaimedJob, sink: LogSink) -> Result<Self, serde_json::Error> {
+        let object: Value = serde_json::from_str(&job.response.body)?;
+        // A job of another version of this program may not be readable: that
+        // is a failure of the job, not of the worker.
+        let generation: Option<Generation> = serde_json::from_slice(&job.request).ok();
+        let upstream = generation
+            .as_ref()
+            .and_then(|g| app.upstreams.for_model(&g.model))
+            .cloned();
+        Ok(Self {
+            app: app.clone(),
+            object: object::in_progress(&object),
+            generation,
+            upstream: upstream.filter(|u| u.name == job.queue),
+            job,
+            sink,
+        })
+    }
+
+    async fn run(&mut self) {
+        match self.attempt().await {
+            Next::Finish(end) => self.finish(end).await,
+            Next::Release { delay, counts } => self.release(delay, counts).await,
+            Next::Leave => {}
+        }
+    }
+
+    async fn attempt(&mut self) -> Next {
+        let folded = match self.fold().await {
+            Ok(folded) => folded,
+            Err(StoreError::NotFound(_)) => return Next::Leave,
+            Err(error) => {
+                tracing::warn!(response_id = %self.sink.lease.response_id, %error, "reading an event log failed");
+                return Next::Release {
+                    delay: BACKOFF_FIRST,
+                    counts: true,
+                };
+            }
+        };
+        let announced = folded.announced;
+        let (Some(generation), Some(upstream)) = (self.generation.take(), self.upstream.clone())
+        else {
+            return self.give_up(
+                Assembler::default(),
+                "No configured model server serves it any more.",
+            );
+        };
+        let (mut assembler, prefix) = match folded.plan(&upstream, &generation) {
+            Plan::Run { assembler, prefix } => (*assembler, prefix),
+            Plan::GiveUp { assembler, why } => {
+                return self.give_up(*assembler, &format!("It was interrupted {why}."));
+            }
+        };
+        assembler.hold_blank_text = !generation.tools.is_empty();
+        if let Some(why) = self.used_up() {
+            return self.give_up(assembler, why);
+        }
+        let mut pending = EventBatchBuilder::default();
+        if !announced {
+            pending.push(&encode(&Event::InProgress {
+                response: &self.object,
+            }));
+        }
+        let spent = prefix.as_ref().map_or(0, |p| p.tokens);
+        let stopped = if generation.max_output_tokens.is_some_and(|max| spent >= max) {
+            Ok(Finish::Length)
+        } else {
+            let limit = self.time_left();
+            let work = self.generate(&upstream, &generation, prefix, &mut assembler, &mut pending);
+            match tokio::time::timeout(limit, work).await {
+                Ok(result) => result,
+                Err(_elapsed) => {
+                    return self.give_up(assembler, "It took longer than responses may take here.");
+                }
+            }
+        };
+        match stopped {
+            Ok(finish) => Next::Finish(run::end(&self.object, &mut assembler, finish, pending)),
+            Err(Stop::Gone(Gone::Stopping)) => {
+                // What was read and not yet written is worth keeping.
+                if let Ok(Err(_)) | Err(_) =
+                    tokio::time::timeout(HAND_BACK, self.write_rest(&mut pending)).await
+                {
+                    return Next::Leave;
+                }
+                Next::Release {
+                    delay: Duration::ZERO,
+                    counts: false,
+                }
+            }
+            Err(Stop::Gone(_)) => Next::Leave,
+            Err(Stop::Upstream(error)) => {
+                self.after(&error, &upstream, &generation, assembler, pending)
+                    .await
+            }
+        }
+    }
+
+    async fn generate(
+        &mut self,
+        upstream: &Upstream,
+        generation: &Generation,
+        prefix: Option<Prefix>,
+        assembler: &mut Assembler,
+        pending: &mut EventBatchBuilder,
+    ) -> Result<Finish, Stop> {
+        run::flush(pending, &mut self.sink).await?;
+        let (prefix, mut seam) = match prefix {
+            Some(prefix) => {
+                let (prefix, seam) = Seam::new(prefix);
+                (Some(prefix), seam)
+            }
+            None => (None, Seam::default()),
+        };
+        let app = self.app.clone();
+        let mut answer = tokio::select! {
+            opened = stream::open(&app.upstreams, upstream, generation, prefix.as_ref()) => {
+                opened.map_err(Stop::Upstream)?
+            }
+            gone = self.sink.gone() => return Err(Stop::Gone(gone)),
+        };
+        run::pump(&mut answer, assembler, &mut seam, pending, &mut self.sink).await
+    }
+
+    async fn write_rest(&mut self, pending: &mut EventBatchBuilder) -> Result<(), Gone> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let store = self.app.engine.store.clone();
+        let batch = pending.take();
+        let (lease, seq) = (&self.sink.lease, self.sink.next_seq);
+        store
+            .append_events(lease, seq, batch.clone())
+            .await
+            .map_err(|_| Gone::Store)?;
+        self.sink.next_seq += batch.count();
+        Ok(())
+    }
+
+    /// The model server failed: another attempt, or the end.
+    async fn after(
+        &mut self,
+        error: &UpstreamError,
+        upstream: &Upstream,
+        generation: &Generation,
+        mut assembler: Assembler,
+        mut pending: EventBatchBuilder,
+    ) -> Next {
+        note_upstream_error(&self.app, upstream, error);
+        let failure = |assembler: &mut Assembler, object: &Value, pending| {
+            let (code, message) = error.for_response();
+            Next::Finish(run::failure(
+                object,
+                assembler,
+                &Failure { code, message },
+                pending,
+            ))
+        };
+        if !error.is_retryable() || self.used_up().is_some() {
+            return failure(&mut assembler, &self.object, pending);
+        }
+        // The next claim decides by the log; ask it now whether it could.
+        if run::flush(&mut pending, &mut self.sink).await.is_err() {
+            return Next::Leave;
+        }
+        match self
+            .fold()
+            .await
+            .map(|folded| folded.plan(upstream, generation))
+        {
+            Ok(Plan::Run { .. }) => Next::Release {
+                delay: error.retry_after().unwrap_or_else(|| self.backoff()),
+                // Waiting as told is no attempt; the time limit bounds it.
+                counts: !error.is_throttle(),
+            },
+            Ok(Plan::GiveUp { .. }) => {
+                failure(&mut assembler, &self.object, EventBatchBuilder::default())
+            }
+            Err(_) => Next::Release {
+                delay: self.backoff(),
+                counts: true,
+            },
+        }
+    }
+
+    /// Why there is to be no further attempt, if so.
+    fn used_up(&self) -> Option<&'static str> {
+        if self.job.attempt > self.app.config.responses.max_attempts {
+            return Some("It was tried as often as is allowed here.");
+        }
+        self.time_left()
+            .is_zero()
+            .then_some("It took longer than responses may take here.")
+    }
+
+    fn time_left(&self) -> Duration {
+        let age = clock::now()
+            .saturating_sub(self.job.response.created_at)
+            .max(0);
+        let age = Duration::from_millis(age.unsigned_abs());
+        self.app.config.responses.max_duration.saturating_sub(age)
+    }
+
+    fn backoff(&self) -> Duration {
+        let doublings = self.job.attempt.saturating_sub(1).min(16);
+        (BACKOFF_FIRST * 2u32.pow(doublings)).min(BACKOFF_LONGEST)
+    }
+
+    fn give_up(&self, mut assembler: Assembler, why: &str) -> Next {
+        tracing::warn!(response_id = %self.sink.lease.response_id, why, "a background response failed");
+        let failure = Failure {
+            code: "server_error",
+            message: format!("The response could not be completed. {why}"),
+        };
+        let pending = EventBatchBuilder::default();
+        Next::Finish(run::failure(
+            &self.object,
+            &mut assembler,
+            &failure,
+            pending,
+        ))
+    }
+
+    /// What the log holds.
+    async fn fold(&self) -> Result<Folded, StoreError> {
+        let mut folded = Folded::default();
+        let mut after = None;
+        loop {
+            let row = &self.job.response;
+            let page = self
+                .app
+                .engine
+                .store
+                .read_events(&row.project_id, &row.id, after, PAGE_BYTES)
+                .await?;
+            let mut last = after;
+            for (first, batch) in &page.batches {
+                folded.read(batch);
+                last = (first + batch.count()).checked_sub(1);
+            }
+            if last == after || last.is_some_and(|last| last + 1 >= page.next_seq) {
+                return Ok(folded);
+            }
+            after = last;
+        }
+    }
+
+    async fn finish(&mut self, end: End) {
+        let store = self.app.engine.store.clone();
+        let (lease, first_seq) = (self.sink.lease.clone(), self.sink.next_seq);
+        let mut pause = BACKOFF_FIRST;
+        loop {
+            let terminal = Terminal {
+                status: end.status,
+                body: end.object.to_string(),
+            };
+            match store
+                .finish(&lease, first_seq, end.events.clone(), terminal)
+                .await
+            {
+                Ok(()) => break,
+                Err(StoreError::Fenced) => return,
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(response_id = %lease.response_id, %error, "finishing failed; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        _ = self.sink.gone() => return,
+                    }
+                    pause = (pause * 2).min(BACKOFF_LONGEST);
+                }
+                Err(error) => {
+                    tracing::error!(response_id = %lease.response_id, %error, "finishing failed");
+                    return;
+                }
+            }
+        }
+        let hint = ResponseHint::Events {
+            first_seq,
+            batch: end.events,
+            terminal: true,
+        };
+        self.app
+            .engine
+            .bus
+            .publish_response(&lease.response_id, hint);
+    }
+
+    async fn release(&self, delay: Duration, counts: bool) {
+        match self
+            .app
+            .engine
+            .store
+            .release_job(&self.sink.lease, delay, counts)
+            .await
+        {
+            Ok(()) if delay.is_zero() => self.app.engine.bus.publish_jobs(),
+            Ok(()) | Err(StoreError::Fenced) => {}
+            // The lease runs out by itself.
+            Err(error) => {
+                tracing::warn!(response_id = %self.sink.lease.response_id, %error, "releasing a job failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a request continues: the turns behind `previous_response_id`.
+//!
+//! The context is the input and output of every turn, oldest first, then this
+//! request's input. Instructions are not inherited (API reference).
+
+use serde_json::Value;
+use waypost_engine::{
+    StoreError, id,
+    responses::{ChainLimits, Status},
+};
+
+use crate::{app::App, http::error::ApiError};
+
+/// The longest conversation that is walked.
+const LIMITS: ChainLimits = ChainLimits {
+    max_turns: 1000,
+    max_bytes: 64 * 1024 * 1024,
+};
+
+/// The items that come before this request's own.
+pub async fn load(app: &App, project_id: &str, previous: &str) -> Result<Vec<Value>, ApiError> {
+    let unknown = || {
+        ApiError::invalid(format!(
+            "Previous response with id '{}' not found.",
+            shown(previous)
+        ))
+        .param("previous_response_id")
+        .code("previous_response_not_found")
+    };
+    if !id::is_plausible(previous, "resp_") {
+        return Err(unknown());
+    }
+    let turns = match app
+        .engine
+        .store
+        .load_chain(project_id, previous, LIMITS)
+        .await
+    {
+        Ok(turns) => turns,
+        Err(StoreError::NotFound(_)) => return Err(unknown()),
+        Err(e @ StoreError::LimitReached { .. }) => {
+            return Err(ApiError::invalid(format!(
+                "The conversation behind 'previous_response_id' is too long: {e}."
+            ))
+            .param("previous_response_id")
+            .code("context_length_exceeded"));
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut items = Vec::new();
+    for turn in turns {
+        if !turn.status.is_terminal() {
+            return Err(ApiError::invalid(format!(
+                "Response '{}' is still {}. Wait until it has ended before you continue it.",
+                turn.id,
+                turn.status.as_str()
+            ))
+            .param("previous_response_id")
+            .code("previous_response_not_ready"));
+        }
+        for input in &turn.input {
+            items.push(serde_json::from_str(input).map_err(ApiError::internal)?);
+        }
+        let mut body: Value = serde_json::from_str(&turn.body).map_err(ApiError::internal)?;
+        if let Value::Array(output) = body["output"].take() {
+            items.extend(
+                output
+                    .into_iter()
+                    .filter(|item| is_usable(item, turn.status)),
+            );
+        }
+    }
+    Ok(items)
+}
+
+/// A call whose arguments broke off would make every model server refuse.
+fn is_usable(item: &Value, status: Status) -> bool {
+    status == Status::Completed || item["type"] == "message" || item["status"] == "completed"
+}
+
+/// A caller's id, short enough to be shown back.
+pub fn shown(id: &str) -> String {
+    id.chars().filter(|c| !c.is_control()).take(80).collect()
+}

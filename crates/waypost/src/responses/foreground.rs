@@ -1,0 +1,307 @@
+//! Responses that run while their client waits, streamed or not.
+//!
+//! Nothing is stored before the end. The terminal event (or the JSON answer)
+//! waits for the stored row when `store` is true, so that a `GET` right after
+//! it finds the response. A client that leaves ends the run, and with it the
+//! request at the model server.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::Version;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use waypost_engine::{
+    events::EventBatchBuilder,
+    responses::{NewResponse, Status},
+};
+
+use super::{
+    assemble::Assembler,
+    events::{DONE, Event, encode},
+    object::{self, Failure},
+    recover::Seam,
+    run::{self, End, Gone, Sink, Stop},
+    sink::{CLIENT_QUEUE, ClientSink, NoSink},
+};
+use crate::{
+    app::AppRef,
+    http::{error::ApiError, sse},
+    upstream::{Slot, Upstream, error::UpstreamError, generation::Generation, stream},
+};
+
+/// How long a streaming client waits for the model server's status before its
+/// own stream begins. Until then a failure is an ordinary HTTP error.
+const HEAD_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A foreground response, checked and ready to run.
+pub struct Foreground {
+    pub app: AppRef,
+    pub upstream: Arc<Upstream>,
+    pub generation: Generation,
+    /// The Response object, `in_progress`.
+    pub object: Value,
+    /// What is stored at the end; `None` for `store: false`.
+    pub row: Option<NewResponse>,
+}
+
+impl Foreground {
+    /// Runs to the end and answers with the Response object.
+    pub async fn answer(self) -> Result<Response, ApiError> {
+        let _slot = self.slot().await?;
+        let mut sink = NoSink {
+            stop: self.app.shutdown.stopping(),
+        };
+        let mut assembler = self.assembler();
+        let mut pending = EventBatchBuilder::default();
+        let result = async {
+            let mut answer =
+                stream::open(&self.app.upstreams, &self.upstream, &self.generation, None)
+                    .await
+                    .map_err(Stop::Upstream)?;
+            let mut seam = Seam::default();
+            run::pump(
+                &mut answer,
+                &mut assembler,
+                &mut seam,
+                &mut pending,
+                &mut sink,
+            )
+            .await
+        };
+        let result = tokio::time::timeout(self.app.config.responses.max_duration, result).await;
+        let finish = match result {
+            Ok(Ok(finish)) => finish,
+            Ok(Err(Stop::Upstream(error))) => return Err(self.refusal(&error)),
+            Ok(Err(Stop::Gone(_))) => return Err(ApiError::unavailable("The server is stopping.")),
+            Err(_elapsed) => return Err(ApiError::unavailable("The response took too long.")),
+        };
+        let end = run::end(&self.object, &mut assembler, finish, pending);
+        self.store(&end).await?;
+        Ok(Json(end.object).into_response())
+    }
+
+    /// Streams the events. Failures before the model server's answer began are
+    /// HTTP errors.
+    pub async fn stream(self, version: Version) -> Result<Response, ApiError> {
+        let slot = self.slot().await?;
+        let (frames, receiver) = mpsc::channel::<Bytes>(CLIENT_QUEUE);
+        let (begun, begins) = oneshot::channel();
+        let app = self.app.clone();
+        let gauge = app.metrics.streams_open.clone();
+        app.shutdown.spawn(async move {
+            gauge.inc();
+            self.run_stream(slot, frames, begun).await;
+            gauge.dec();
+        });
+        begins
+            .await
+            .map_err(|_| ApiError::internal("the run ended before it began"))??;
+        let keeping = sse::Keeping {
+            keep_alive: app.config.responses.keep_alive,
+            stop: app.shutdown.stopping(),
+            version,
+        };
+        Ok(sse::response(ReceiverStream::new(receiver), keeping))
+    }
+
+    async fn run_stream(
+        self,
+        _slot: Slot,
+        frames: mpsc::Sender<Bytes>,
+        begun: oneshot::Sender<Result<(), ApiError>>,
+    ) {
+        let mut sink = ClientSink {
+            frames,
+            next_seq: 0,
+            stop: self.app.shutdown.stopping(),
+        };
+        let mut assembler = self.assembler();
+        let mut pending = EventBatchBuilder::default();
+        pending.push(&encode(&Event::Created {
+            response: &self.object,
+        }));
+        pending.push(&encode(&Event::InProgress {
+            response: &self.object,
+        }));
+        let limit = self.app.config.responses.max_duration;
+        let work = async {
+            let open = stream::open(&self.app.upstreams, &self.upstream, &self.generation, None);
+            tokio::pin!(open);
+            let mut begun = Some(begun);
+            let opened = tokio::select! {
+                opened = &mut open => opened,
+                () = tokio::time::sleep(HEAD_PATIENCE) => {
+                    if begun.take().is_some_and(|b| b.send(Ok(())).is_err()) {
+                        return Err(Stop::Gone(Gone::Client));
+                    }
+                    run::flush(&mut pending, &mut sink).await?;
+                    tokio::select! {
+                        opened = &mut open => opened,
+                        gone = sink.gone() => return Err(Stop::Gone(gone)),
+                    }
+                }
+                gone = sink.gone() => return Err(Stop::Gone(gone)),
+            };
+            let mut answer = match (opened, begun.take()) {
+                (Ok(answer), begun) => {
+                    if begun.is_some_and(|b| b.send(Ok(())).is_err()) {
+                        return Err(Stop::Gone(Gone::Client));
+                    }
+                    answer
+                }
+                (Err(error), Some(begun)) => {
+                    let _ = begun.send(Err(self.refusal(&error)));
+                    return Err(Stop::Gone(Gone::Client));
+                }
+                (Err(error), None) => return Err(Stop::Upstream(error)),
+            };
+            let mut seam = Seam::default();
+            run::pump(
+                &mut answer,
+                &mut assembler,
+                &mut seam,
+                &mut pending,
+                &mut sink,
+            )
+            .await
+        };
+        let end = match tokio::time::timeout(limit, work).await {
+            Ok(Ok(finish)) => run::end(&self.object, &mut assembler, finish, pending),
+            Ok(Err(Stop::Gone(_))) => return,
+            Ok(Err(Stop::Upstream(error))) => {
+                self.note(&error);
+                let (code, message) = error.for_response();
+                self.failed(&mut assembler, Failure { code, message }, pending)
+            }
+            Err(_elapsed) => {
+                let message = "The response took too long.".to_owned();
+                self.failed(
+                    &mut assembler,
+                    Failure {
+                        code: "server_error",
+                        message,
+                    },
+                    pending,
+                )
+            }
+        };
+        let end = match self.store(&end).await {
+            Ok(()) => end,
+            Err(_logged) => {
+                // It was generated and cannot be kept: `completed` would be a
+                // promise that a GET breaks.
+                let message = "The response could not be stored.".to_owned();
+                let failure = Failure {
+                    code: "server_error",
+                    message,
+                };
+                let object = object::failed(&self.object, vec![], Value::Null, &failure);
+                let mut events = EventBatchBuilder::default();
+                events.push(&encode(&Event::Failed { response: &object }));
+                End {
+                    status: Status::Failed,
+                    events: events.take(),
+                    object,
+                }
+            }
+        };
+        if sink.write(end.events).await.is_ok() && self.app.config.responses.done_marker {
+            let _ = sink.frames.send(DONE).await;
+        }
+    }
+
+    async fn slot(&self) -> Result<Slot, ApiError> {
+        let patience = self.app.config.responses.queue_timeout;
+        self.upstream
+            .slot(patience)
+            .await
+            .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))
+    }
+
+    fn assembler(&self) -> Assembler {
+        let mut assembler = Assembler::default();
+        assembler.hold_blank_text = !self.generation.tools.is_empty();
+        assembler
+    }
+
+    fn failed(
+        &self,
+        assembler: &mut Assembler,
+        failure: Failure,
+        pending: EventBatchBuilder,
+    ) -> End {
+        run::failure(&self.object, assembler, &failure, pending)
+    }
+
+    async fn store(&self, end: &End) -> Result<(), ApiError> {
+        let Some(row) = &self.row else { return Ok(()) };
+        let row = NewResponse {
+            body: end.object.to_string(),
+            ..row.clone()
+        };
+        self.app
+            .engine
+            .store
+            .insert_finished(row, end.status)
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, "a finished response could not be stored");
+                ApiError::from(error)
+            })
+    }
+
+    fn note(&self, error: &UpstreamError) {
+        note_upstream_error(&self.app, &self.upstream, error);
+    }
+
+    fn refusal(&self, error: &UpstreamError) -> ApiError {
+        self.note(error);
+        upstream_refusal(error)
+    }
+}
+
+/// Counts and logs a failed call.
+pub fn note_upstream_error(app: &AppRef, upstream: &Upstream, error: &UpstreamError) {
+    tracing::warn!(upstream = %upstream.name, %error, "the model server failed");
+    app.metrics.upstream_error(&upstream.name, error.kind());
+}
+
+/// What a caller is told when a model server fails before anything was sent:
+/// its own words where they are about the caller's request.
+pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
+    match error {
+        UpstreamError::Unsupported { message, param } => ApiError::invalid(message.clone())
+            .param(param.clone())
+            .code("unsupported_value"),
+        UpstreamError::Status {
+            status,
+            message,
+            param,
+            code,
+            retry_after,
+        } => {
+            if error.is_throttle() {
+                return ApiError::rate_limited(retry_after.unwrap_or(Duration::from_secs(1)))
+                    .with_message(message.clone());
+            }
+            if !UpstreamError::is_the_callers(*status) {
+                return ApiError::bad_gateway(error.safe_sentence()).code("upstream_error");
+            }
+            let mut refusal = ApiError::new(*status, "invalid_request_error", message.clone());
+            if let Some(param) = param {
+                refusal = refusal.param(param.clone());
+            }
+            if let Some(code) = code {
+                refusal = refusal.code(code.clone());
+            }
+            refusal
+        }
+        _ => ApiError::bad_gateway(error.safe_sentence()).code("upstream_error"),
+    }
+}

@@ -1,0 +1,87 @@
+//! `GET /v1/responses/{id}/input_items`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use waypost_engine::{StoreError, page::PageQuery};
+use waypost_identity::Scope;
+
+use super::retrieve::find;
+use crate::{
+    app::AppRef,
+    http::{caller::ProjectCaller, error::ApiError, query::ApiQuery},
+};
+
+/// The query; `include[]` is accepted and changes nothing here.
+#[derive(Debug, Deserialize)]
+pub struct InputItemsQuery {
+    after: Option<String>,
+    before: Option<String>,
+    limit: Option<u32>,
+    order: Option<Order>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    Asc,
+    Desc,
+}
+
+pub async fn input_items(
+    State(app): State<AppRef>,
+    caller: ProjectCaller,
+    Path(id): Path<String>,
+    ApiQuery(query): ApiQuery<InputItemsQuery>,
+) -> Result<Json<Value>, ApiError> {
+    caller.require(Scope::ResponsesRead)?;
+    let limit = query.limit.unwrap_or(20);
+    if !(1..=100).contains(&limit) {
+        return Err(ApiError::invalid(format!(
+            "Invalid 'limit': expected a value from 1 to 100, but got {limit} instead."
+        ))
+        .param("limit")
+        .code("invalid_value"));
+    }
+    find(&app, &caller.project_id, &id).await?;
+    let page = PageQuery {
+        after: query.after,
+        before: query.before,
+        limit,
+        descending: query.order.unwrap_or(Order::Desc) == Order::Desc,
+    };
+    let page = match app
+        .engine
+        .store
+        .list_input_items(&caller.project_id, &id, page)
+        .await
+    {
+        Ok(page) => page,
+        Err(StoreError::NotFound(_)) => {
+            return Err(
+                ApiError::invalid("The cursor names no input item of this response.")
+                    .param("after")
+                    .code("invalid_value"),
+            );
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let first = page.items.first().map(|item| item.id.clone());
+    let last = page.items.last().map(|item| item.id.clone());
+    let data = page
+        .items
+        .iter()
+        .map(|item| serde_json::from_str(&item.json))
+        .collect::<Result<Vec<Value>, _>>()
+        .map_err(ApiError::internal)?;
+    Ok(Json(json!({
+        "object": "list",
+        "data": data,
+        "first_id": first,
+        "last_id": last,
+        "has_more": page.has_more,
+    })))
+}

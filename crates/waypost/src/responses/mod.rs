@@ -1,0 +1,52 @@
+//! The Responses API: durable, resumable, cancellable.
+//!
+//! A request is read ([`request`]), its context loaded ([`context`]), and run
+//! either while the client waits ([`foreground`]) or as a job ([`jobs`],
+//! [`background`]). Both run the same generation ([`run`]): deltas of a model
+//! server, assembled into events ([`assemble`]), written to a sink ([`sink`]).
+//! Every reader of a log is a [`follow`]er.
+//!
+//! Easy to break: a background event is durable before any client sees it.
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use crate::app::AppRef;
+
+mod assemble;
+mod background;
+mod cancel;
+mod context;
+pub mod create;
+mod delete;
+mod events;
+mod fields;
+mod follow;
+pub mod foreground;
+mod input_items;
+mod items;
+pub mod jobs;
+mod object;
+mod poll;
+mod recover;
+mod request;
+mod retrieve;
+mod run;
+mod sink;
+
+/// The routes of `/v1/responses`.
+pub fn routes() -> Router<AppRef> {
+    Router::new()
+        .route("/v1/responses", post(create::create))
+        .route(
+            "/v1/responses/{response_id}",
+            get(retrieve::retrieve).delete(delete::delete),
+        )
+        .route("/v1/responses/{response_id}/cancel", post(cancel::cancel))
+        .route(
+            "/v1/responses/{response_id}/input_items",
+            get(input_items::input_items),
+        )
+}

@@ -1,0 +1,91 @@
+//! `GET /v1/responses/{id}`: the response as JSON, or its events as a stream.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::Version;
+use serde::Deserialize;
+use serde_json::Value;
+use waypost_engine::{StoreError, id, responses::StoredResponse};
+use waypost_identity::Scope;
+
+use super::{context::shown, follow::follow, object, poll};
+use crate::{
+    app::{App, AppRef},
+    http::{caller::ProjectCaller, error::ApiError, query::ApiQuery, sse},
+};
+
+/// The query of a retrieve.
+#[derive(Debug, Deserialize)]
+pub struct RetrieveQuery {
+    #[serde(default)]
+    stream: bool,
+    starting_after: Option<u64>,
+}
+
+pub async fn retrieve(
+    State(app): State<AppRef>,
+    caller: ProjectCaller,
+    version: Version,
+    Path(id): Path<String>,
+    ApiQuery(query): ApiQuery<RetrieveQuery>,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::ResponsesRead)?;
+    let stored = find(&app, &caller.project_id, &id).await?;
+    if query.stream {
+        streamable(&stored)?;
+        let keeping = sse::Keeping {
+            keep_alive: app.config.responses.keep_alive,
+            stop: app.shutdown.stopping(),
+            version,
+        };
+        let events = follow(app, caller.project_id, id, query.starting_after);
+        return Ok(sse::response(events, keeping));
+    }
+    let mut response = Json(body(&stored)?).into_response();
+    poll::hint(&app, stored.status, response.headers_mut());
+    Ok(response)
+}
+
+/// The stored response, or the API's 404.
+pub async fn find(app: &App, project_id: &str, id: &str) -> Result<StoredResponse, ApiError> {
+    if !id::is_plausible(id, "resp_") {
+        return Err(not_found(id));
+    }
+    match app.engine.store.get_response(project_id, id).await {
+        Err(StoreError::NotFound(_)) => Err(not_found(id)),
+        other => Ok(other?),
+    }
+}
+
+/// `Response with id '…' not found.`
+pub fn not_found(id: &str) -> ApiError {
+    ApiError::not_found(format!("Response with id '{}' not found.", shown(id)))
+}
+
+/// The Response object; its status is the row's.
+pub fn body(stored: &StoredResponse) -> Result<Value, ApiError> {
+    let body: Value = serde_json::from_str(&stored.body).map_err(ApiError::internal)?;
+    Ok(object::with_status(&body, stored.status))
+}
+
+fn streamable(stored: &StoredResponse) -> Result<(), ApiError> {
+    let refuse = |why: &str| {
+        Err(
+            ApiError::invalid(format!("This response cannot be streamed because {why}."))
+                .param("stream"),
+        )
+    };
+    if !stored.background {
+        return refuse("it was not created with background=true");
+    }
+    if !stored.streamable {
+        return refuse("it was not created with stream=true");
+    }
+    if stored.log_dropped {
+        return refuse("it was not created with stream=true or the stream TTL has expired");
+    }
+    Ok(())
+}

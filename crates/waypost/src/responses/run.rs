@@ -1,0 +1,239 @@
+//! One generation: the model server's deltas through the assembler into a
+//! sink. Foreground and background differ only in the sink.
+//!
+//! Reading and writing overlap: while a batch is being written, the next one
+//! collects. That is the group commit of a stream, without a timer: the slower
+//! the sink, the larger the batches, up to a bound at which reading waits.
+
+use serde_json::Value;
+use waypost_engine::{
+    events::{EventBatch, EventBatchBuilder},
+    responses::Status,
+};
+
+use super::{
+    assemble::Assembler,
+    events::{Event, encode},
+    object::{self, Failure},
+    recover::Seam,
+};
+use crate::{
+    clock,
+    upstream::{
+        error::UpstreamError,
+        generation::{Delta, Finish},
+        stream::AnswerStream,
+    },
+};
+
+/// Encoded events that may wait for the sink before reading stops.
+const MAX_PENDING: usize = 256 * 1024;
+/// Text of one answer, arguments and reasoning included.
+const MAX_OUTPUT: usize = 64 * 1024 * 1024;
+
+/// Where a run's events go.
+pub trait Sink: Send {
+    /// Takes a batch; resolves when the next one may come.
+    fn write(&mut self, batch: EventBatch) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Resolves when nobody wants more.
+    fn gone(&mut self) -> impl Future<Output = Gone> + Send;
+}
+
+/// Why a sink takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// The client left.
+    Client,
+    /// The lease was lost: cancelled, taken over.
+    Fenced,
+    /// The server stops; what was written so far is safe.
+    Stopping,
+    /// The store cannot take it.
+    Store,
+}
+
+/// Why a run did not come to an end.
+#[derive(Debug)]
+pub enum Stop {
+    Gone(Gone),
+    Upstream(UpstreamError),
+}
+
+/// The last word on a response, with the events that say it.
+#[derive(Debug)]
+pub struct End {
+    pub status: Status,
+    pub object: Value,
+    /// Closing events of open items, then the terminal event.
+    pub events: EventBatch,
+}
+
+/// Streams an answer into the sink until the model is done. What is not yet
+/// written then stays in `pending`, for the terminal write.
+pub async fn pump<S: Sink>(
+    answer: &mut AnswerStream,
+    assembler: &mut Assembler,
+    seam: &mut Seam,
+    pending: &mut EventBatchBuilder,
+    sink: &mut S,
+) -> Result<Finish, Stop> {
+    let mut intake = Intake {
+        answer,
+        assembler,
+        seam,
+        deltas: Vec::new(),
+        taken: 0,
+    };
+    let mut ended: Option<Result<(), UpstreamError>> = None;
+    loop {
+        if pending.is_empty() && ended.is_none() {
+            tokio::select! {
+                gone = sink.gone() => return Err(Stop::Gone(gone)),
+                end = intake.step(pending) => ended = end,
+            }
+        }
+        if let Some(end) = ended {
+            // An error is told only after what came before it is safe.
+            if end.is_err() {
+                flush(pending, sink).await?;
+            }
+            end.map_err(Stop::Upstream)?;
+            return intake.assembler.finished().ok_or_else(|| {
+                Stop::Upstream(UpstreamError::Broken("end without a finish reason".into()))
+            });
+        }
+        if pending.is_empty() {
+            continue;
+        }
+        let write = sink.write(pending.take());
+        tokio::pin!(write);
+        loop {
+            tokio::select! {
+                written = &mut write => {
+                    written.map_err(Stop::Gone)?;
+                    break;
+                }
+                end = intake.step(pending), if ended.is_none() && pending.len() < MAX_PENDING => {
+                    ended = end;
+                }
+            }
+        }
+    }
+}
+
+/// Writes what is pending.
+pub async fn flush<S: Sink>(pending: &mut EventBatchBuilder, sink: &mut S) -> Result<(), Stop> {
+    if pending.is_empty() {
+        return Ok(());
+    }
+    sink.write(pending.take()).await.map_err(Stop::Gone)
+}
+
+struct Intake<'a> {
+    answer: &'a mut AnswerStream,
+    assembler: &'a mut Assembler,
+    seam: &'a mut Seam,
+    deltas: Vec<Delta>,
+    taken: usize,
+}
+
+impl Intake<'_> {
+    /// Takes in what the server says next; `Some` when that was the end.
+    /// Cancel-safe: nothing is awaited once deltas are there.
+    async fn step(&mut self, out: &mut EventBatchBuilder) -> Option<Result<(), UpstreamError>> {
+        let next = self.answer.next(&mut self.deltas).await;
+        for mut delta in self.deltas.drain(..) {
+            if let Delta::Text { text, .. } = &mut delta {
+                let fresh = self.seam.pass(text);
+                if fresh.is_empty() && !text.is_empty() {
+                    continue;
+                }
+                if fresh.len() != text.len() {
+                    *text = fresh.to_owned();
+                }
+            }
+            self.taken += size(&delta);
+            self.assembler.apply(delta, out);
+        }
+        if self.taken > MAX_OUTPUT {
+            return Some(Err(UpstreamError::Malformed(format!(
+                "more than {MAX_OUTPUT} bytes of output"
+            ))));
+        }
+        match next {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+fn size(delta: &Delta) -> usize {
+    match delta {
+        Delta::Text { text, .. }
+        | Delta::Refusal(text)
+        | Delta::Reasoning(text)
+        | Delta::ReasoningSummary { text, .. }
+        | Delta::ReasoningEncrypted(text) => text.len(),
+        Delta::ToolCall { arguments, .. } => arguments.len(),
+        _ => 0,
+    }
+}
+
+/// The model is done: closes the items and says how it ended.
+pub fn end(
+    base: &Value,
+    assembler: &mut Assembler,
+    finish: Finish,
+    mut pending: EventBatchBuilder,
+) -> End {
+    let item_status = if finish == Finish::Stop {
+        "completed"
+    } else {
+        "incomplete"
+    };
+    let output = assembler.close(item_status, &mut pending);
+    let usage = assembler.usage();
+    let (status, object) = match finish {
+        Finish::Stop => (
+            Status::Completed,
+            object::finished(base, output, usage, clock::seconds(clock::now())),
+        ),
+        Finish::Length => (
+            Status::Incomplete,
+            object::incomplete(base, output, usage, "max_output_tokens"),
+        ),
+        Finish::ContentFilter => (
+            Status::Incomplete,
+            object::incomplete(base, output, usage, "content_filter"),
+        ),
+    };
+    with_terminal(status, object, pending)
+}
+
+/// The response failed: what was generated stays, unfinished.
+pub fn failure(
+    base: &Value,
+    assembler: &mut Assembler,
+    failure: &Failure,
+    mut pending: EventBatchBuilder,
+) -> End {
+    let output = assembler.close("incomplete", &mut pending);
+    let object = object::failed(base, output, assembler.usage(), failure);
+    with_terminal(Status::Failed, object, pending)
+}
+
+fn with_terminal(status: Status, object: Value, mut pending: EventBatchBuilder) -> End {
+    let response = &object;
+    let event = match status {
+        Status::Completed => Event::Completed { response },
+        Status::Incomplete => Event::Incomplete { response },
+        _ => Event::Failed { response },
+    };
+    pending.push(&encode(&event));
+    End {
+        status,
+        events: pending.take(),
+        object,
+    }
+}

@@ -1,0 +1,124 @@
+//! The two ends a run can write to: the durable log, and a client.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, responses::Lease};
+
+use super::{
+    events::frame,
+    run::{Gone, Sink},
+};
+
+/// Frames that may wait for a foreground client.
+pub const CLIENT_QUEUE: usize = 4;
+/// First and longest pause between tries of a write that failed for a reason
+/// that may pass (a full disk, say).
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LONGEST: Duration = Duration::from_secs(2);
+
+/// The log of a background response, under a lease. Events are hinted at only
+/// once they are durable.
+pub struct LogSink {
+    pub engine: Engine,
+    pub lease: Lease,
+    /// The number of the next event.
+    pub next_seq: u64,
+    /// Cancelled when the lease is known to be lost.
+    pub lost: CancellationToken,
+    /// Cancelled when the server stops.
+    pub stop: CancellationToken,
+}
+
+impl Sink for LogSink {
+    async fn write(&mut self, batch: EventBatch) -> Result<(), Gone> {
+        let store = Arc::clone(&self.engine.store);
+        let mut pause = RETRY_FIRST;
+        loop {
+            match store
+                .append_events(&self.lease, self.next_seq, batch.clone())
+                .await
+            {
+                Ok(()) => break,
+                Err(StoreError::Fenced) => return Err(Gone::Fenced),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(response_id = %self.lease.response_id, %error, "appending events failed; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        gone = self.gone() => return Err(gone),
+                    }
+                    pause = (pause * 2).min(RETRY_LONGEST);
+                }
+                Err(error) => {
+                    tracing::error!(response_id = %self.lease.response_id, %error, "appending events failed");
+                    return Err(Gone::Store);
+                }
+            }
+        }
+        let first_seq = self.next_seq;
+        self.next_seq += batch.count();
+        let hint = ResponseHint::Events {
+            first_seq,
+            batch,
+            terminal: false,
+        };
+        self.engine
+            .bus
+            .publish_response(&self.lease.response_id, hint);
+        Ok(())
+    }
+
+    async fn gone(&mut self) -> Gone {
+        tokio::select! {
+            () = self.lost.cancelled() => Gone::Fenced,
+            () = self.stop.cancelled() => Gone::Stopping,
+        }
+    }
+}
+
+/// A foreground client that streams.
+pub struct ClientSink {
+    pub frames: mpsc::Sender<Bytes>,
+    pub next_seq: u64,
+    pub stop: CancellationToken,
+}
+
+impl Sink for ClientSink {
+    async fn write(&mut self, batch: EventBatch) -> Result<(), Gone> {
+        let mut out = BytesMut::new();
+        for event in batch.iter() {
+            frame(&mut out, self.next_seq, &event);
+            self.next_seq += 1;
+        }
+        tokio::select! {
+            sent = self.frames.send(out.freeze()) => sent.map_err(|_| Gone::Client),
+            () = self.stop.cancelled() => Err(Gone::Stopping),
+        }
+    }
+
+    async fn gone(&mut self) -> Gone {
+        tokio::select! {
+            () = self.frames.closed() => Gone::Client,
+            () = self.stop.cancelled() => Gone::Stopping,
+        }
+    }
+}
+
+/// A foreground client that waits for the whole answer: dropping its request
+/// ends the run, so nothing else has to.
+pub struct NoSink {
+    pub stop: CancellationToken,
+}
+
+impl Sink for NoSink {
+    async fn write(&mut self, _: EventBatch) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    async fn gone(&mut self) -> Gone {
+        self.stop.cancelled().await;
+        Gone::Stopping
+    }
+}

@@ -1,0 +1,8 @@
+//! The `chat` dialects: a [`Generation`](super::generation::Generation) as a
+//! Chat Completions request, and the streamed chunks as deltas.
+
+mod decode;
+mod request;
+
+pub use decode::ChatDecoder;
+pub use request::request_body;

@@ -1,0 +1,302 @@
+//! Responses items as Chat Completions messages (spec: the map and pitfalls of
+//! the Responses guide's migration notes; each pitfall is a test here).
+
+use serde_json::{Map, Value, json};
+
+use crate::upstream::{
+    dialect::{Capabilities, Prefill},
+    error::UpstreamError,
+    generation::{Generation, Prefix},
+};
+
+/// The body of a streaming Chat Completions request. With `prefix`, the
+/// unfinished answer is handed back to be continued.
+pub fn request_body(
+    generation: &Generation,
+    capabilities: &Capabilities,
+    prefix: Option<&Prefix>,
+) -> Result<Value, UpstreamError> {
+    let mut body = Map::new();
+    body.insert("model".into(), json!(generation.model));
+    let mut messages = messages(generation, capabilities)?;
+    if let Some(prefix) = prefix {
+        messages.push(json!({"role": "assistant", "content": prefix.text}));
+        if capabilities.prefill == Some(Prefill::ContinueFinalMessage) {
+            body.insert("continue_final_message".into(), json!(true));
+            body.insert("add_generation_prompt".into(), json!(false));
+        }
+    }
+    body.insert("messages".into(), Value::Array(messages));
+    body.insert("stream".into(), json!(true));
+    body.insert("stream_options".into(), json!({"include_usage": true}));
+    tools(generation, &mut body);
+    if let Some(temperature) = generation.temperature {
+        body.insert("temperature".into(), json!(temperature));
+    }
+    if let Some(top_p) = generation.top_p {
+        body.insert("top_p".into(), json!(top_p));
+    }
+    if let Some(top) = generation.top_logprobs {
+        body.insert("logprobs".into(), json!(true));
+        if top > 0 {
+            body.insert("top_logprobs".into(), json!(top));
+        }
+    }
+    if let Some(max) = generation.max_output_tokens {
+        let spent = prefix.map_or(0, |p| p.tokens);
+        let name = if capabilities.max_completion_tokens {
+            "max_completion_tokens"
+        } else {
+            "max_tokens"
+        };
+        body.insert(name.into(), json!(max.saturating_sub(spent).max(1)));
+    }
+    if let Some(format) = generation.text.as_ref().and_then(|t| t.get("format"))
+        && let Some(format) = response_format(format)
+    {
+        body.insert("response_format".into(), format);
+    }
+    if let Some(effort) = generation.reasoning.as_ref().and_then(|r| r.get("effort"))
+        && !effort.is_null()
+    {
+        body.insert("reasoning_effort".into(), effort.clone());
+    }
+    if capabilities.openai_hints {
+        for (name, value) in &generation.hints {
+            body.insert(name.clone(), value.clone());
+        }
+        if let Some(verbosity) = generation.text.as_ref().and_then(|t| t.get("verbosity")) {
+            body.insert("verbosity".into(), verbosity.clone());
+        }
+    } else if let Some(user) = generation.hints.get("user") {
+        body.insert("user".into(), user.clone());
+    }
+    Ok(Value::Object(body))
+}
+
+fn messages(generation: &Generation, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> {
+    let mut out: Vec<Value> = Vec::with_capacity(generation.items.len() + 1);
+    let system = if can.developer_role {
+        "developer"
+    } else {
+        "system"
+    };
+    if let Some(instructions) = &generation.instructions {
+        out.push(json!({"role": system, "content": instructions}));
+    }
+    for (index, item) in generation.items.iter().enumerate() {
+        match item
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or("message")
+        {
+            "message" => {
+                let role = match item["role"].as_str().unwrap_or("user") {
+                    "developer" if !can.developer_role => "system",
+                    other => other,
+                };
+                if role == "assistant" {
+                    push_assistant(&mut out, item);
+                } else {
+                    let content = content_parts(&item["content"], index)?;
+                    out.push(json!({"role": role, "content": content}));
+                }
+            }
+            "function_call" => push_call(&mut out, item),
+            "function_call_output" => out.push(json!({
+                "role": "tool",
+                "tool_call_id": item["call_id"],
+                "content": content_parts(&item["output"], index)?,
+            })),
+            // Chat templates have no place for another turn's reasoning.
+            "reasoning" => {}
+            other => {
+                return Err(UpstreamError::Unsupported {
+                    message: format!(
+                        "Items of type '{other}' cannot be sent to this model's server, which \
+                         speaks Chat Completions."
+                    ),
+                    param: "input".into(),
+                });
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// An assistant's words; refusals are words too.
+fn push_assistant(out: &mut Vec<Value>, item: &Value) {
+    let text = match &item["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|p| {
+                p.get("text")
+                    .or_else(|| p.get("refusal"))
+                    .and_then(Value::as_str)
+            })
+            .collect(),
+        _ => String::new(),
+    };
+    out.push(json!({"role": "assistant", "content": text}));
+}
+
+/// Consecutive calls, and the words right before them, are one assistant
+/// message: servers refuse a tool message that does not follow all its calls.
+fn push_call(out: &mut Vec<Value>, item: &Value) {
+    let call = json!({
+        "id": item["call_id"],
+        "type": "function",
+        "function": {"name": item["name"], "arguments": item["arguments"]},
+    });
+    if let Some(Value::Object(last)) = out.last_mut()
+        && last.get("role").and_then(Value::as_str) == Some("assistant")
+    {
+        if let Some(Value::Array(calls)) = last.get_mut("tool_calls") {
+            calls.push(call);
+        } else {
+            last.insert("tool_calls".into(), json!([call]));
+        }
+        return;
+    }
+    out.push(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
+}
+
+/// Content as a plain string where it is only text (every server knows that),
+/// as parts where it is more.
+fn content_parts(content: &Value, index: usize) -> Result<Value, UpstreamError> {
+    let Value::Array(parts) = content else {
+        return Ok(content.clone());
+    };
+    let is_text = |p: &Value| {
+        matches!(
+            p["type"].as_str(),
+            Some("input_text" | "output_text" | "text" | "refusal")
+        )
+    };
+    let text_of = |p: &Value| {
+        p.get("text")
+            .or_else(|| p.get("refusal"))
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
+    if parts.len() == 1 && is_text(&parts[0]) {
+        return Ok(Value::String(text_of(&parts[0])));
+    }
+    let mut out = Vec::with_capacity(parts.len());
+    for (at, part) in parts.iter().enumerate() {
+        let unsupported = |what: &str| UpstreamError::Unsupported {
+            message: format!("{what} cannot be sent to this model's server."),
+            param: format!("input[{index}].content[{at}]"),
+        };
+        out.push(match part["type"].as_str() {
+            _ if is_text(part) => json!({"type": "text", "text": text_of(part)}),
+            Some("input_image") => match part["image_url"].as_str() {
+                Some(url) => {
+                    let mut image = json!({"url": url});
+                    if let Some(detail) = part["detail"].as_str() {
+                        image["detail"] = json!(detail);
+                    }
+                    json!({"type": "image_url", "image_url": image})
+                }
+                None => return Err(unsupported("An image given by 'file_id'")),
+            },
+            Some("input_file") => {
+                let mut file = Map::new();
+                for key in ["file_data", "filename", "file_id"] {
+                    if let Some(value) = part.get(key).filter(|v| !v.is_null()) {
+                        file.insert(key.into(), value.clone());
+                    }
+                }
+                if !file.contains_key("file_data") && !file.contains_key("file_id") {
+                    return Err(unsupported("A file given by 'file_url'"));
+                }
+                json!({"type": "file", "file": file})
+            }
+            other => {
+                return Err(unsupported(&format!(
+                    "Content of type '{}'",
+                    other.unwrap_or("?")
+                )));
+            }
+        });
+    }
+    Ok(Value::Array(out))
+}
+
+/// Function tools get nested; `allowed_tools` is enforced here by sending no
+/// other tool.
+fn tools(generation: &Generation, body: &mut Map<String, Value>) {
+    let choice = generation.tool_choice.as_ref();
+    let allowed = choice.filter(|c| c["type"] == "allowed_tools").map(|c| {
+        (
+            c["mode"].clone(),
+            c["tools"].as_array().cloned().unwrap_or_default(),
+        )
+    });
+    let is_allowed = |tool: &Value| {
+        allowed
+            .as_ref()
+            .is_none_or(|(_, list)| list.iter().any(|a| a["name"] == tool["name"]))
+    };
+    let nested: Vec<Value> = generation
+        .tools
+        .iter()
+        .filter(|tool| is_allowed(tool))
+        .map(|tool| {
+            let mut function = Map::new();
+            for key in ["name", "description", "parameters"] {
+                if let Some(value) = tool.get(key).filter(|v| !v.is_null()) {
+                    function.insert(key.into(), value.clone());
+                }
+            }
+            if tool["strict"] == json!(true) {
+                function.insert("strict".into(), json!(true));
+            }
+            json!({"type": "function", "function": function})
+        })
+        .collect();
+    if nested.is_empty() {
+        return;
+    }
+    body.insert("tools".into(), Value::Array(nested));
+    match (&allowed, choice) {
+        (Some((mode, _)), _) => {
+            body.insert("tool_choice".into(), mode.clone());
+        }
+        (None, Some(choice)) if choice["type"] == "function" => {
+            body.insert(
+                "tool_choice".into(),
+                json!({"type": "function", "function": {"name": choice["name"]}}),
+            );
+        }
+        (None, Some(Value::String(word))) => {
+            body.insert("tool_choice".into(), json!(word));
+        }
+        _ => {}
+    }
+    if let Some(parallel) = generation.parallel_tool_calls {
+        body.insert("parallel_tool_calls".into(), json!(parallel));
+    }
+}
+
+fn response_format(format: &Value) -> Option<Value> {
+    match format["type"].as_str()? {
+        "json_object" => Some(json!({"type": "json_object"})),
+        "json_schema" => {
+            let mut schema = Map::new();
+            for key in ["name", "description", "schema", "strict"] {
+                if let Some(value) = format.get(key).filter(|v| !v.is_null()) {
+                    schema.insert(key.into(), value.clone());
+                }
+            }
+            Some(json!({"type": "json_schema", "json_schema": schema}))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

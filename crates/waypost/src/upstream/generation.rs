@@ -1,0 +1,110 @@
+//! What is asked of a model server and what it says back, free of any dialect.
+//!
+//! A [`Generation`] is everything that a run needs; it is also what a job
+//! stores, so that a run after a crash asks for the same thing. An adapter
+//! turns it into its own request and the answer into [`Delta`]s.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One request to a model, with its whole context.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Generation {
+    pub model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// Responses API items: earlier turns, then this request's input.
+    pub items: Vec<Value>,
+    /// Function tools as the Responses API writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// `Some` when log probabilities are wanted: how many alternatives each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
+    /// `text` as the Responses API writes it: `format`, `verbosity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Value>,
+    /// `reasoning` as the Responses API writes it: `effort`, `summary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Value>,
+    /// Passed to upstreams that know them: `prompt_cache_key`,
+    /// `safety_identifier`, `user`.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub hints: serde_json::Map<String, Value>,
+    /// The client asked for `reasoning.encrypted_content`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted_reasoning: bool,
+}
+
+/// A step of an answer. Adapters never send empty text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delta {
+    /// The next text belongs to a new message (servers that speak Responses
+    /// can send several), with its `phase`.
+    Message { phase: Option<String> },
+    /// Visible text, with the log probabilities of its tokens if asked for.
+    Text { text: String, logprobs: Vec<Value> },
+    /// A source that the text names, as the Responses API writes it.
+    Annotation(Value),
+    /// The model declines, in words.
+    Refusal(String),
+    /// Raw reasoning text.
+    Reasoning(String),
+    /// Text of the reasoning summary's part with this index.
+    ReasoningSummary { index: usize, text: String },
+    /// The opaque form of the reasoning item that just went by.
+    ReasoningEncrypted(String),
+    /// The next reasoning belongs to a new item.
+    ReasoningBreak,
+    /// A piece of a function call. The first piece of a `key` names it.
+    ToolCall {
+        /// Tells parallel calls apart within this answer.
+        key: u64,
+        call_id: Option<String>,
+        name: Option<String>,
+        arguments: String,
+    },
+    /// Token counts; may come after [`Delta::Finish`].
+    Usage(Usage),
+    /// The model is done, and why.
+    Finish(Finish),
+}
+
+/// Why a model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// It was done (or called tools).
+    Stop,
+    /// `max_output_tokens` or the context window.
+    Length,
+    /// A filter cut it off.
+    ContentFilter,
+}
+
+/// Token counts, as the Responses API has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub input_tokens: u64,
+    pub cached_tokens: u64,
+    pub output_tokens: u64,
+    pub reasoning_tokens: u64,
+}
+
+/// Text of an answer that an earlier attempt delivered and this one continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix {
+    /// All of the open message's text so far. It may end inside a word.
+    pub text: String,
+    /// How many deltas it came in: about as many tokens.
+    pub tokens: u64,
+}

@@ -1,0 +1,202 @@
+//! Model servers: which one serves a model, how many requests it may have at
+//! once, and how it is spoken to.
+//!
+//! A request holds a [`Slot`] from before it is sent until its answer is
+//! dropped: slots are permits of a semaphore, so that no path can leak one.
+
+pub mod chat;
+pub mod dialect;
+pub mod discover;
+pub mod error;
+pub mod generation;
+pub mod listing;
+pub mod native;
+pub mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use dialect::Capabilities;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{self, Secret, UpstreamApi};
+
+/// Time to establish a connection to a model server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections are dropped before servers usually do (a reused dead
+/// connection is a spurious failure).
+const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// The right to have one request at an upstream; released when dropped.
+#[derive(Debug)]
+pub struct Slot(#[expect(dead_code, reason = "held for its Drop")] OwnedSemaphorePermit);
+
+/// A model server.
+#[derive(Debug)]
+pub struct Upstream {
+    pub name: String,
+    /// Without a slash at the end.
+    pub base_url: String,
+    pub api: UpstreamApi,
+    pub capabilities: Capabilities,
+    pub max_concurrent: u32,
+    models: Vec<Pattern>,
+    api_key: Option<Secret>,
+    headers: http::HeaderMap,
+    slots: Arc<Semaphore>,
+}
+
+/// A model name, or the beginning of one.
+#[derive(Debug)]
+enum Pattern {
+    Exact(String),
+    Prefix(String),
+}
+
+/// All configured model servers, and the client that speaks to them.
+#[derive(Debug)]
+pub struct Upstreams {
+    pub client: reqwest::Client,
+    /// Longest silence within an answer.
+    pub idle_timeout: Duration,
+    all: Vec<Arc<Upstream>>,
+}
+
+impl Upstreams {
+    /// Builds the registry. Order matters: the first upstream whose patterns
+    /// match a model serves it.
+    pub fn new(configs: &[config::Upstream], idle_timeout: Duration) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(256)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("waypost/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let all = configs
+            .iter()
+            .map(|c| Upstream::new(c).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            client,
+            idle_timeout,
+            all,
+        })
+    }
+
+    /// The upstream that serves `model`.
+    pub fn for_model(&self, model: &str) -> Option<&Arc<Upstream>> {
+        self.all.iter().find(|u| u.serves(model))
+    }
+
+    /// The upstream of that name.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.all.iter().find(|u| u.name == name)
+    }
+
+    /// All of them, in the configuration's order.
+    pub fn all(&self) -> &[Arc<Upstream>] {
+        &self.all
+    }
+}
+
+impl Upstream {
+    fn new(config: &config::Upstream) -> anyhow::Result<Self> {
+        let mut capabilities = config.dialect.capabilities();
+        match config.assistant_prefill {
+            Some(true) => capabilities.prefill = Some(config.dialect.usual_prefill()),
+            Some(false) => capabilities.prefill = None,
+            None => {}
+        }
+        if let Some(known) = config.max_completion_tokens {
+            capabilities.max_completion_tokens = known;
+        }
+        if let Some(known) = config.developer_role {
+            capabilities.developer_role = known;
+        }
+        if config.api == UpstreamApi::Responses {
+            // The Responses API has no way to hand an answer back.
+            capabilities.prefill = None;
+        }
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in &config.headers {
+            let mut value = http::HeaderValue::from_str(value.expose())?;
+            value.set_sensitive(true);
+            headers.insert(http::HeaderName::from_bytes(name.as_bytes())?, value);
+        }
+        Ok(Self {
+            name: config.name.clone(),
+            base_url: config.base_url.as_str().trim_end_matches('/').to_owned(),
+            api: config.api,
+            capabilities,
+            max_concurrent: config.max_concurrent,
+            models: config
+                .models
+                .iter()
+                .map(|m| match m.strip_suffix('*') {
+                    Some(prefix) => Pattern::Prefix(prefix.to_owned()),
+                    None => Pattern::Exact(m.clone()),
+                })
+                .collect(),
+            api_key: config.api_key.clone(),
+            headers,
+            slots: Arc::new(Semaphore::new(config.max_concurrent as usize)),
+        })
+    }
+
+    /// Whether a model of that name is served here.
+    pub fn serves(&self, model: &str) -> bool {
+        self.models.iter().any(|p| match p {
+            Pattern::Exact(name) => name == model,
+            Pattern::Prefix(prefix) => model.starts_with(prefix),
+        })
+    }
+
+    /// The models that the configuration names in full.
+    pub fn named_models(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().filter_map(|p| match p {
+            Pattern::Exact(name) => Some(name.as_str()),
+            Pattern::Prefix(_) => None,
+        })
+    }
+
+    /// Waits its turn for a slot, for at most `patience`.
+    pub async fn slot(&self, patience: Duration) -> Option<Slot> {
+        let permit = tokio::time::timeout(patience, self.slots.clone().acquire_owned()).await;
+        permit.ok()?.ok().map(Slot)
+    }
+
+    /// Takes up to `max` free slots, none if there are none.
+    pub fn free_slots(&self, max: u32) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        while slots.len() < max as usize {
+            match self.slots.clone().try_acquire_owned() {
+                Ok(permit) => slots.push(Slot(permit)),
+                Err(_) => break,
+            }
+        }
+        slots
+    }
+
+    /// Slots in use now.
+    pub fn busy(&self) -> u32 {
+        self.max_concurrent - u32::try_from(self.slots.available_permits()).unwrap_or_default()
+    }
+
+    /// A request to `path` (beginning with a slash), with our credentials.
+    pub fn request(
+        &self,
+        client: &reqwest::Client,
+        method: reqwest::Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        let mut request = client
+            .request(method, format!("{}{path}", self.base_url))
+            .headers(self.headers.clone());
+        if let Some(key) = &self.api_key {
+            request = request.bearer_auth(key.expose());
+        }
+        request
+    }
+}

@@ -1,0 +1,10 @@
+//! The `responses` dialect: servers that speak the Responses API themselves.
+//!
+//! They are asked statelessly (`store: false`, whole context, no background):
+//! ids, numbering, storage and durability are ours, whatever theirs are.
+
+mod decode;
+mod request;
+
+pub use decode::NativeDecoder;
+pub use request::request_body;

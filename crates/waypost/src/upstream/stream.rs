@@ -1,0 +1,205 @@
+//! One streamed answer of a model server, as deltas.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream::BoxStream};
+use http::StatusCode;
+use sse_stream::{Sse, SseByteStream};
+
+use super::{
+    Upstream, Upstreams,
+    chat::{self, ChatDecoder},
+    error::UpstreamError,
+    generation::{Delta, Generation, Prefix},
+    native::{self, NativeDecoder},
+};
+use crate::config::UpstreamApi;
+
+/// The longest line of an answer.
+const MAX_LINE: usize = 16 * 1024 * 1024;
+/// Most of an error answer that is read.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+/// Longest time to wait for the rest of an error answer.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A streaming answer. Dropping it closes the connection, which is how a model
+/// server learns that nobody listens.
+pub struct AnswerStream {
+    events: BoxStream<'static, Result<Sse, sse_stream::Error>>,
+    decoder: Decoder,
+    idle_timeout: Duration,
+}
+
+enum Decoder {
+    Chat(ChatDecoder),
+    Native(NativeDecoder),
+}
+
+/// Sends the request and waits for the answer's head. An error status is an
+/// `Err`, with the server's words.
+pub async fn open(
+    upstreams: &Upstreams,
+    upstream: &Upstream,
+    generation: &Generation,
+    prefix: Option<&Prefix>,
+) -> Result<AnswerStream, UpstreamError> {
+    let (path, body, decoder) = match upstream.api {
+        UpstreamApi::Chat => (
+            "/chat/completions",
+            chat::request_body(generation, &upstream.capabilities, prefix)?,
+            Decoder::Chat(ChatDecoder::default()),
+        ),
+        UpstreamApi::Responses => (
+            "/responses",
+            native::request_body(generation),
+            Decoder::Native(NativeDecoder::default()),
+        ),
+    };
+    let request = upstream
+        .request(&upstreams.client, reqwest::Method::POST, path)
+        .header(http::header::ACCEPT, "text/event-stream")
+        .json(&body);
+    let answer = send(request, upstreams.idle_timeout).await?;
+    let content_type = answer
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
+    if !content_type.starts_with("text/event-stream") {
+        return Err(UpstreamError::Malformed(format!(
+            "a stream was asked for, the answer is '{content_type}'"
+        )));
+    }
+    let events = SseByteStream::new(bounded(answer.bytes_stream())).boxed();
+    Ok(AnswerStream {
+        events,
+        decoder,
+        idle_timeout: upstreams.idle_timeout,
+    })
+}
+
+/// Sends a request; anything but success becomes an error with the server's
+/// words.
+pub async fn send(
+    request: reqwest::RequestBuilder,
+    patience: Duration,
+) -> Result<reqwest::Response, UpstreamError> {
+    let answer = tokio::time::timeout(patience, request.send())
+        .await
+        .map_err(|_| UpstreamError::Stalled(patience))?
+        .map_err(|e| UpstreamError::Unreachable(with_causes(&e)))?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let retry_after = retry_after(answer.headers());
+    let body = tokio::time::timeout(ERROR_BODY_PATIENCE, read_bounded(answer))
+        .await
+        .unwrap_or_default();
+    let status = if status.is_client_error() || status.is_server_error() {
+        status
+    } else {
+        StatusCode::BAD_GATEWAY
+    };
+    Err(UpstreamError::from_answer(status, retry_after, &body))
+}
+
+impl AnswerStream {
+    /// Appends the next deltas to `out`; `false` when the answer is whole.
+    pub async fn next(&mut self, out: &mut Vec<Delta>) -> Result<bool, UpstreamError> {
+        let event = tokio::time::timeout(self.idle_timeout, self.events.next())
+            .await
+            .map_err(|_| UpstreamError::Stalled(self.idle_timeout))?;
+        match event {
+            Some(Ok(Sse {
+                data: Some(data), ..
+            })) => {
+                match &mut self.decoder {
+                    Decoder::Chat(d) => d.data(&data, out)?,
+                    Decoder::Native(d) => d.data(&data, out)?,
+                }
+                Ok(!self.decoder.is_done())
+            }
+            Some(Ok(_)) => Ok(true),
+            Some(Err(e)) => Err(match e {
+                sse_stream::Error::Body(e) => UpstreamError::Broken(e.to_string()),
+                other => UpstreamError::Malformed(other.to_string()),
+            }),
+            None => self.decoder.end().map(|()| false),
+        }
+    }
+}
+
+impl Decoder {
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Chat(d) => d.is_done(),
+            Self::Native(d) => d.is_done(),
+        }
+    }
+
+    fn end(&self) -> Result<(), UpstreamError> {
+        match self {
+            Self::Chat(d) => d.end(),
+            Self::Native(d) => d.end(),
+        }
+    }
+}
+
+/// Ends a stream whose events would fill the memory: the decoder keeps an
+/// event until it is whole.
+fn bounded(
+    bytes: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    let mut since_break = 0;
+    bytes.map(move |chunk| {
+        let chunk = chunk.map_err(std::io::Error::other)?;
+        since_break = match chunk.iter().rposition(|b| *b == b'\n' || *b == b'\r') {
+            Some(at) => chunk.len() - at,
+            None => since_break + chunk.len(),
+        };
+        if since_break > MAX_LINE {
+            return Err(std::io::Error::other(format!(
+                "a line over {MAX_LINE} bytes"
+            )));
+        }
+        Ok(chunk)
+    })
+}
+
+/// `Retry-After` in seconds; a date is not understood, and is as good as none.
+pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers
+        .get(http::header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds.min(24 * 3600)))
+}
+
+async fn read_bounded(mut answer: reqwest::Response) -> Bytes {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() >= MAX_ERROR_BODY {
+            body.truncate(MAX_ERROR_BODY);
+            break;
+        }
+    }
+    body.into()
+}
+
+/// reqwest's own message leaves the cause out.
+fn with_causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
