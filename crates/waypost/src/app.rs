@@ -53,6 +53,7 @@ pub type AppRef = Arc<App>;
 
 #[cfg(test)]
 pub(crate) mod tests {
+
     use tempfile::TempDir;
     use waypost_engine::embedded::{self, EmbeddedOptions};
 

@@ -5,6 +5,7 @@
 //! A second signal ends the process at once.
 
 mod banner;
+mod log_writer;
 mod logging;
 mod ready_file;
 
@@ -48,7 +49,7 @@ const EX_SECOND_SIGNAL: i32 = 130;
 
 /// Runs the server until a signal ends it.
 pub fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
-    logging::start(&config.log)?;
+    let _log = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -192,6 +193,8 @@ fn watch_signals(shutdown: Shutdown) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
         tracing::warn!("second signal: stopping at once");
+        // A moment for the line above.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         std::process::exit(EX_SECOND_SIGNAL);
     });
     Ok(())
