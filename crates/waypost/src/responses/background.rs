@@ -243,7 +243,7 @@ impl Claim {
                 pending,
             ))
         };
-        if !error.is_retryable() || self.used_up().is_some() {
+        if !error.is_retryable() || self.is_last(error) {
             return failure(&mut assembler, &self.object, pending);
         }
         // The next claim decides by the log; ask it now whether it could.
@@ -268,6 +268,13 @@ impl Claim {
                 counts: true,
             },
         }
+    }
+
+    /// Whether there would be no attempt after this one: then the failure is
+    /// told as it is, not that attempts ran out.
+    fn is_last(&self, error: &UpstreamError) -> bool {
+        let attempts_left = self.job.attempt < self.app.config.responses.max_attempts;
+        self.time_left().is_zero() || !(attempts_left || error.is_throttle())
     }
 
     /// Why there is to be no further attempt, if so.
