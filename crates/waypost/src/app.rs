@@ -7,7 +7,7 @@ use waypost_engine::Engine;
 use crate::{
     config::Config,
     http::caller::TokenAuthority,
-    identity::{keys::BootstrapKey, snapshot::DirectoryHandle},
+    identity::{Identity, keys::BootstrapKey, snapshot::DirectoryHandle},
     metrics::Metrics,
     responses::jobs::Jobs,
     shutdown::Shutdown,
@@ -22,6 +22,8 @@ pub struct App {
     pub engine: Engine,
     /// Projects, keys, providers and rules as authentication sees them.
     pub directory: DirectoryHandle,
+    /// Token exchange, access tokens and the keys that sign them.
+    pub identity: Identity,
     /// The model servers.
     pub upstreams: Upstreams,
     /// What models they have.

@@ -27,8 +27,11 @@ use crate::{
     config::Config,
     http::{routes, server},
     identity::{
+        self, Identity,
         keys::BootstrapKey,
+        signing,
         snapshot::{self, DirectoryHandle},
+        tokens::OwnTokens,
     },
     metrics::Metrics,
     responses::jobs::{self, Jobs},
@@ -68,6 +71,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         .await
         .context("cannot read the directory")?;
     let organization_id = engine.store.organization_id().await?;
+    let master_key = signing::prepare(&config, &engine, &directory).await?;
     let tls = config.tls.as_ref().map(server::tls_acceptor).transpose()?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -77,11 +81,13 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     let upstreams = upstreams(&config, listener.local_addr()?.port()).await?;
     let metrics = Metrics::new();
     metrics.start_time.set(clock::now() as f64 / 1000.0);
+    let public_url = config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| base_url.clone());
     let app = Arc::new(App {
-        public_url: config
-            .public_url
-            .clone()
-            .unwrap_or_else(|| base_url.clone()),
+        identity: Identity::new(&config.identity, &public_url, master_key, &metrics)?,
+        public_url,
         bootstrap_key: config
             .admin_key
             .as_ref()
@@ -95,10 +101,11 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         metrics,
         shutdown: shutdown.clone(),
         organization_id,
-        token_authority: None,
+        token_authority: Some(Arc::new(OwnTokens)),
     });
 
     shutdown.spawn(snapshot::run(app.clone()));
+    identity::start(&app);
     jobs::start(&app);
     banner::print(&app, &base_url);
     let connections = server::run(app.clone(), routes::router(app.clone()), listener, tls);

@@ -10,6 +10,7 @@ use crate::app::AppRef;
 pub fn router(app: AppRef) -> Router {
     Router::new()
         .merge(ops::routes())
+        .merge(crate::identity::routes())
         .merge(crate::responses::routes())
         .merge(crate::models::routes())
         .merge(crate::chat::routes())
