@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use waypost_engine::Engine;
+use waypost_identity::UrlRules;
 
 use crate::{
     config::Config,
-    http::caller::TokenAuthority,
+    http::{caller::TokenAuthority, ops::StoreCheck},
     identity::{Identity, keys::BootstrapKey, snapshot::DirectoryHandle},
     metrics::Metrics,
     responses::jobs::Jobs,
@@ -37,13 +38,53 @@ pub struct App {
     /// The base URL by which clients reach this server, without a trailing
     /// slash; the issuer of its access tokens.
     pub public_url: String,
+    /// Where issuers may be, besides public https.
+    pub url_rules: UrlRules,
     /// The organization's id, `org-…`.
     pub organization_id: String,
     /// The admin key that `WAYPOST_ADMIN_KEY` set, if any.
     pub bootstrap_key: Option<BootstrapKey>,
+    /// Whether the store serves, for `/readyz`.
+    pub store_check: StoreCheck,
     /// Verifies access tokens; without one, none is accepted.
     pub token_authority: Option<Arc<dyn TokenAuthority>>,
 }
 
 /// How handlers and tasks hold the [`App`].
 pub type AppRef = Arc<App>;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+    use waypost_engine::embedded::{self, EmbeddedOptions};
+
+    use super::*;
+
+    /// An app with defaults on a store of its own, for tests of parts. The
+    /// store lives as long as the directory.
+    pub(crate) async fn app() -> (AppRef, TempDir) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let engine = embedded::open(&EmbeddedOptions::new(dir.path())).expect("an engine");
+        let app = App {
+            config: Config::default(),
+            directory: DirectoryHandle::load(engine.clone())
+                .await
+                .expect("a directory"),
+            engine,
+            upstreams: Upstreams::new(&[], Duration::from_secs(1)).expect("no upstreams"),
+            models: ModelListing::default(),
+            jobs: Jobs::default(),
+            metrics: Metrics::new(),
+            shutdown: Shutdown::default(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            url_rules: UrlRules::default(),
+            organization_id: "org-test".to_owned(),
+            bootstrap_key: None,
+            store_check: StoreCheck::default(),
+            token_authority: None,
+        };
+        (Arc::new(app), dir)
+    }
+}

@@ -5,6 +5,7 @@
 //! A second signal ends the process at once.
 
 mod banner;
+mod log_writer;
 mod logging;
 mod ready_file;
 
@@ -18,14 +19,16 @@ use tokio::{
 };
 use waypost_engine::{
     Engine,
-    embedded::{self, EmbeddedOptions},
+    embedded::{self, EmbeddedOptions, OpenError},
 };
+
+use waypost_identity::UrlRules;
 
 use crate::{
     app::App,
     clock,
     config::Config,
-    http::{routes, server},
+    http::{ops::StoreCheck, routes, server},
     identity::{
         self, Identity,
         keys::BootstrapKey,
@@ -49,7 +52,7 @@ const EX_SECOND_SIGNAL: i32 = 130;
 
 /// Runs the server until a signal ends it.
 pub fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
-    logging::start(&config.log)?;
+    let _log = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -58,8 +61,8 @@ pub fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
 }
 
 /// Opens the engine that the configuration names.
-pub fn open_engine(config: &Config) -> anyhow::Result<Engine> {
-    Ok(embedded::open(&EmbeddedOptions::new(&config.data_dir))?)
+pub fn open_engine(config: &Config) -> Result<Engine, OpenError> {
+    embedded::open(&EmbeddedOptions::new(&config.data_dir))
 }
 
 async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
@@ -85,8 +88,18 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         .public_url
         .clone()
         .unwrap_or_else(|| base_url.clone());
+    let origins = &config.identity.allow_private_issuers;
+    let url_rules = UrlRules::new(origins.iter().map(String::as_str))
+        .context("[identity] allow_private_issuers")?;
     let app = Arc::new(App {
-        identity: Identity::new(&config.identity, &public_url, master_key, &metrics)?,
+        identity: Identity::new(
+            &config.identity,
+            &public_url,
+            &url_rules,
+            master_key,
+            &metrics,
+        ),
+        url_rules,
         public_url,
         bootstrap_key: config
             .admin_key
@@ -101,6 +114,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         metrics,
         shutdown: shutdown.clone(),
         organization_id,
+        store_check: StoreCheck::default(),
         token_authority: Some(Arc::new(OwnTokens)),
     });
 
@@ -192,6 +206,8 @@ fn watch_signals(shutdown: Shutdown) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
         tracing::warn!("second signal: stopping at once");
+        // A moment for the line above.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         std::process::exit(EX_SECOND_SIGNAL);
     });
     Ok(())

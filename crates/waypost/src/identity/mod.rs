@@ -23,7 +23,6 @@ pub mod wellknown;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
 use waypost_identity::UrlRules;
@@ -55,25 +54,23 @@ impl Identity {
     pub fn new(
         config: &IdentityConfig,
         issuer: &str,
+        url_rules: &UrlRules,
         master_key: MasterKey,
         metrics: &Metrics,
-    ) -> anyhow::Result<Self> {
-        let origins = config.allow_private_issuers.iter().map(String::as_str);
-        let url_rules =
-            UrlRules::new(origins).context("identity.allow_private_issuers holds no origin")?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             tokens: AccessTokens::new(),
             limits: ExchangeLimits::new(config.exchanges_per_client, config.exchanges_per_provider),
             audit: AuditQueue::new(metrics.audit_dropped.clone()),
             settings: Settings {
                 issuer: issuer.to_owned(),
-                url_rules: Arc::new(url_rules),
+                url_rules: Arc::new(url_rules.clone()),
                 skew_seconds: config.clock_skew.as_secs() as u32,
                 master_key,
             },
             view: ArcSwap::from_pointee(View::empty()),
             building: Mutex::new(()),
-        })
+        }
     }
 
     /// The present directory, compiled.
