@@ -11,4 +11,5 @@ mod harness;
 mod admin;
 mod cli;
 mod http;
+mod identity;
 mod sdk;
