@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use waypost_engine::Engine;
+use waypost_identity::UrlRules;
 
 use crate::{
     config::Config,
-    http::caller::TokenAuthority,
+    http::{caller::TokenAuthority, ops::StoreCheck},
     identity::{keys::BootstrapKey, snapshot::DirectoryHandle},
     metrics::Metrics,
     responses::jobs::Jobs,
@@ -35,10 +36,14 @@ pub struct App {
     /// The base URL by which clients reach this server, without a trailing
     /// slash; the issuer of its access tokens.
     pub public_url: String,
+    /// Where issuers may be, besides public https.
+    pub url_rules: UrlRules,
     /// The organization's id, `org-…`.
     pub organization_id: String,
     /// The admin key that `WAYPOST_ADMIN_KEY` set, if any.
     pub bootstrap_key: Option<BootstrapKey>,
+    /// Whether the store serves, for `/readyz`.
+    pub store_check: StoreCheck,
     /// Verifies access tokens; without one, none is accepted.
     pub token_authority: Option<Arc<dyn TokenAuthority>>,
 }

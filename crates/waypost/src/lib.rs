@@ -4,6 +4,7 @@
 //! Top folders are features; `http/` is what every route shares. [`app::App`]
 //! is the state, [`serve`] builds it and runs it, [`cli`] is the front door.
 
+pub mod admin;
 pub mod app;
 pub mod chat;
 pub mod cli;

@@ -18,14 +18,16 @@ use tokio::{
 };
 use waypost_engine::{
     Engine,
-    embedded::{self, EmbeddedOptions},
+    embedded::{self, EmbeddedOptions, OpenError},
 };
+
+use waypost_identity::UrlRules;
 
 use crate::{
     app::App,
     clock,
     config::Config,
-    http::{routes, server},
+    http::{ops::StoreCheck, routes, server},
     identity::{
         keys::BootstrapKey,
         snapshot::{self, DirectoryHandle},
@@ -55,8 +57,8 @@ pub fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
 }
 
 /// Opens the engine that the configuration names.
-pub fn open_engine(config: &Config) -> anyhow::Result<Engine> {
-    Ok(embedded::open(&EmbeddedOptions::new(&config.data_dir))?)
+pub fn open_engine(config: &Config) -> Result<Engine, OpenError> {
+    embedded::open(&EmbeddedOptions::new(&config.data_dir))
 }
 
 async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
@@ -77,7 +79,11 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     let upstreams = upstreams(&config, listener.local_addr()?.port()).await?;
     let metrics = Metrics::new();
     metrics.start_time.set(clock::now() as f64 / 1000.0);
+    let origins = &config.identity.allow_private_issuers;
+    let url_rules = UrlRules::new(origins.iter().map(String::as_str))
+        .context("[identity] allow_private_issuers")?;
     let app = Arc::new(App {
+        url_rules,
         public_url: config
             .public_url
             .clone()
@@ -95,6 +101,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         metrics,
         shutdown: shutdown.clone(),
         organization_id,
+        store_check: StoreCheck::default(),
         token_authority: None,
     });
 

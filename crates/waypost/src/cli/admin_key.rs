@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use waypost_engine::{
     audit::AuditDraft,
     directory::{KeyOwner, NewApiKey},
+    embedded::OpenError,
 };
 
 use crate::{config::Config, identity::keys, serve};
@@ -46,7 +47,7 @@ pub(super) fn create(config: &Config, name: &str) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let created = runtime.block_on(async {
-        let engine = serve::open_engine(config)?;
+        let engine = serve::open_engine(config).map_err(explain)?;
         let created = engine.store.create_key(new, audit).await;
         engine.store.close().await;
         anyhow::Ok(created?)
@@ -58,4 +59,14 @@ pub(super) fn create(config: &Config, name: &str) -> anyhow::Result<()> {
         config.data_dir.display()
     );
     Ok(())
+}
+
+fn explain(error: OpenError) -> anyhow::Error {
+    let hint = match &error {
+        OpenError::Locked { .. } => {
+            "a running server makes keys itself: POST /v1/organization/admin_api_keys with an admin key. To get the first one, start it with WAYPOST_ADMIN_KEY set, or stop it and run this command again"
+        }
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(hint)
 }

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use waypost_identity::Origin;
+
 use super::{Config, EngineKind, Keep, Secret, Upstream, UpstreamApi};
 
 /// What flags set; they win over the environment.
@@ -73,14 +75,9 @@ pub fn load(flags: Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Co
 fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let before = &text.as_bytes()[..at];
-        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-        let column = at
-            - before
-                .iter()
-                .rposition(|b| *b == b'\n')
-                .map_or(0, |n| n + 1)
-            + 1;
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.split('\n').count();
+        let column = at - before.rfind('\n').map_or(0, |n| n + 1) + 1;
         let mut message = error.message().trim_end().to_owned();
         // The line itself, unless a value that may be a secret stands on it.
         if let Some(key) = text.lines().nth(line - 1).and_then(|l| l.split('=').next()) {
@@ -206,12 +203,10 @@ fn check(config: &Config) -> Result<(), (String, String)> {
     }
     at_least("identity.fetch_timeout", identity.fetch_timeout, 100)?;
     for origin in &identity.allow_private_issuers {
-        if !is_origin(origin) {
+        if let Err(problem) = Origin::parse(origin) {
             return bad(
                 "identity.allow_private_issuers",
-                &format!(
-                    "holds `{origin}`: each must be an exact origin without a path, like \"http://127.0.0.1:9000\""
-                ),
+                &format!("holds `{origin}`: {problem}"),
             );
         }
     }
@@ -260,12 +255,6 @@ fn is_base_url(text: &str) -> bool {
             && url.query().is_none()
             && url.fragment().is_none()
     }) && !text.ends_with('/')
-}
-
-fn is_origin(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
-    })
 }
 
 /// `file:line` of a field, found by its last name in its section; the file

@@ -27,7 +27,7 @@ use http::{Extensions, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
 use waypost_engine::id;
 
-use super::error::ApiError;
+use super::error::{ApiError, Cause};
 use crate::{
     app::AppRef,
     metrics::{RequestLabels, RouteLabels},
@@ -119,6 +119,14 @@ pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next)
     };
 
     let elapsed = info.started.elapsed();
+    if let Some(Cause(cause)) = response.extensions_mut().remove() {
+        let status = response.status().as_u16();
+        if response.status().is_server_error() {
+            tracing::error!(status, request_id = info.id, "{cause}");
+        } else {
+            tracing::info!(status, request_id = info.id, "{cause}");
+        }
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&info.id) {
         headers.insert(REQUEST_ID.clone(), value);

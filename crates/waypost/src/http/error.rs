@@ -2,8 +2,7 @@
 //! `{"error": {"message", "type", "param", "code"}}`, all four keys always.
 //!
 //! Easy to break: what is said to a caller is written here or at the call
-//! site. An internal cause is logged once, when the error becomes a response,
-//! and never sent.
+//! site. An internal cause is logged once, by the edge, and never sent.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -27,6 +26,11 @@ struct Inner {
     /// Logged, never sent.
     cause: Option<String>,
 }
+
+/// What really happened, on its way to the log: the edge takes it out of the
+/// response's extensions and logs it with the request's id.
+#[derive(Debug, Clone)]
+pub struct Cause(pub String);
 
 /// The type of most errors that a caller can mend.
 pub const INVALID_REQUEST: &str = "invalid_request_error";
@@ -147,6 +151,16 @@ impl ApiError {
         self
     }
 
+    /// Puts the parameter under another: `type` becomes `verification.type`.
+    #[must_use]
+    pub fn under(mut self, parent: &str) -> Self {
+        self.0.param = Some(match self.0.param {
+            Some(param) => format!("{parent}.{param}").into(),
+            None => parent.to_owned().into(),
+        });
+        self
+    }
+
     /// A word for programs, like `invalid_value`.
     #[must_use]
     pub fn code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
@@ -216,19 +230,15 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Some(cause) = &self.0.cause {
-            if self.0.status.is_server_error() {
-                tracing::error!(status = self.0.status.as_u16(), "{cause}");
-            } else {
-                tracing::info!(status = self.0.status.as_u16(), "{cause}");
-            }
-        }
         let mut response = (
             self.0.status,
             [(header::CONTENT_TYPE, "application/json")],
             self.to_json(),
         )
             .into_response();
+        if let Some(cause) = self.0.cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
         let headers = response.headers_mut();
         if let Some(after) = self.0.retry_after {
             let seconds = after.as_millis().div_ceil(1000).max(1) as u64;

@@ -1,6 +1,8 @@
 //! For whoever runs the server: `/healthz`, `/readyz`, `/metrics`. Open without
 //! authentication; they hold no tenant's data.
 
+use std::time::{Duration, Instant};
+
 use axum::{
     Json, Router,
     extract::State,
@@ -10,7 +12,38 @@ use axum::{
 use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use tokio::sync::Mutex;
+use waypost_engine::Engine;
+
 use crate::app::AppRef;
+
+/// How long a check of the store counts: it commits to disk, and `/readyz` is
+/// open to anyone.
+const CHECK_COUNTS: Duration = Duration::from_secs(1);
+/// A store that does not answer within this is not ready.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
+
+/// The last check of the store; one runs at a time.
+#[derive(Default)]
+pub struct StoreCheck(Mutex<Option<(Instant, Result<(), String>)>>);
+
+impl StoreCheck {
+    async fn get(&self, engine: &Engine) -> Result<(), String> {
+        let mut last = self.0.lock().await;
+        if let Some((at, result)) = &*last
+            && at.elapsed() < CHECK_COUNTS
+        {
+            return result.clone();
+        }
+        let result = match tokio::time::timeout(CHECK_LIMIT, engine.store.check()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", CHECK_LIMIT.as_secs())),
+        };
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+}
 
 pub fn routes() -> Router<AppRef> {
     Router::new()
@@ -26,10 +59,7 @@ async fn healthz() -> &'static str {
 
 /// Each part and why it is not ready; 503 when one is not.
 async fn readyz(State(app): State<AppRef>) -> Response {
-    let store = match app.engine.store.check().await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error.to_string()),
-    };
+    let store = app.store_check.get(&app.engine).await;
     let directory = match app.engine.store.directory_version().await {
         Ok(version) if version <= app.directory.current().version => Ok(()),
         Ok(_) => Err("changes are not in force yet".to_owned()),

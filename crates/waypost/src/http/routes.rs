@@ -4,7 +4,7 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use http::{Method, Uri};
 
 use super::{edge, error::ApiError, ops};
-use crate::app::AppRef;
+use crate::{admin, app::AppRef};
 
 /// Every route of the server, with the edge around it.
 pub fn router(app: AppRef) -> Router {
@@ -13,6 +13,7 @@ pub fn router(app: AppRef) -> Router {
         .merge(crate::responses::routes())
         .merge(crate::models::routes())
         .merge(crate::chat::routes())
+        .merge(admin::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(app.config.http.body_limit.0))

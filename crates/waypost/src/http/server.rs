@@ -7,14 +7,25 @@
 //! Easy to break: everything a silent client can hold is bounded in time (TLS
 //! handshake, request head) or in number (connections).
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -129,18 +140,16 @@ async fn accept(
             (app.clone(), router.clone(), builder.clone(), tls.clone());
         tasks.spawn(async move {
             app.metrics.connections_open.inc();
+            let limit = app.config.http.header_timeout;
             match tls {
-                None => connection(&builder, router, peer, stream, watcher).await,
-                Some(tls) => {
-                    let limit = app.config.http.header_timeout;
-                    match tokio::time::timeout(limit, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => {
-                            connection(&builder, router, peer, stream, watcher).await;
-                        }
-                        Ok(Err(error)) => tracing::debug!(%peer, "TLS handshake failed: {error}"),
-                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                None => connection(&builder, router, peer, stream, watcher, limit).await,
+                Some(tls) => match tokio::time::timeout(limit, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        connection(&builder, router, peer, stream, watcher, limit).await;
                     }
-                }
+                    Ok(Err(error)) => tracing::debug!(%peer, "TLS handshake failed: {error}"),
+                    Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                },
             }
             app.metrics.connections_open.dec();
             drop(slot);
@@ -183,18 +192,35 @@ async fn connection<S>(
     router: Router,
     peer: SocketAddr,
     stream: S,
-    watcher: hyper_util::server::graceful::Watcher,
+    watcher: Watcher,
+    first_request: Duration,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // One address for a client, whichever way its IPv4 reached us.
     let from = Peer(peer.ip().to_canonical());
+    let asked = Arc::new(AtomicBool::new(false));
+    let asked_too = Arc::clone(&asked);
     let service = service_fn(move |mut request: http::Request<Incoming>| {
+        asked_too.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(from);
         router.clone().oneshot(request.map(Body::new))
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+    let mut connection = pin!(watcher.watch(connection));
+    // hyper's own timer starts once the HTTP version is known, so a client that
+    // says nothing, or only `PRI`, would stay for ever.
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = tokio::time::sleep(first_request) => {
+            if !asked.load(Ordering::Relaxed) {
+                tracing::debug!(%peer, "no request came in time");
+                return;
+            }
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         // Clients that go away are no news.
         tracing::debug!(%peer, "connection ended: {error}");
     }

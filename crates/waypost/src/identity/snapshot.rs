@@ -104,6 +104,11 @@ impl Snapshot {
         }
     }
 
+    /// When a key was last used, if it ever was.
+    pub fn last_use(&self, hash: &KeyHash) -> Option<Millis> {
+        self.keys.get(hash)?.last_use.get()
+    }
+
     /// The rule that lets a provider's tokens become a service account.
     pub fn rule(&self, provider_id: &str, service_account_id: &str) -> Option<&Arc<Rule>> {
         self.rules.get(provider_id)?.get(service_account_id)

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging. `RUST_LOG` has no say: the configuration is the one place.
+/// Starts logging, of panics too. `RUST_LOG` has no say: the configuration is the one place.
 pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::builder()
         .parse(&config.level)
@@ -25,5 +25,10 @@ pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
             .with_span_list(false)
             .init(),
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let location = panic.location().map(tracing::field::display);
+        tracing::error!(location, "panic: {message}");
+    }));
     Ok(())
 }

@@ -1,0 +1,183 @@
+//! `/organization/projects/{project_id}/api_keys`: the keys of all its service
+//! accounts.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use waypost_engine::{
+    directory::{ApiKey, KeyOwner},
+    page::Page,
+};
+
+use super::{
+    event, in_force,
+    page::{self, Deletion, List, Order},
+};
+use crate::{
+    app::AppRef,
+    clock,
+    http::{ApiError, ApiQuery, caller::AdminCaller},
+    identity::snapshot::Snapshot,
+};
+
+pub(super) fn routes() -> Router<AppRef> {
+    Router::new()
+        .route("/projects/{project_id}/api_keys", get(list))
+        .route(
+            "/projects/{project_id}/api_keys/{api_key_id}",
+            get(retrieve).delete(delete),
+        )
+}
+
+#[derive(Debug, Serialize)]
+struct View {
+    object: &'static str,
+    id: String,
+    name: String,
+    redacted_value: String,
+    created_at: i64,
+    last_used_at: Option<i64>,
+    expires_at: Option<i64>,
+    owner_project_access: Access,
+    owner: Value,
+}
+
+/// Whether the key's service account can act in the project at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Access {
+    Active,
+    /// The project is archived.
+    Inactive,
+}
+
+impl View {
+    fn new(key: ApiKey, snapshot: &Snapshot) -> Self {
+        let (access, owner) = match &key.owner {
+            KeyOwner::ServiceAccount {
+                project_id,
+                service_account_id,
+            } => (
+                access(snapshot, project_id),
+                owner(snapshot, service_account_id),
+            ),
+            KeyOwner::Organization => (Access::Inactive, Value::Null),
+        };
+        Self {
+            object: "organization.project.api_key",
+            name: key.name.unwrap_or_default(),
+            redacted_value: key.redacted,
+            created_at: clock::seconds(key.created_at),
+            last_used_at: snapshot
+                .last_use(&key.hash)
+                .or(key.last_used_at)
+                .map(clock::seconds),
+            expires_at: key.expires_at.map(clock::seconds),
+            id: key.id,
+            owner_project_access: access,
+            owner,
+        }
+    }
+}
+
+fn access(snapshot: &Snapshot, project_id: &str) -> Access {
+    match snapshot.projects.get(project_id) {
+        Some(project) if project.archived_at.is_none() => Access::Active,
+        _ => Access::Inactive,
+    }
+}
+
+fn owner(snapshot: &Snapshot, service_account_id: &str) -> Value {
+    let account = snapshot
+        .service_accounts
+        .get(service_account_id)
+        .map(|account| {
+            json!({
+                "object": "organization.project.service_account",
+                "id": account.id,
+                "name": account.name,
+                "role": account.role,
+                "created_at": clock::seconds(account.created_at),
+            })
+        });
+    json!({"type": "service_account", "service_account": account})
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ListQuery {
+    after: Option<String>,
+    limit: Option<i64>,
+    owner_project_access: Option<AccessFilter>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AccessFilter {
+    Active,
+    Inactive,
+    Any,
+}
+
+async fn list(
+    State(app): State<AppRef>,
+    _caller: AdminCaller,
+    Path(project_id): Path<String>,
+    ApiQuery(query): ApiQuery<ListQuery>,
+) -> Result<Json<List<View>>, ApiError> {
+    let page = page::query("key_", query.after, None, query.limit, Order::Asc)?;
+    let mut keys = app
+        .engine
+        .store
+        .list_project_keys(&project_id, None, page)
+        .await?;
+    let snapshot = app.directory.current();
+    // All owners live in this one project, so the filter takes all or none.
+    let wanted = match query.owner_project_access {
+        None | Some(AccessFilter::Any) => true,
+        Some(AccessFilter::Active) => access(&snapshot, &project_id) == Access::Active,
+        Some(AccessFilter::Inactive) => access(&snapshot, &project_id) == Access::Inactive,
+    };
+    if !wanted {
+        keys = Page {
+            items: Vec::new(),
+            has_more: false,
+        };
+    }
+    Ok(Json(List::of(
+        keys,
+        |key| &key.id,
+        |key| View::new(key, &snapshot),
+    )))
+}
+
+async fn retrieve(
+    State(app): State<AppRef>,
+    _caller: AdminCaller,
+    Path((project_id, id)): Path<(String, String)>,
+) -> Result<Json<View>, ApiError> {
+    let key = app.engine.store.get_project_key(&project_id, &id).await?;
+    Ok(Json(View::new(key, &app.directory.current())))
+}
+
+async fn delete(
+    State(app): State<AppRef>,
+    caller: AdminCaller,
+    Path((project_id, id)): Path<(String, String)>,
+) -> Result<Json<Deletion>, ApiError> {
+    let audit = event::about(&caller, "api_key.deleted", &id);
+    let audit = event::in_project(&app, audit, &project_id);
+    app.engine
+        .store
+        .delete_project_key(&project_id, &id, audit)
+        .await?;
+    in_force(&app).await;
+    Ok(Json(Deletion::new(
+        "organization.project.api_key.deleted",
+        id,
+    )))
+}

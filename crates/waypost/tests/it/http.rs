@@ -1,0 +1,323 @@
+//! What every route shares: envelope, headers, bodies, listener, drain.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::TestServer;
+
+const PROJECTS: &str = "/v1/organization/projects";
+
+#[tokio::test]
+async fn every_answer_carries_the_documented_headers() {
+    let server = TestServer::start().await;
+    let mut ids = Vec::new();
+    for (method, path, status) in [
+        (Method::GET, "/healthz", 200),
+        (Method::GET, "/readyz", 200),
+        (Method::GET, "/nope", 404),
+        (Method::DELETE, "/healthz", 405),
+        (Method::GET, PROJECTS, 401),
+    ] {
+        let client = server.anonymous();
+        let reply = client.send(client.request(method, path)).await;
+        assert_eq!(reply.status, status, "{path}");
+        let header = |name: &str| reply.headers[name].to_str().expect("text").to_owned();
+        assert!(header("x-request-id").starts_with("req_"));
+        assert_eq!(header("openai-version"), "2020-10-01");
+        assert!(header("openai-organization").starts_with("org-"));
+        header("openai-processing-ms")
+            .parse::<u64>()
+            .expect("a number");
+        ids.push(header("x-request-id"));
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+}
+
+#[tokio::test]
+async fn errors_of_the_edge_are_in_the_envelope() {
+    let server = TestServer::builder()
+        .config("[http]\nbody_limit = \"4KiB\"")
+        .start()
+        .await;
+    let admin = server.admin();
+    admin
+        .get("/v1/nope")
+        .await
+        .error(404, None, Some("unknown_url"));
+
+    let reply = server.anonymous().delete("/healthz").await;
+    reply.error(405, None, Some("method_not_allowed"));
+    assert_eq!(reply.headers["allow"], "GET,HEAD");
+
+    let post = || admin.request(Method::POST, PROJECTS);
+    let reply = admin.send(post().body("{}")).await;
+    reply.error(415, None, Some("unsupported_content_type"));
+
+    let json = |text: &str| {
+        post()
+            .header("content-type", "application/json; charset=utf-8")
+            .body(text.to_owned())
+    };
+    let reply = admin.send(json("{\n  \"name\": nope}")).await;
+    let message = reply.error(400, None, Some("invalid_json"));
+    assert!(message.contains("line 2 column"), "{message}");
+
+    let reply = admin.send(json(r#"{"name": 7}"#)).await;
+    reply.error(400, Some("name"), Some("invalid_type"));
+    let reply = admin.send(json("{}")).await;
+    reply.error(400, Some("name"), Some("missing_required_parameter"));
+    let reply = admin.send(json(r#"{"name": "a", "nom": "b"}"#)).await;
+    reply.error(400, Some("nom"), Some("unknown_parameter"));
+    let reply = admin.get(&format!("{PROJECTS}?limit=x")).await;
+    reply.error(400, Some("limit"), Some("invalid_type"));
+
+    let long = format!(r#"{{"name": "{}"}}"#, "x".repeat(5000));
+    let reply = admin.send(json(&long)).await;
+    reply.error(413, None, Some("request_too_large"));
+    // The same without a declared length.
+    let chunks = futures::stream::iter(
+        long.into_bytes()
+            .chunks(512)
+            .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
+            .collect::<Vec<_>>(),
+    );
+    let request = post()
+        .header("content-type", "application/json")
+        .body(reqwest::Body::wrap_stream(chunks));
+    let reply = admin.send(request).await;
+    reply.error(413, None, Some("request_too_large"));
+}
+
+#[tokio::test]
+async fn a_log_line_tells_the_request_and_no_secret() {
+    let server = TestServer::builder()
+        .config("[log]\nformat = \"json\"")
+        .start()
+        .await;
+    let admin = server.admin();
+    let request = admin
+        .request(Method::GET, "/v1/organization/projects?limit=1&x=hunter2")
+        .header("x-client-request-id", "mine-1");
+    let reply = admin.send(request).await;
+    let id = reply.headers["x-request-id"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    let line = server.wait_for_log(&id).await;
+    let line: serde_json::Value = serde_json::from_str(&line).expect("one JSON line");
+    assert_eq!(line["route"], "/v1/organization/projects");
+    assert_eq!(line["method"], "GET");
+    assert_eq!(line["status"], 400);
+    assert_eq!(line["client_request_id"], "mine-1");
+    assert_eq!(line["caller"], "key_bootstrap");
+    assert_eq!(line["peer"], "127.0.0.1");
+    assert_eq!(line["bytes"], reply.text.len());
+
+    // A client's id is kept within bounds.
+    let request = admin
+        .request(Method::GET, "/healthz")
+        .header("x-client-request-id", "y".repeat(2000));
+    let reply = admin.send(request).await;
+    let id = reply.headers["x-request-id"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    let line = server.wait_for_log(&id).await;
+    assert!(line.contains(&"y".repeat(512)) && !line.contains(&"y".repeat(513)));
+
+    let log = server.log();
+    assert!(!log.contains("hunter2"), "{log}");
+    assert!(!log.contains(crate::harness::ADMIN_KEY), "{log}");
+}
+
+#[tokio::test]
+async fn metrics_count_by_route_and_never_by_path() {
+    let server = TestServer::start().await;
+    let admin = server.admin();
+    admin.get("/v1/organization/projects/proj_unknown1").await;
+    admin.get("/some/path/of/mine").await;
+    let request = admin.request(Method::from_bytes(b"BREW").expect("a token"), "/healthz");
+    admin.send(request).await;
+    let text = server.anonymous().get("/metrics").await.ok().text;
+    for line in [
+        r#"waypost_http_requests_total{route="/v1/organization/projects/{project_id}",method="GET",status="404"} 1"#,
+        r#"waypost_http_requests_total{route="",method="GET",status="404"} 1"#,
+        r#"waypost_http_requests_total{route="/healthz",method="other",status="405"} 1"#,
+        r#"waypost_jobs{state="queued"} 0"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(
+        !text.contains("proj_unknown1") && !text.contains("BREW"),
+        "{text}"
+    );
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn http_2_is_served_by_prior_knowledge() {
+    let server = TestServer::start().await;
+    let http = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let reply = http
+        .get(format!("{}/healthz", server.base_url))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(reply.version(), reqwest::Version::HTTP_2);
+    assert_eq!(reply.text().await.expect("a body"), "ok\n");
+}
+
+#[tokio::test]
+async fn tls_is_served_with_both_versions() {
+    let signed =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let dir = tempfile::tempdir().expect("a directory");
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, signed.cert.pem()).expect("written");
+    std::fs::write(&key, signed.signing_key.serialize_pem()).expect("written");
+    let server = TestServer::builder()
+        .config(&format!("[tls]\ncert = {cert:?}\nkey = {key:?}"))
+        .start()
+        .await;
+    assert!(
+        server.base_url.starts_with("https://"),
+        "{}",
+        server.base_url
+    );
+    let url = format!(
+        "{}/healthz",
+        server.base_url.replace("127.0.0.1", "localhost")
+    );
+    for http1 in [true, false] {
+        let mut builder =
+            reqwest::Client::builder()
+                .no_proxy()
+                .tls_certs_only(
+                    [reqwest::Certificate::from_pem(signed.cert.pem().as_bytes())
+                        .expect("a certificate")],
+                );
+        if http1 {
+            builder = builder.http1_only();
+        }
+        let reply = builder
+            .build()
+            .expect("a client")
+            .get(&url)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(reply.version() == reqwest::Version::HTTP_2, !http1);
+        assert_eq!(reply.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn silent_clients_are_dropped() {
+    let server = TestServer::builder()
+        .config("[http]\nheader_timeout = \"300ms\"")
+        .start()
+        .await;
+    let address = server.base_url.trim_start_matches("http://").to_owned();
+    // Nothing; the start of HTTP/2's preface; half a head.
+    for start in ["", "PRI", "GET /healthz HTTP/1.1\r\nHost: x\r\n"] {
+        let mut stream = TcpStream::connect(&address).expect("connected");
+        stream.write_all(start.as_bytes()).expect("sent");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("set");
+        let began = Instant::now();
+        let mut got = Vec::new();
+        // Closed, or reset, but not a timeout of ours.
+        let _ = stream.read_to_end(&mut got);
+        assert!(began.elapsed() < Duration::from_secs(5), "{start:?}");
+    }
+    server.anonymous().get("/healthz").await.ok();
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait() {
+    let server = TestServer::builder()
+        .config("[http]\nmax_connections = 2\nheader_timeout = \"500ms\"")
+        .start()
+        .await;
+    let address = server.base_url.trim_start_matches("http://").to_owned();
+    let held: Vec<_> = (0..2)
+        .map(|_| TcpStream::connect(&address).expect("connected"))
+        .collect();
+    let began = Instant::now();
+    server.anonymous().get("/healthz").await.ok();
+    assert!(began.elapsed() > Duration::from_millis(300));
+    drop(held);
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_exits_with_0() {
+    let mut server = TestServer::builder()
+        .config("shutdown_grace = \"2s\"")
+        .start()
+        .await;
+    server.anonymous().get("/healthz").await.ok();
+    // An idle connection and half a request must not hold it.
+    let address = server.base_url.trim_start_matches("http://").to_owned();
+    let _idle = TcpStream::connect(&address).expect("connected");
+    let mut half = TcpStream::connect(&address).expect("connected");
+    half.write_all(
+        b"POST /v1/organization/projects HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
+    )
+    .expect("sent");
+    let began = Instant::now();
+    let status = server.terminate().await;
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut server = TestServer::builder()
+        .config("shutdown_grace = \"60s\"\n[http]\nheader_timeout = \"60s\"")
+        .start()
+        .await;
+    let address = server.base_url.trim_start_matches("http://").to_owned();
+    let mut half = TcpStream::connect(&address).expect("connected");
+    half.write_all(
+        format!(
+            "POST /v1/organization/projects HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{{",
+            crate::harness::ADMIN_KEY
+        )
+        .as_bytes(),
+    )
+    .expect("sent");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal("TERM");
+    server.wait_for_log("draining").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.signal("INT");
+    let began = Instant::now();
+    let status = server.wait().await;
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert_eq!(status.code(), Some(130), "{}", server.log());
+}
+
+#[tokio::test]
+async fn readiness_names_its_parts() {
+    let server = TestServer::start().await;
+    let reply = server.anonymous().get("/readyz").await.ok();
+    assert_eq!(
+        reply.json,
+        json!({"ready": true, "parts": {
+            "server": {"ready": true}, "store": {"ready": true}, "directory": {"ready": true},
+        }})
+    );
+}
