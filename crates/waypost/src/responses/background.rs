@@ -39,7 +39,7 @@ use crate::{
 const PAGE_BYTES: usize = 1024 * 1024;
 /// Pauses before another attempt: doubling, with this first and longest one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_LONGEST: Duration = Duration::from_secs(60);
+const BACKOFF_LONGEST: Duration = Duration::from_mins(1);
 /// A drain has this long to hand a job back.
 const HAND_BACK: Duration = Duration::from_secs(1);
 

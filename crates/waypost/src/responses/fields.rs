@@ -65,7 +65,7 @@ impl<'a> Fields<'a> {
                     "Invalid '{path}': string too long. Expected a string with maximum length \
                      {max}, but got a string with length {len} instead."
                 ))
-                .param(path.to_owned())
+                .param(path.clone())
                 .code("string_above_max_length"));
             }
         }
@@ -194,7 +194,7 @@ impl<'a> Fields<'a> {
             Some(unknown) => {
                 let path = self.path(unknown);
                 Err(ApiError::invalid(format!("Unknown parameter: '{path}'."))
-                    .param(path.to_owned())
+                    .param(path.clone())
                     .code("unknown_parameter"))
             }
         }
@@ -237,11 +237,11 @@ pub fn wrong_type(path: &str, expected: &str, got: &Value) -> ApiError {
 
 /// `Invalid value: '…'. Supported values are: ….`
 pub fn bad_word(path: &str, word: &str, words: &[&str]) -> ApiError {
-    let list = words.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>();
-    let list = match list.as_slice() {
+    let quoted = words.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>();
+    let list = match quoted.as_slice() {
         [one] => one.clone(),
         [first, second] => format!("{first} and {second}"),
-        [head @ .., last] => format!("{}, and {last}", head.join(", ")),
+        [others @ .., last] => format!("{}, and {last}", others.join(", ")),
         [] => String::new(),
     };
     let word: String = word.chars().take(64).collect();

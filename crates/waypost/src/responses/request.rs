@@ -366,7 +366,7 @@ fn name<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
         "Invalid '{path}': string does not match pattern. Expected a string that matches the \
          pattern '^[a-zA-Z0-9_-]{{1,64}}$'."
     ))
-    .param(path.to_owned())
+    .param(path.clone())
     .code("invalid_value"))
 }
 
@@ -377,7 +377,7 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
         ApiError::invalid(format!(
             "Tool choice '{name}' not found in 'tools' parameter."
         ))
-        .param(path.to_owned())
+        .param(path.clone())
         .code("invalid_value")
     };
     match fields.value("tool_choice") {
@@ -506,13 +506,13 @@ fn stream_options(fields: &mut Fields<'_>) -> Result<()> {
 
 fn background_options(fields: &mut Fields<'_>) -> Result<()> {
     if let Some(mut options) = fields.object("background_options")? {
-        if let Some(window) = options.word("completion_window", &["soonest", "2h", "8h"])? {
-            if window != "soonest" {
-                return Err(unsupported(
-                    "background_options.completion_window",
-                    "Only 'soonest' is supported.",
-                ));
-            }
+        if let Some(window) = options.word("completion_window", &["soonest", "2h", "8h"])?
+            && window != "soonest"
+        {
+            return Err(unsupported(
+                "background_options.completion_window",
+                "Only 'soonest' is supported.",
+            ));
         }
         // Priority among related requests: there is one queue here, in order.
         options.bounded_string("continuation_id", 512)?;

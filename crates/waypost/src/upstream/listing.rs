@@ -49,10 +49,10 @@ impl ModelListing {
     /// Every model that a request can name.
     pub async fn get(&self, upstreams: &Upstreams) -> Arc<Listing> {
         let mut cache = self.0.lock().await;
-        if let Some((at, listing)) = &*cache {
-            if at.elapsed() < FRESH {
-                return listing.clone();
-            }
+        if let Some((at, listing)) = &*cache
+            && at.elapsed() < FRESH
+        {
+            return listing.clone();
         }
         let listing = Arc::new(ask_all(upstreams).await);
         *cache = Some((Instant::now(), listing.clone()));

@@ -51,15 +51,15 @@ pub fn request_body(
         };
         body.insert(name.into(), json!(max.saturating_sub(spent).max(1)));
     }
-    if let Some(format) = generation.text.as_ref().and_then(|t| t.get("format")) {
-        if let Some(format) = response_format(format) {
-            body.insert("response_format".into(), format);
-        }
+    if let Some(format) = generation.text.as_ref().and_then(|t| t.get("format"))
+        && let Some(format) = response_format(format)
+    {
+        body.insert("response_format".into(), format);
     }
-    if let Some(effort) = generation.reasoning.as_ref().and_then(|r| r.get("effort")) {
-        if !effort.is_null() {
-            body.insert("reasoning_effort".into(), effort.clone());
-        }
+    if let Some(effort) = generation.reasoning.as_ref().and_then(|r| r.get("effort"))
+        && !effort.is_null()
+    {
+        body.insert("reasoning_effort".into(), effort.clone());
     }
     if capabilities.openai_hints {
         for (name, value) in &generation.hints {
@@ -149,15 +149,15 @@ fn push_call(out: &mut Vec<Value>, item: &Value) {
         "type": "function",
         "function": {"name": item["name"], "arguments": item["arguments"]},
     });
-    if let Some(Value::Object(last)) = out.last_mut() {
-        if last.get("role").and_then(Value::as_str) == Some("assistant") {
-            if let Some(Value::Array(calls)) = last.get_mut("tool_calls") {
-                calls.push(call);
-            } else {
-                last.insert("tool_calls".into(), json!([call]));
-            }
-            return;
+    if let Some(Value::Object(last)) = out.last_mut()
+        && last.get("role").and_then(Value::as_str) == Some("assistant")
+    {
+        if let Some(Value::Array(calls)) = last.get_mut("tool_calls") {
+            calls.push(call);
+        } else {
+            last.insert("tool_calls".into(), json!([call]));
         }
+        return;
     }
     out.push(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
 }

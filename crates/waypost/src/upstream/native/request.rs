@@ -62,11 +62,11 @@ pub fn request_body(generation: &Generation) -> Value {
 /// with its encrypted content.
 fn input_item(item: &Value) -> Value {
     let mut item = item.clone();
-    if let Some(object) = item.as_object_mut() {
-        if object.get("type").and_then(Value::as_str) != Some("reasoning") {
-            object.remove("id");
-            object.remove("status");
-        }
+    if let Some(object) = item.as_object_mut()
+        && object.get("type").and_then(Value::as_str) != Some("reasoning")
+    {
+        object.remove("id");
+        object.remove("status");
     }
     item
 }
