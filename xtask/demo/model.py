@@ -49,6 +49,9 @@ def parameters(path: pathlib.Path) -> xllamacpp.CommonParams:
     params.port = 0
     params.n_ctx = CONTEXT_TOKENS
     params.n_parallel = PARALLEL
+    # A small model repeats itself.
+    params.sampling.penalty_repeat = 1.1
+    params.sampling.penalty_last_n = 256
     # One core is for everybody else, and nobody spins while waiting: on a busy machine threads
     # that spin for each other take a hundred times as long.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads()
