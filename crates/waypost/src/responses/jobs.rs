@@ -35,6 +35,8 @@ const ORPHANS_AT_ONCE: u32 = 4;
 /// Heartbeats are quicker in a drain, to see its end.
 const DRAIN_BEAT: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
+/// Pause before another attempt of a job that its task left behind.
+const STRAY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the rest of the server may do with the worker.
 #[derive(Default)]
@@ -208,6 +210,7 @@ impl Drop for Held {
 async fn heartbeat_loop(app: AppRef, worker: String) {
     let lease = app.config.responses.lease;
     let mut good_until = Instant::now() + lease;
+    let mut stray = Vec::new();
     loop {
         if app.shutdown.is_draining() {
             // As long as there are jobs, so long their leases are needed.
@@ -231,6 +234,7 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
             Ok(held) => {
                 good_until = asked + lease;
                 app.jobs.keep_only(&held, &before);
+                stray = release_strays(&app, held, &stray).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "the heartbeat failed");
@@ -241,6 +245,33 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
             }
         }
     }
+}
+
+/// Gives back leases that no task here has, or the heartbeat would renew them
+/// for ever: a task that panicked, or whose job cannot be read, left them. A
+/// lease is one only when two heartbeats find it so: the first may have come
+/// between a claim and its task.
+async fn release_strays(app: &AppRef, held: Vec<Lease>, before: &[Lease]) -> Vec<Lease> {
+    let running = app.jobs.epochs();
+    let mut stray = Vec::new();
+    for lease in held {
+        if running.get(&lease.response_id) == Some(&lease.epoch) {
+            continue;
+        }
+        if !before.contains(&lease) {
+            stray.push(lease);
+            continue;
+        }
+        tracing::error!(response_id = %lease.response_id, "giving back a job that nothing runs");
+        let released = app.engine.store.release_job(&lease, STRAY_PAUSE, true);
+        if let Err(error) = released.await
+            && !matches!(error, StoreError::Fenced)
+        {
+            tracing::warn!(response_id = %lease.response_id, %error, "releasing a job failed");
+            stray.push(lease);
+        }
+    }
+    stray
 }
 
 async fn sweep_loop(app: AppRef) {
@@ -278,5 +309,67 @@ async fn sweep_loop(app: AppRef) {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
             () = app.shutdown.begun() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waypost_engine::{
+        events::EventBatch,
+        responses::{NewJob, NewResponse},
+    };
+
+    use super::*;
+    use crate::app::tests::app;
+
+    const WORKER: &str = "worker";
+
+    /// Stores a job and claims it, as if for a task.
+    async fn claimed(app: &AppRef) -> Lease {
+        let row = NewResponse {
+            id: id::fresh("resp_"),
+            project_id: "proj_test".to_owned(),
+            body: "{}".to_owned(),
+            created_at: crate::clock::now(),
+            background: true,
+            streamable: true,
+            store: true,
+            previous_response_id: None,
+            input: Vec::new(),
+        };
+        let job = NewJob {
+            queue: "queue".to_owned(),
+            request: b"{}"[..].into(),
+        };
+        let store = &app.engine.store;
+        store
+            .create_background(row, EventBatch::of::<Vec<u8>>([]), job, 10)
+            .await
+            .expect("created");
+        let want = vec![Want {
+            queue: "queue".to_owned(),
+            max: 1,
+        }];
+        let lease = Duration::from_secs(30);
+        let jobs = store.claim_jobs(WORKER, want, lease).await;
+        jobs.expect("claimed").remove(0).lease
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_no_task_has_is_given_back_and_no_other() {
+        let (app, _dir) = app().await;
+        let (mine, stray) = (claimed(&app).await, claimed(&app).await);
+        app.jobs.add(&mine);
+        let beat = async || {
+            let beat = app.engine.store.heartbeat(WORKER, Duration::from_secs(30));
+            beat.await.expect("a heartbeat")
+        };
+        // Once is no proof: its task may be about to start.
+        let first = release_strays(&app, beat().await, &[]).await;
+        assert_eq!(first, std::slice::from_ref(&stray));
+        assert_eq!(beat().await.len(), 2);
+        let second = release_strays(&app, beat().await, &first).await;
+        assert!(second.is_empty());
+        assert_eq!(beat().await, [mine]);
     }
 }
