@@ -50,3 +50,38 @@ pub struct App {
 
 /// How handlers and tasks hold the [`App`].
 pub type AppRef = Arc<App>;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use tempfile::TempDir;
+    use waypost_engine::embedded::{self, EmbeddedOptions};
+
+    use super::*;
+
+    /// An app with defaults on a store of its own, for tests of parts. The
+    /// store lives as long as the directory.
+    pub(crate) async fn app() -> (AppRef, TempDir) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let engine = embedded::open(&EmbeddedOptions::new(dir.path())).expect("an engine");
+        let app = App {
+            config: Config::default(),
+            directory: DirectoryHandle::load(engine.clone())
+                .await
+                .expect("a directory"),
+            engine,
+            upstreams: Upstreams::new(&[], std::time::Duration::from_secs(1))
+                .expect("no upstream is wrong"),
+            models: ModelListing::default(),
+            jobs: Jobs::default(),
+            metrics: Metrics::new(),
+            shutdown: Shutdown::default(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            url_rules: UrlRules::default(),
+            organization_id: "org-test".to_owned(),
+            bootstrap_key: None,
+            store_check: StoreCheck::default(),
+            token_authority: None,
+        };
+        (Arc::new(app), dir)
+    }
+}

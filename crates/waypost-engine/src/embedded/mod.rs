@@ -40,7 +40,7 @@ use self::{
     bus::EmbeddedBus,
     readers::Readers,
     sql::{Clock, Ids, Result, now, run},
-    writer::{Tx, Writer},
+    writer::{Log, Tx, Writer},
 };
 use crate::{Engine, Store, StoreError, id};
 
@@ -68,6 +68,9 @@ pub struct EmbeddedOptions {
     /// The database file may not grow beyond this many bytes; what does not fit
     /// is refused as [`StoreError::Full`]. `None`: as the disk allows.
     pub max_bytes: Option<u64>,
+    /// When the write-ahead log is larger than this, the writer waits a moment
+    /// for the readers and starts it afresh.
+    pub log_bytes: u64,
 }
 
 impl EmbeddedOptions {
@@ -77,6 +80,7 @@ impl EmbeddedOptions {
             data_dir: data_dir.into(),
             readers: 4,
             max_bytes: None,
+            log_bytes: 64 << 20,
         }
     }
 }
@@ -163,8 +167,8 @@ pub fn open(options: &EmbeddedOptions) -> Result<Engine, OpenError> {
         path: path.clone(),
         detail: format!("cannot start a thread: {error}"),
     };
-    let log = beside(&path, "-wal");
     let clock = Clock::start();
+    let log = Log::new(beside(&path, "-wal"), options.log_bytes);
     let writer = Writer::spawn(conn, clock, ids, log, lock).map_err(thread)?;
     let readers = Readers::spawn(readers).map_err(thread)?;
     Ok(Engine {

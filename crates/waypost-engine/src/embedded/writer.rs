@@ -31,11 +31,7 @@ const GROUP_TIME: Duration = Duration::from_millis(5);
 /// After a group failed, this many jobs are committed one by one: on a full
 /// disk, the deletes that make room must not be undone by others' appends.
 const SINGLE_JOBS: u32 = 256;
-/// SQLite's own checkpoints, passive, run every 1,000 pages. They cannot
-/// shorten the log while readers overlap without a pause. Past this size the
-/// writer stops and waits for the readers, whose transactions are short.
-const LOG_LIMIT: u64 = 64 << 20;
-/// How long it waits for them.
+/// How long the writer waits for readers when the log is to start afresh.
 const LOG_PATIENCE: Duration = Duration::from_millis(250);
 /// On a full disk the log is emptied, which frees its space, at most this often.
 const EMERGENCY_PAUSE: Duration = Duration::from_secs(1);
@@ -65,6 +61,29 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The write-ahead log. SQLite's own checkpoints, passive, run every 1,000
+/// pages, and cannot start it afresh while readers overlap without a pause.
+/// Past its limit the writer stops and waits for the readers, whose
+/// transactions are short.
+pub(super) struct Log {
+    path: PathBuf,
+    limit: u64,
+    /// Raised while a reader does not let go.
+    next_try: u64,
+    emergency: Option<Instant>,
+}
+
+impl Log {
+    pub(super) fn new(path: PathBuf, limit: u64) -> Self {
+        Self {
+            path,
+            limit,
+            next_try: limit,
+            emergency: None,
+        }
+    }
+}
+
 /// Runs inside the transaction, or gets the reason why there is none.
 type Job = Box<dyn FnOnce(Result<&mut Tx<'_>>) -> Done + Send>;
 
@@ -81,7 +100,7 @@ impl Writer {
         conn: Connection,
         clock: Clock,
         ids: Ids,
-        log: PathBuf,
+        log: Log,
         keep: impl Send + 'static,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = async_channel::bounded(QUEUE);
@@ -95,8 +114,6 @@ impl Writer {
                     jobs,
                     single: 0,
                     log,
-                    log_limit: LOG_LIMIT,
-                    emergency: None,
                 }
                 .work();
                 drop(keep);
@@ -146,9 +163,7 @@ struct Thread {
     jobs: async_channel::Receiver<Job>,
     /// Jobs still to be committed one by one.
     single: u32,
-    log: PathBuf,
-    log_limit: u64,
-    emergency: Option<Instant>,
+    log: Log,
 }
 
 impl Thread {
@@ -244,26 +259,18 @@ impl Thread {
         Ok(())
     }
 
-    /// Keeps the write-ahead log from growing for ever under constant readers.
     fn shorten_log(&mut self) {
-        let size = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        if size < self.log_limit {
-            return;
+        let size = std::fs::metadata(&self.log.path).map_or(0, |log| log.len());
+        if size >= self.log.next_try {
+            let kept = if self.empty_log() { 0 } else { size };
+            self.log.next_try = kept + self.log.limit;
         }
-        // When a reader does not let go, try again after as much again.
-        self.log_limit = if self.empty_log() {
-            LOG_LIMIT
-        } else {
-            size + LOG_LIMIT
-        };
     }
 
     fn free_log(&mut self) {
-        if self
-            .emergency
-            .is_none_or(|at| at.elapsed() > EMERGENCY_PAUSE)
-        {
-            self.emergency = Some(Instant::now());
+        let paused = |at: Instant| at.elapsed() > EMERGENCY_PAUSE;
+        if self.log.emergency.is_none_or(paused) {
+            self.log.emergency = Some(Instant::now());
             self.empty_log();
         }
     }
@@ -278,5 +285,136 @@ impl Thread {
         });
         let restored = patience(super::BUSY_TIMEOUT);
         matches!((emptied, restored), (Ok(0), Ok(())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn writer() -> Writer {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)")
+            .unwrap();
+        let ids = Ids::load(&{
+            let mut empty = Connection::open_in_memory().unwrap();
+            super::super::migrate::migrate(&mut empty).unwrap();
+            empty
+        });
+        let log = Log::new("no such file".into(), u64::MAX);
+        Writer::spawn(conn, Clock::start(), ids.unwrap(), log, ()).unwrap()
+    }
+
+    fn insert(tx: &Tx<'_>, n: i64) -> Result<()> {
+        run(tx.conn, "INSERT INTO t VALUES (?)", [n])?;
+        Ok(())
+    }
+
+    async fn rows(writer: &Writer) -> Vec<i64> {
+        let rows = writer.write(|tx| {
+            let mut select = tx.conn.prepare("SELECT n FROM t ORDER BY n")?;
+            let rows = select.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<rusqlite::Result<Vec<i64>>>()?)
+        });
+        rows.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_undoes_its_own_job_only() {
+        let writer = writer();
+        let [before, panics, after] = [1, 2, 3].map(|n| {
+            writer.write(move |tx| {
+                insert(tx, n)?;
+                assert!(n != 2, "on purpose");
+                Ok(())
+            })
+        });
+        let (before, panics, after) = tokio::join!(before, panics, after);
+        assert_eq!((before, after), (Ok(()), Ok(())));
+        assert!(matches!(panics, Err(StoreError::Internal(_))), "{panics:?}");
+        assert_eq!(rows(&writer).await, [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_transaction_fails_its_group_and_no_other() {
+        let writer = writer();
+        writer.write(|tx| insert(tx, 1)).await.unwrap();
+        let gate = writer.write(|_| {
+            // The three below are queued meanwhile.
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(())
+        });
+        let first = writer.write(|tx| insert(tx, 2));
+        let breaks = writer.write(|tx| {
+            run(tx.conn, "ROLLBACK", [])?;
+            Ok(())
+        });
+        let later = writer.write(|tx| insert(tx, 3));
+        let (gate, first, breaks, later) = tokio::join!(gate, first, breaks, later);
+        gate.unwrap();
+        for lost in [first, breaks] {
+            assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+        }
+        later.unwrap();
+        assert_eq!(rows(&writer).await, [1, 3]);
+    }
+
+    /// On a full disk the change that makes room must get through, although
+    /// everybody else's fail all the time.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn failing_groups_do_not_keep_others_out() {
+        let writer = Arc::new(writer());
+        let failing: Vec<_> = (0..16)
+            .map(|_| {
+                let writer = Arc::clone(&writer);
+                tokio::spawn(async move {
+                    loop {
+                        let breaks = writer.write(|tx| {
+                            run(tx.conn, "ROLLBACK", [])?;
+                            Ok(())
+                        });
+                        breaks.await.unwrap_err();
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        for n in 0..100 {
+            writer.write(move |tx| insert(tx, n)).await.unwrap();
+        }
+        for task in failing {
+            task.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_queued_is_done_before_closing() {
+        let writer = writer();
+        let jobs = (0..100).map(|n| {
+            writer.write(move |tx| {
+                if n == 0 {
+                    // All the others are queued meanwhile.
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                insert(tx, n)
+            })
+        });
+        let mut jobs: Vec<_> = jobs.map(Box::pin).collect();
+        for job in &mut jobs {
+            // Queues it.
+            let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(job.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+        }
+        let thread = writer.close().unwrap();
+        for job in jobs {
+            job.await.unwrap();
+        }
+        tokio::task::spawn_blocking(|| thread.join().unwrap())
+            .await
+            .unwrap();
+        let late = writer.write(|tx| insert(tx, 1000)).await;
+        assert!(matches!(late, Err(StoreError::Unavailable(_))));
     }
 }

@@ -4,6 +4,7 @@
 //! fails on order, rotates its keys, and signs anything. `POST /__sign` and its kin offer the same
 //! to tests in other languages. The keys live in memory: a new issuer is a new trust.
 
+mod control;
 mod keys;
 mod service;
 

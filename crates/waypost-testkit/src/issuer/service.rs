@@ -9,8 +9,6 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{Alg, Fault, Fetches, SigningKey, now};
@@ -85,7 +83,7 @@ impl Shared {
             .expect("an issuer always has a key")
     }
 
-    fn key_named(&self, kid: &str) -> Option<Arc<SigningKey>> {
+    pub(super) fn key_named(&self, kid: &str) -> Option<Arc<SigningKey>> {
         self.state().keys.iter().find(|key| key.kid == kid).cloned()
     }
 
@@ -222,89 +220,6 @@ impl App for Shared {
         };
         Ok(answer.map_or_else(|message| refuse(400, &message), |answer| document(&answer)))
     }
-}
-
-/// Control routes, for tests in other languages.
-impl Shared {
-    /// `{claims, header?, kid?}`, or `{header_text, payload_text, kid?}` for text that is signed
-    /// as it is.
-    fn sign(&self, body: &[u8]) -> Result<Value, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Sign {
-            #[serde(default)]
-            claims: Value,
-            #[serde(default)]
-            header: Map<String, Value>,
-            header_text: Option<String>,
-            payload_text: Option<String>,
-            kid: Option<String>,
-        }
-        let sign: Sign = read(body)?;
-        let key = match &sign.kid {
-            Some(kid) => self
-                .key_named(kid)
-                .ok_or_else(|| format!("no key is named `{kid}`"))?,
-            None => self.key(),
-        };
-        let token = match (&sign.header_text, &sign.payload_text) {
-            (Some(header), Some(payload)) => key.sign_text(header, payload),
-            (None, None) => key.sign_with_header(&sign.header, &sign.claims),
-            _ => return Err("`header_text` and `payload_text` go together".to_owned()),
-        };
-        Ok(json!({"token": token}))
-    }
-
-    /// `{sub, aud, lifetime?, claims?}`: a standard token, `claims` added or put over its own.
-    fn token(&self, body: &[u8]) -> Result<Value, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Token {
-            sub: String,
-            aud: Value,
-            #[serde(default = "one_hour")]
-            lifetime: i64,
-            #[serde(default)]
-            claims: Map<String, Value>,
-        }
-        let token: Token = read(body)?;
-        let claims = self.claims(&token.sub, &token.aud, token.lifetime, token.claims);
-        Ok(json!({"token": self.key().sign(&claims), "claims": claims}))
-    }
-
-    fn rotate_from(&self, body: &[u8]) -> Result<Value, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Rotate {
-            #[serde(default)]
-            alg: Alg,
-            #[serde(default)]
-            keep_old: bool,
-        }
-        let rotate: Rotate = read(body)?;
-        Ok(json!({"kid": self.rotate(rotate.alg, rotate.keep_old).kid}))
-    }
-
-    fn fault_from(&self, body: &[u8]) -> Result<Value, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Faults {
-            discovery: Option<Fault>,
-            jwks: Option<Fault>,
-        }
-        let faults: Faults = read(body)?;
-        self.set_faults(faults.discovery, faults.jwks);
-        Ok(json!({}))
-    }
-}
-
-fn one_hour() -> i64 {
-    3600
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 async fn serve(fault: &Fault, path: &str, value: &Value, wire: &Wire) -> Result<Reply, Broken> {

@@ -282,6 +282,9 @@ impl Parser {
             }
             "data" => match &mut self.data {
                 Some(_) if self.strict => return Err(framing(line, "a second `data` line")),
+                Some(data) if data.len() + value.len() > MAX_EVENT => {
+                    return Err(framing("", "an event is longer than 64 MiB"));
+                }
                 Some(data) => {
                     data.push('\n');
                     data.push_str(value);

@@ -12,7 +12,9 @@
 mod answer;
 mod chat;
 mod frame;
+mod notation;
 mod player;
+mod reply;
 mod request;
 mod responses;
 mod script;

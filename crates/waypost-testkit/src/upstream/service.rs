@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::chat::{self, Chat};
-use super::player::{Encoder, Fault, Faults, Playback};
+use super::player::{Encoder, Playback};
+use super::reply::{
+    Reply, embeddings, error, event_stream, json_reply, model_object, play_plain, scripted_error,
+    sleep,
+};
 use super::request;
 use super::responses::{self, Responses};
 use super::script::Script;
 use super::stats::{Counters, Log, ROUTES, RecordedRequest, Running, Stats};
-use super::{error_object, unix_now};
 use crate::net::{App, Broken, Wire};
 
 /// Largest request body read.
@@ -30,8 +30,6 @@ const MAX_BODY: usize = 64 * 1024 * 1024;
 const MAX_MODELS: usize = 10_000;
 /// Requests listed by `/__stats`.
 const LISTED_REQUESTS: usize = 20;
-
-type Reply = Response<Playback>;
 
 /// State behind every connection.
 #[derive(Debug)]
@@ -294,119 +292,4 @@ impl Shared {
             Err(message) => error(400, &message),
         }
     }
-}
-
-/// The time that the stream would have taken, then the document or what the faults leave of it.
-async fn play_plain(
-    script: &Script,
-    deltas: usize,
-    document: &Value,
-    mut running: Running,
-    wire: Arc<Wire>,
-) -> Result<Reply, Broken> {
-    let pauses = deltas.div_ceil(script.deltas_per_write()) as u64;
-    sleep(script.first_delay_ms + script.delay_ms * pauses).await;
-    let mut bytes = document.to_string().into_bytes();
-    let mut faults = Faults::of(script);
-    while let Some(fault) = faults.due(deltas) {
-        match fault {
-            Fault::Stall if script.stall_ms > 0 => sleep(script.stall_ms).await,
-            Fault::Stall => std::future::pending().await,
-            Fault::Malformed => bytes = br#"{"object": oops"#.to_vec(),
-            Fault::Error => {
-                running.finished();
-                return Ok(error(500, "The scripted model failed."));
-            }
-            Fault::Eof => bytes.truncate(bytes.len() / 2),
-            Fault::Cut => {
-                let promised = bytes.len();
-                bytes.truncate(promised / 2);
-                let mut reply = json_reply_of(200, Playback::torn(bytes.into(), running, wire));
-                reply.headers_mut().insert(CONTENT_LENGTH, promised.into());
-                return Ok(reply);
-            }
-            Fault::Reset => {
-                running.finished();
-                wire.reset_on_close();
-                return Err(Broken);
-            }
-        }
-    }
-    running.finished();
-    Ok(json_reply_of(200, Playback::whole(bytes)))
-}
-
-async fn sleep(milliseconds: u64) {
-    if milliseconds > 0 {
-        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-    }
-}
-
-fn scripted_error(script: &Script) -> Reply {
-    let status = script.status.unwrap_or(502);
-    let message = format!("The script answers {status}.");
-    let mut reply = if script.html_body {
-        let page = format!("<html><body><h1>{status}</h1><p>{message}</p></body></html>\n");
-        let mut reply = json_reply_of(status, Playback::whole(page));
-        reply
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-        reply
-    } else {
-        error(status, &message)
-    };
-    if let Some(seconds) = script.retry_after {
-        reply.headers_mut().insert(RETRY_AFTER, seconds.into());
-    }
-    reply
-}
-
-fn event_stream(body: Playback) -> Reply {
-    let mut reply = Response::new(body);
-    let headers = reply.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream; charset=utf-8"),
-    );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    reply
-}
-
-fn error(status: u16, message: &str) -> Reply {
-    json_reply(status, &json!({"error": error_object(status, message)}))
-}
-
-fn json_reply(status: u16, document: &Value) -> Reply {
-    json_reply_of(status, Playback::whole(Bytes::from(document.to_string())))
-}
-
-fn json_reply_of(status: u16, body: Playback) -> Reply {
-    let mut reply = Response::new(body);
-    *reply.status_mut() = StatusCode::from_u16(status).expect("scripts are checked for it");
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    reply
-}
-
-fn model_object(name: &str) -> Value {
-    json!({"id": name, "object": "model", "created": 0, "owned_by": "waypost-testkit"})
-}
-
-/// Four numbers per input, made of its index.
-fn embeddings(body: &[u8]) -> Reply {
-    let Ok(request) = serde_json::from_slice::<Value>(body) else {
-        return error(400, "The request is not JSON.");
-    };
-    let inputs = request["input"].as_array().map_or(1, Vec::len);
-    let vector = |index: usize| {
-        json!({"object": "embedding", "index": index,
-            "embedding": [index as f64, 0.25, 0.5, 1.0]})
-    };
-    let data: Vec<Value> = (0..inputs).map(vector).collect();
-    json_reply(
-        200,
-        &json!({"object": "list", "model": request["model"], "data": data, "created": unix_now(),
-            "usage": {"prompt_tokens": inputs, "total_tokens": inputs}}),
-    )
 }

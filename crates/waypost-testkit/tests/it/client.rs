@@ -169,7 +169,9 @@ pub(crate) async fn responses(upstream: &ScriptedUpstream, query: &str, stream: 
 
 /// `0 1 2 …`
 pub(crate) fn numbers(count: usize) -> String {
-    (0..count).map(|number| format!("{number} ")).collect()
+    (0..count).fold(String::new(), |text, number| {
+        text + &number.to_string() + " "
+    })
 }
 
 /// Waits until `holds`, for as long as [`PATIENCE`].

@@ -191,6 +191,7 @@ fn check(config: &Config) -> Result<(), (String, String)> {
     }
     at_least("shutdown_grace", config.shutdown_grace, 100)?;
     at_least("http.header_timeout", config.http.header_timeout, 100)?;
+    at_least("http.body_timeout", config.http.body_timeout, 100)?;
     if config.http.body_limit.0 < 1024 {
         return bad("http.body_limit", "must be at least 1KiB");
     }

@@ -85,6 +85,9 @@ pub struct HttpConfig {
     /// for its handshake.
     #[serde(with = "units::duration")]
     pub header_timeout: Duration,
+    /// How long a request's body may take to arrive.
+    #[serde(with = "units::duration")]
+    pub body_timeout: Duration,
     /// Open connections at most; more wait in the kernel's queue.
     pub max_connections: usize,
 }
@@ -213,6 +216,7 @@ impl Default for HttpConfig {
         Self {
             body_limit: ByteSize(32 * 1024 * 1024),
             header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_mins(2),
             max_connections: 20_000,
         }
     }

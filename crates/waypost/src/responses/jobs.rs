@@ -6,7 +6,7 @@
 //! task is gone, whatever ends it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -32,6 +32,8 @@ const CLAIM_AT_ONCE: u32 = 64;
 /// Jobs of an upstream that the configuration no longer has are claimed only
 /// to fail: this many at once.
 const ORPHANS_AT_ONCE: u32 = 4;
+/// Heartbeats are quicker in a drain, to see its end.
+const DRAIN_BEAT: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What the rest of the server may do with the worker.
@@ -143,25 +145,21 @@ async fn claim_loop(app: AppRef, worker: String) {
 /// Claims as much as there is room for; how many jobs that was.
 async fn claim(app: &AppRef, worker: &str) -> Result<usize, StoreError> {
     let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
-    for upstream in app.upstreams.all() {
-        let free = upstream.free_slots(CLAIM_AT_ONCE);
-        if !free.is_empty() {
-            slots.insert(upstream.name.clone(), free);
-        }
-    }
-    let mut want: Vec<Want> = slots
-        .iter()
-        .map(|(queue, free)| Want {
-            queue: queue.clone(),
-            max: free.len() as u32,
-        })
-        .collect();
+    let mut want = Vec::new();
+    // Slots are taken only for work that is there: foreground requests wait
+    // for the same ones.
     for queue in app.engine.store.ready_queues().await? {
-        if app.upstreams.by_name(&queue).is_none() {
-            want.push(Want {
-                queue,
-                max: ORPHANS_AT_ONCE,
-            });
+        let max = match app.upstreams.by_name(&queue) {
+            Some(upstream) => {
+                let free = upstream.free_slots(CLAIM_AT_ONCE);
+                let max = free.len() as u32;
+                slots.insert(queue.clone(), free);
+                max
+            }
+            None => ORPHANS_AT_ONCE,
+        };
+        if max > 0 {
+            want.push(Want { queue, max });
         }
     }
     if want.is_empty() {
@@ -209,11 +207,20 @@ impl Drop for Held {
 
 async fn heartbeat_loop(app: AppRef, worker: String) {
     let lease = app.config.responses.lease;
+    let mut strays = HashSet::new();
     let mut good_until = Instant::now() + lease;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(app.config.responses.heartbeat()) => {}
-            () = app.shutdown.stopping().cancelled_owned() => return,
+        if app.shutdown.is_draining() {
+            // As long as there are jobs, so long their leases are needed.
+            if app.jobs.epochs().is_empty() || app.shutdown.stopping().is_cancelled() {
+                return;
+            }
+            tokio::time::sleep(DRAIN_BEAT).await;
+        } else {
+            tokio::select! {
+                () = tokio::time::sleep(app.config.responses.heartbeat()) => {}
+                () = app.shutdown.begun() => {}
+            }
         }
         let before = app.jobs.epochs();
         if before.is_empty() {
@@ -225,6 +232,7 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
             Ok(held) => {
                 good_until = asked + lease;
                 app.jobs.keep_only(&held, &before);
+                strays = give_back(&app, held, &strays).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "the heartbeat failed");
@@ -235,6 +243,30 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
             }
         }
     }
+}
+
+/// A task may end without giving its job back (the store refused, it panicked),
+/// and the heartbeat, being one call for all, would hold that lease for ever.
+/// What no task owns at two heartbeats in a row goes back to the queue; at one,
+/// it may just have been claimed. Returns what no task owns now.
+async fn give_back(app: &AppRef, held: Vec<Lease>, before: &HashSet<Lease>) -> HashSet<Lease> {
+    let running = app.jobs.epochs();
+    let unowned = held
+        .into_iter()
+        .filter(|lease| running.get(&lease.response_id) != Some(&lease.epoch));
+    let mut strays = HashSet::new();
+    for lease in unowned {
+        if !before.contains(&lease) {
+            strays.insert(lease);
+            continue;
+        }
+        tracing::warn!(response_id = %lease.response_id, "a job that no task owns goes back to the queue");
+        if let Err(error) = app.engine.store.release_job(&lease, RETRY, true).await {
+            tracing::warn!(response_id = %lease.response_id, %error, "releasing a job failed");
+            strays.insert(lease);
+        }
+    }
+    strays
 }
 
 async fn sweep_loop(app: AppRef) {

@@ -1,7 +1,11 @@
 //! One binary for all integration tests: they go through the front door of the
 //! real server. The modules mirror the routes; [`harness`] runs servers.
 
-#[allow(unreachable_pub, reason = "nothing outside sees a test binary; `pub` marks what modules use")]
+#[allow(
+    unreachable_pub,
+    dead_code,
+    reason = "nothing outside sees a test binary; each module uses what it needs"
+)]
 mod harness;
 mod support;
 
@@ -12,4 +16,5 @@ mod faults;
 mod http;
 mod models;
 mod responses;
+mod sdk;
 mod upstreams;

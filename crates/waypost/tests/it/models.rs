@@ -6,8 +6,12 @@ use crate::harness::TestServer;
 
 #[tokio::test]
 async fn what_the_model_servers_have() {
-    let one = waypost_testkit::ScriptedUpstream::start().await.expect("one");
-    let two = waypost_testkit::ScriptedUpstream::start().await.expect("another");
+    let one = waypost_testkit::ScriptedUpstream::start()
+        .await
+        .expect("one");
+    let two = waypost_testkit::ScriptedUpstream::start()
+        .await
+        .expect("another");
     one.install("shared", waypost_testkit::Script::default());
     one.install("org/name-7b", waypost_testkit::Script::default());
     two.install("shared", waypost_testkit::Script::default());
@@ -30,12 +34,18 @@ async fn what_the_model_servers_have() {
         .iter()
         .filter_map(|model| model["id"].as_str())
         .collect();
-    assert_eq!(ids, ["away", "named-only", "org/name-7b", "scripted", "shared"]);
+    assert_eq!(
+        ids,
+        ["away", "named-only", "org/name-7b", "scripted", "shared"]
+    );
     for id in ids {
         let model = client.get(&format!("/v1/models/{id}")).await.ok().json;
         assert_eq!(model["id"], id);
         assert_eq!(model["object"], "model");
-        assert!(model["created"].is_u64() && model["owned_by"].is_string(), "{model}");
+        assert!(
+            model["created"].is_u64() && model["owned_by"].is_string(),
+            "{model}"
+        );
     }
     let one_more = client.get("/v1/models/org%2Fname-7b").await.ok().json;
     assert_eq!(one_more["id"], "org/name-7b");
@@ -48,6 +58,13 @@ async fn what_the_model_servers_have() {
     assert_eq!(nobody.status, 401);
     let admin = server.admin().get("/v1/models").await;
     assert_eq!(admin.status, 403, "{}", admin.text);
-    assert_eq!(list["data"][0], json!({"id": "away", "object": "model", "created": 0, "owned_by": "down"}));
-    assert!(!list.as_object().is_some_and(|l| l.values().any(Value::is_null)));
+    assert_eq!(
+        list["data"][0],
+        json!({"id": "away", "object": "model", "created": 0, "owned_by": "down"})
+    );
+    assert!(
+        !list
+            .as_object()
+            .is_some_and(|l| l.values().any(Value::is_null))
+    );
 }

@@ -189,7 +189,11 @@ impl Events {
         let headers = answer.headers().clone();
         let version = answer.version();
         if answer.status() != 200 {
-            panic!("{}: {}", answer.status(), answer.text().await.expect("a body"));
+            panic!(
+                "{}: {}",
+                answer.status(),
+                answer.text().await.expect("a body")
+            );
         }
         Self {
             headers,

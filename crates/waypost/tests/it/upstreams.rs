@@ -55,13 +55,19 @@ models = ["gpt-*"]
     assert_eq!(sent["messages"][0]["role"], "system");
     assert!(sent.get("prompt_cache_key").is_none());
     let log = server.log();
-    assert!(!log.contains("sk-model-server") && !log.contains(&tenant.key), "a secret was logged");
+    assert!(
+        !log.contains("sk-model-server") && !log.contains(&tenant.key),
+        "a secret was logged"
+    );
 }
 
 #[tokio::test]
 async fn the_environment_names_one() {
     let upstream = ScriptedUpstream::start().await.expect("one");
-    for (api, route) in [("chat", "/v1/chat/completions"), ("responses", "/v1/responses")] {
+    for (api, route) in [
+        ("chat", "/v1/chat/completions"),
+        ("responses", "/v1/responses"),
+    ] {
         let server = TestServer::builder()
             .env("WAYPOST_UPSTREAM_URL", &upstream.base_url())
             .env("WAYPOST_UPSTREAM_API", api)

@@ -35,7 +35,10 @@ async fn polling_sees_the_statuses_in_order_and_a_hint() {
 
 fn poll_hint(reply: &crate::harness::Reply) -> u64 {
     let hint = reply.headers.get("openai-poll-after-ms").expect("a hint");
-    hint.to_str().ok().and_then(|ms| ms.parse().ok()).expect("milliseconds")
+    hint.to_str()
+        .ok()
+        .and_then(|ms| ms.parse().ok())
+        .expect("milliseconds")
 }
 
 #[tokio::test]
@@ -98,7 +101,11 @@ async fn an_answer_that_breaks_goes_on_or_fails() {
         .start()
         .await;
     for fault in [
-        "reset_after=5", "eof_after=5", "cut_after=5", "malformed_after=5", "error_after=5",
+        "reset_after=5",
+        "eof_after=5",
+        "cut_after=5",
+        "malformed_after=5",
+        "error_after=5",
         "stall_after=5",
     ] {
         let query = format!("tokens=12&coalesce=1&fail_first=1&{fault}");
@@ -109,7 +116,10 @@ async fn an_answer_that_breaks_goes_on_or_fails() {
         assert_eq!(response["status"], "failed", "{model}");
         assert_eq!(response["error"]["code"], "server_error", "{model}");
         let text = output_text(&response);
-        assert!(answer_of(&model).starts_with(&text) && !text.is_empty(), "{model}: {text}");
+        assert!(
+            answer_of(&model).starts_with(&text) && !text.is_empty(),
+            "{model}: {text}"
+        );
         let events = world.replay(&id, None).await.collect().await;
         assert_eq!(checked(&events), response, "{model}");
 
@@ -142,11 +152,18 @@ async fn a_continued_answer_respects_the_limit() {
         "max_output_tokens": 16});
     let response = world.stream(body).await.checked().await;
     assert_eq!(response["status"], "incomplete", "{response}");
-    assert_eq!(response["incomplete_details"]["reason"], "max_output_tokens");
+    assert_eq!(
+        response["incomplete_details"]["reason"],
+        "max_output_tokens"
+    );
     // The white space at the seam was one token of the second attempt.
     let text = output_text(&response);
     assert_eq!(text, (0..15).map(|n| format!("{n} ")).collect::<String>());
-    assert_eq!(response["usage"]["output_tokens"], 16, "{}", response["usage"]);
+    assert_eq!(
+        response["usage"]["output_tokens"], 16,
+        "{}",
+        response["usage"]
+    );
 }
 
 #[tokio::test]
@@ -210,7 +227,10 @@ async fn without_store_it_is_kept_for_a_short_time() {
 
 #[tokio::test]
 async fn it_takes_no_longer_than_allowed() {
-    let world = World::builder().responses("max_duration = \"1s\"").start().await;
+    let world = World::builder()
+        .responses("max_duration = \"1s\"")
+        .start()
+        .await;
     let model = "chat?tokens=10000&delay_ms=50";
     let id = world.background_streamable(model).await;
     let response = world.ended(&id).await;

@@ -43,15 +43,27 @@ async fn running_and_waiting_ones() {
     // The slot is free again.
     let next = world.background("chat?tokens=2").await;
     assert_eq!(world.ended(&next).await["status"], "completed");
-    assert_eq!(world.upstream.stats().models[model], 1, "the waiting one never ran");
+    assert_eq!(
+        world.upstream.stats().models[model],
+        1,
+        "the waiting one never ran"
+    );
 }
 
 #[tokio::test]
 async fn ended_ones_say_so() {
     let world = World::start().await;
     for (model, status, message) in [
-        ("chat?tokens=2", "completed", "Cannot cancel a completed response."),
-        ("chat?status=400", "failed", "Cannot cancel a failed response."),
+        (
+            "chat?tokens=2",
+            "completed",
+            "Cannot cancel a completed response.",
+        ),
+        (
+            "chat?status=400",
+            "failed",
+            "Cannot cancel a failed response.",
+        ),
         (
             "chat?finish_reason=length",
             "incomplete",
@@ -63,9 +75,13 @@ async fn ended_ones_say_so() {
         assert_eq!(cancel(&world, &id).await.error(400, None, None), message);
         assert_eq!(world.get(&id).await.ok().json["status"], status);
     }
-    let foreground = world.create(json!({"model": "chat?tokens=2", "input": "x"})).await;
+    let foreground = world
+        .create(json!({"model": "chat?tokens=2", "input": "x"}))
+        .await;
     assert_eq!(
-        cancel(&world, &id_of(&foreground)).await.error(400, None, None),
+        cancel(&world, &id_of(&foreground))
+            .await
+            .error(400, None, None),
         "Cannot cancel a synchronous response."
     );
     assert_eq!(

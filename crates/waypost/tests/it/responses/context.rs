@@ -27,7 +27,9 @@ async fn a_chain_tells_every_turn() {
                 "background": turn % 3 == 2,
             });
             if previous.is_null() {
-                body.as_object_mut().expect("an object").remove("previous_response_id");
+                body.as_object_mut()
+                    .expect("an object")
+                    .remove("previous_response_id");
             }
             // Right after the terminal event it can be continued.
             let response = if turn % 3 == 0 {
@@ -51,7 +53,9 @@ async fn a_chain_tells_every_turn() {
 
 /// Roles and texts of a model request, without instructions.
 fn told(request: &Value) -> Vec<(String, String)> {
-    let list = request["messages"].as_array().or(request["input"].as_array());
+    let list = request["messages"]
+        .as_array()
+        .or(request["input"].as_array());
     list.expect("messages")
         .iter()
         .filter(|message| message["role"] != "system")
@@ -60,7 +64,10 @@ fn told(request: &Value) -> Vec<(String, String)> {
                 Value::String(text) => text.clone(),
                 parts => parts[0]["text"].as_str().unwrap_or_default().to_owned(),
             };
-            (message["role"].as_str().unwrap_or_default().to_owned(), text)
+            (
+                message["role"].as_str().unwrap_or_default().to_owned(),
+                text,
+            )
         })
         .collect()
 }
@@ -68,7 +75,8 @@ fn told(request: &Value) -> Vec<(String, String)> {
 #[tokio::test]
 async fn tool_calls_and_their_results() {
     let world = World::start().await;
-    let tools = json!([{"type": "function", "name": "get_weather", "parameters": {"type": "object"}}]);
+    let tools =
+        json!([{"type": "function", "name": "get_weather", "parameters": {"type": "object"}}]);
     for dialect in ["chat", "native"] {
         let model = format!("{dialect}?tools=2&tokens=4");
         let first = world
@@ -111,7 +119,13 @@ async fn tool_calls_and_their_results() {
                 .map(|item| item["type"].as_str().unwrap_or("message"))
                 .collect();
             assert_eq!(kinds.iter().filter(|k| **k == "function_call").count(), 2);
-            assert_eq!(kinds.iter().filter(|k| **k == "function_call_output").count(), 2);
+            assert_eq!(
+                kinds
+                    .iter()
+                    .filter(|k| **k == "function_call_output")
+                    .count(),
+                2
+            );
         }
     }
 }
@@ -121,7 +135,10 @@ async fn what_cannot_be_continued() {
     let world = World::start().await;
     for id in ["resp_nothing", "nonsense"] {
         let message = refused(&world, id, "previous_response_not_found").await;
-        assert_eq!(message, format!("Previous response with id '{id}' not found."));
+        assert_eq!(
+            message,
+            format!("Previous response with id '{id}' not found.")
+        );
     }
     let other = world.server.project("other").await;
     let theirs = world
@@ -142,14 +159,22 @@ async fn what_cannot_be_continued() {
     let second = world
         .create(json!({"model": "chat", "input": "y", "previous_response_id": first}))
         .await;
-    world.client().delete(&format!("/v1/responses/{first}")).await.ok();
+    world
+        .client()
+        .delete(&format!("/v1/responses/{first}"))
+        .await
+        .ok();
     refused(&world, &id_of(&second), "previous_response_not_found").await;
 }
 
 #[tokio::test]
 async fn input_may_be_left_out_when_there_is_something_to_continue() {
     let world = World::start().await;
-    let first = id_of(&world.create(json!({"model": "chat?tokens=2", "input": "x"})).await);
+    let first = id_of(
+        &world
+            .create(json!({"model": "chat?tokens=2", "input": "x"}))
+            .await,
+    );
     world
         .create(json!({"model": "chat?tokens=2", "previous_response_id": first}))
         .await;

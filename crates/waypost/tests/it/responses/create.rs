@@ -16,24 +16,76 @@ async fn a_bad_field_is_named() {
     let model = "chat?tokens=2";
     for (body, param, code) in [
         (json!({"input": "x"}), "model", "missing_required_parameter"),
-        (json!({"model": model}), "input", "missing_required_parameter"),
+        (
+            json!({"model": model}),
+            "input",
+            "missing_required_parameter",
+        ),
         (json!({"model": 7, "input": "x"}), "model", "invalid_type"),
         (json!({"model": model, "input": 7}), "input", "invalid_type"),
-        (json!({"model": model, "input": "x", "stream": "yes"}), "stream", "invalid_type"),
-        (json!({"model": model, "input": "x", "tempreature": 1}), "tempreature", "unknown_parameter"),
-        (json!({"model": model, "input": "x", "temperature": 3}), "temperature", "decimal_above_max_value"),
-        (json!({"model": model, "input": "x", "max_output_tokens": 1}), "max_output_tokens", "integer_below_min_value"),
-        (json!({"model": model, "input": [{"role": "king", "content": "x"}]}), "input[0].role", "invalid_value"),
-        (json!({"model": model, "input": [{"role": "user", "content": [{"type": "input_text"}]}]}), "input[0].content[0].text", "missing_required_parameter"),
-        (json!({"model": model, "input": "x", "conversation": "conv_1"}), "conversation", "unsupported_parameter"),
-        (json!({"model": model, "input": "x", "tools": [{"type": "web_search"}]}), "tools[0].type", "unsupported_parameter"),
-        (json!({"model": model, "input": "x", "tool_choice": "required"}), "tool_choice", "invalid_value"),
-        (json!({"model": model, "input": "x", "include": ["everything"]}), "include[0]", "invalid_value"),
-        (json!({"model": model, "input": "x", "text": {"format": {"type": "json_schema", "name": "n"}}}), "text.format.schema", "missing_required_parameter"),
+        (
+            json!({"model": model, "input": "x", "stream": "yes"}),
+            "stream",
+            "invalid_type",
+        ),
+        (
+            json!({"model": model, "input": "x", "tempreature": 1}),
+            "tempreature",
+            "unknown_parameter",
+        ),
+        (
+            json!({"model": model, "input": "x", "temperature": 3}),
+            "temperature",
+            "decimal_above_max_value",
+        ),
+        (
+            json!({"model": model, "input": "x", "max_output_tokens": 1}),
+            "max_output_tokens",
+            "integer_below_min_value",
+        ),
+        (
+            json!({"model": model, "input": [{"role": "king", "content": "x"}]}),
+            "input[0].role",
+            "invalid_value",
+        ),
+        (
+            json!({"model": model, "input": [{"role": "user", "content": [{"type": "input_text"}]}]}),
+            "input[0].content[0].text",
+            "missing_required_parameter",
+        ),
+        (
+            json!({"model": model, "input": "x", "conversation": "conv_1"}),
+            "conversation",
+            "unsupported_parameter",
+        ),
+        (
+            json!({"model": model, "input": "x", "tools": [{"type": "web_search"}]}),
+            "tools[0].type",
+            "unsupported_parameter",
+        ),
+        (
+            json!({"model": model, "input": "x", "tool_choice": "required"}),
+            "tool_choice",
+            "invalid_value",
+        ),
+        (
+            json!({"model": model, "input": "x", "include": ["everything"]}),
+            "include[0]",
+            "invalid_value",
+        ),
+        (
+            json!({"model": model, "input": "x", "text": {"format": {"type": "json_schema", "name": "n"}}}),
+            "text.format.schema",
+            "missing_required_parameter",
+        ),
     ] {
         refused(&world, body, Some(param), code).await;
     }
-    assert_eq!(world.upstream.requests().len(), 0, "nothing was asked of the model");
+    assert_eq!(
+        world.upstream.requests().len(),
+        0,
+        "nothing was asked of the model"
+    );
 }
 
 #[tokio::test]
@@ -67,23 +119,58 @@ async fn the_echo_is_complete() {
     });
     let response = world.create(body.clone()).await;
     for key in [
-        "instructions", "temperature", "top_p", "max_output_tokens", "max_tool_calls", "metadata",
-        "parallel_tool_calls", "reasoning", "safety_identifier", "prompt_cache_key", "text",
-        "tool_choice", "truncation", "user",
+        "instructions",
+        "temperature",
+        "top_p",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "parallel_tool_calls",
+        "reasoning",
+        "safety_identifier",
+        "prompt_cache_key",
+        "text",
+        "tool_choice",
+        "truncation",
+        "user",
     ] {
         assert_eq!(response[key], body[key], "{key}");
     }
     assert_eq!(response["tools"][0]["name"], "f");
     assert_eq!(response["tools"][0]["strict"], false);
     for key in [
-        "id", "object", "created_at", "error", "incomplete_details", "instructions", "model",
-        "tools", "output", "parallel_tool_calls", "metadata", "tool_choice", "temperature", "top_p",
-        "store", "background", "previous_response_id", "service_tier", "usage", "status",
-        "completed_at", "presence_penalty", "frequency_penalty", "top_logprobs",
+        "id",
+        "object",
+        "created_at",
+        "error",
+        "incomplete_details",
+        "instructions",
+        "model",
+        "tools",
+        "output",
+        "parallel_tool_calls",
+        "metadata",
+        "tool_choice",
+        "temperature",
+        "top_p",
+        "store",
+        "background",
+        "previous_response_id",
+        "service_tier",
+        "usage",
+        "status",
+        "completed_at",
+        "presence_penalty",
+        "frequency_penalty",
+        "top_logprobs",
     ] {
         assert!(response.get(key).is_some(), "{key} is missing");
     }
-    assert!(response["id"].as_str().is_some_and(|id| id.starts_with("resp_")));
+    assert!(
+        response["id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("resp_"))
+    );
 
     let request = world.last_request();
     assert_eq!(request["temperature"], 0.25);
@@ -115,7 +202,9 @@ async fn images_reach_the_model_server() {
         {"type": "input_image", "image_url": url, "detail": "low"},
     ]);
     let input = json!([{"role": "user", "content": content}]);
-    world.create(json!({"model": "chat?tokens=1", "input": input})).await;
+    world
+        .create(json!({"model": "chat?tokens=1", "input": input}))
+        .await;
     assert_eq!(
         world.last_request()["messages"][0]["content"],
         json!([
@@ -123,18 +212,25 @@ async fn images_reach_the_model_server() {
             {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
         ])
     );
-    world.create(json!({"model": "native?tokens=1", "input": input})).await;
+    world
+        .create(json!({"model": "native?tokens=1", "input": input}))
+        .await;
     assert_eq!(world.last_request()["input"][0]["content"], content);
 }
 
 #[tokio::test]
 async fn an_unknown_model_and_no_model_server() {
-    let upstream = waypost_testkit::ScriptedUpstream::start().await.expect("one");
+    let upstream = waypost_testkit::ScriptedUpstream::start()
+        .await
+        .expect("one");
     let config = format!(
         "[[upstreams]]\nname = \"only\"\nbase_url = \"{}\"\nmodels = [\"known-*\", \"exact\"]\n",
         upstream.base_url()
     );
-    let server = crate::harness::TestServer::builder().config(&config).start().await;
+    let server = crate::harness::TestServer::builder()
+        .config(&config)
+        .start()
+        .await;
     let tenant = server.project("p").await;
     let client = server.client(&tenant.key);
     for model in ["other", "know", "exact2"] {
@@ -142,7 +238,10 @@ async fn an_unknown_model_and_no_model_server() {
             .post("/v1/responses", json!({"model": model, "input": "x"}))
             .await;
         let message = reply.error(400, Some("model"), Some("model_not_found"));
-        assert_eq!(message, format!("The requested model '{model}' does not exist."));
+        assert_eq!(
+            message,
+            format!("The requested model '{model}' does not exist.")
+        );
     }
     for model in ["known-1", "exact"] {
         client
@@ -158,10 +257,16 @@ async fn a_body_that_is_not_json() {
     let client = world.client();
     let post = || client.request(reqwest::Method::POST, "/v1/responses");
     let reply = client
-        .send(post().header("content-type", "application/json").body("{\"model\": "))
+        .send(
+            post()
+                .header("content-type", "application/json")
+                .body("{\"model\": "),
+        )
         .await;
     assert_eq!(reply.status, 400, "{}", reply.text);
     assert_eq!(reply.json["error"]["type"], "invalid_request_error");
-    let reply = client.send(post().header("content-type", "text/plain").body("hi")).await;
+    let reply = client
+        .send(post().header("content-type", "text/plain").body("hi"))
+        .await;
     assert_eq!(reply.status, 415, "{}", reply.text);
 }

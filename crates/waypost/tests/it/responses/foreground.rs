@@ -42,11 +42,20 @@ async fn a_throttled_model_server_throttles_the_caller() {
 #[tokio::test]
 async fn a_failing_model_server_is_a_bad_gateway() {
     let world = World::start().await;
-    for query in ["status=500", "status=503", "html_body=1", "status=500&html_body=1", "status=302"] {
+    for query in [
+        "status=500",
+        "status=503",
+        "html_body=1",
+        "status=500&html_body=1",
+        "status=302",
+    ] {
         for reply in refusals(&world, &format!("chat?{query}")).await {
             let message = reply.error(502, None, Some("upstream_error"));
             assert!(message.starts_with("The model server"), "{message}");
-            assert!(!message.contains("html") && !message.contains("script"), "{message}");
+            assert!(
+                !message.contains("html") && !message.contains("script"),
+                "{message}"
+            );
         }
     }
 }
@@ -82,9 +91,16 @@ async fn what_the_model_server_refuses_is_the_callers_to_fix() {
 #[tokio::test]
 async fn an_unreachable_model_server() {
     let world = World::start().await;
-    let World { server, upstream, tenant } = world;
+    let World {
+        server,
+        upstream,
+        tenant,
+    } = world;
     drop(upstream);
-    let reply = server.client(&tenant.key).post("/v1/responses", ask("chat")).await;
+    let reply = server
+        .client(&tenant.key)
+        .post("/v1/responses", ask("chat"))
+        .await;
     let message = reply.error(502, None, Some("upstream_error"));
     assert_eq!(message, "The model server cannot be reached.");
 }
@@ -97,8 +113,13 @@ async fn an_answer_that_breaks_is_never_complete() {
         .await;
     for dialect in ["chat", "native"] {
         for fault in [
-            "reset_after=5", "eof_after=5", "cut_after=5", "malformed_after=5", "error_after=5",
-            "stall_after=5", "finish_reason=absent",
+            "reset_after=5",
+            "eof_after=5",
+            "cut_after=5",
+            "malformed_after=5",
+            "error_after=5",
+            "stall_after=5",
+            "finish_reason=absent",
         ] {
             let model = format!("{dialect}?tokens=12&coalesce=1&{fault}");
             let response = world.stream(ask(&model)).await.checked().await;
@@ -106,7 +127,11 @@ async fn an_answer_that_breaks_is_never_complete() {
             assert_eq!(response["error"]["code"], "server_error", "{model}");
             let text = output_text(&response);
             assert!(text.starts_with("0 1 2 3 4 "), "{model}: {text}");
-            assert_eq!(world.get(&id_of(&response)).await.ok().json, response, "{model}");
+            assert_eq!(
+                world.get(&id_of(&response)).await.ok().json,
+                response,
+                "{model}"
+            );
 
             let reply = world.client().post("/v1/responses", ask(&model)).await;
             reply.error(502, None, Some("upstream_error"));
@@ -118,11 +143,15 @@ async fn an_answer_that_breaks_is_never_complete() {
 #[tokio::test]
 async fn slow_headers_begin_the_stream_without_them() {
     let world = World::start().await;
-    let mut events = world.stream(ask("chat?slow_headers_ms=4000&status=429&retry_after=1")).await;
+    let mut events = world
+        .stream(ask("chat?slow_headers_ms=4000&status=429&retry_after=1"))
+        .await;
     let response = events.checked().await;
     assert_eq!(response["status"], "failed");
     assert_eq!(response["error"]["code"], "rate_limit_exceeded");
-    let mut events = world.stream(ask("chat?slow_headers_ms=4000&tokens=3")).await;
+    let mut events = world
+        .stream(ask("chat?slow_headers_ms=4000&tokens=3"))
+        .await;
     assert_eq!(output_text(&events.checked().await), "0 1 2 ");
 }
 
@@ -197,7 +226,11 @@ async fn store_false_leaves_nothing() {
         let mut next = ask("chat");
         next["previous_response_id"] = json!(id);
         let reply = world.client().post("/v1/responses", next).await;
-        reply.error(400, Some("previous_response_id"), Some("previous_response_not_found"));
+        reply.error(
+            400,
+            Some("previous_response_id"),
+            Some("previous_response_not_found"),
+        );
     }
 }
 
@@ -227,7 +260,10 @@ async fn a_busy_model_server_makes_callers_wait_their_turn() {
         .await;
     let mut first = world.stream(ask("chat?tokens=100000&delay_ms=20")).await;
     first.next().await.expect("it runs");
-    let reply = world.client().post("/v1/responses", ask("chat?tokens=1")).await;
+    let reply = world
+        .client()
+        .post("/v1/responses", ask("chat?tokens=1"))
+        .await;
     reply.error(429, None, Some("upstream_busy"));
     assert!(reply.headers.contains_key("retry-after"));
     drop(first);

@@ -6,7 +6,9 @@ use crate::support::{World, id_of};
 
 fn texts(page: &Value) -> Vec<&str> {
     let data = page["data"].as_array().expect("data");
-    data.iter().filter_map(|item| item["content"][0]["text"].as_str()).collect()
+    data.iter()
+        .filter_map(|item| item["content"][0]["text"].as_str())
+        .collect()
 }
 
 #[tokio::test]
@@ -58,6 +60,9 @@ async fn pages_in_both_orders() {
         }
         let reply = client.get(&format!("{path}?after=msg_nothing")).await;
         reply.error(400, Some("after"), Some("invalid_value"));
-        client.get(&format!("{path}?include[]=message.input_image.image_url")).await.ok();
+        client
+            .get(&format!("{path}?include[]=message.input_image.image_url"))
+            .await
+            .ok();
     }
 }

@@ -34,7 +34,11 @@ async fn from_every_number() {
         for after in 0..all.len() as u64 {
             let mut rest = world.replay(&id, Some(after)).await;
             let rest_events = rest.collect().await;
-            assert_eq!(rest_events, all[after as usize + 1..], "{model} after {after}");
+            assert_eq!(
+                rest_events,
+                all[after as usize + 1..],
+                "{model} after {after}"
+            );
             assert!(rest.done);
             if !rest_events.is_empty() {
                 check_stream_from(&rest_events, after + 1).expect("a proper rest");
@@ -77,7 +81,9 @@ async fn while_it_runs_from_where_the_reader_was() {
 #[tokio::test]
 async fn a_number_ahead_of_a_running_stream_waits_for_it() {
     let world = World::start().await;
-    let id = world.background_streamable("chat?tokens=60&delay_ms=10").await;
+    let id = world
+        .background_streamable("chat?tokens=60&delay_ms=10")
+        .await;
     let mut ahead = world.replay(&id, Some(40)).await;
     let rest = ahead.collect().await;
     assert_gapless(&rest, 41);
@@ -121,7 +127,11 @@ async fn what_cannot_be_streamed_says_why() {
         why(&id_of(&foreground)).await,
         "This response cannot be streamed because it was not created with background=true."
     );
-    let streamed = world.stream(json!({"model": model, "input": "x"})).await.checked().await;
+    let streamed = world
+        .stream(json!({"model": model, "input": "x"}))
+        .await
+        .checked()
+        .await;
     assert_eq!(
         why(&id_of(&streamed)).await,
         "This response cannot be streamed because it was not created with background=true."

@@ -59,9 +59,16 @@ async fn all_ways(world: &World, body: Value) -> Value {
     let mut events = world.stream(body.clone()).await;
     let behind = checked(&events.collect().await);
     assert!(events.done, "{name}: no [DONE] in the background");
-    assert_eq!(comparable(&behind), comparable(&streamed), "{name}: background");
+    assert_eq!(
+        comparable(&behind),
+        comparable(&streamed),
+        "{name}: background"
+    );
     let stored = world.get(&id_of(&behind)).await.ok().json;
-    assert_eq!(stored, behind, "{name}: GET differs from the background stream");
+    assert_eq!(
+        stored, behind,
+        "{name}: GET differs from the background stream"
+    );
 
     let polled = world.create(body).await;
     assert_eq!(polled["status"], "queued");
@@ -78,7 +85,10 @@ fn ask(model: String) -> Value {
 
 fn types(response: &Value) -> Vec<&str> {
     let output = response["output"].as_array().expect("output");
-    output.iter().filter_map(|item| item["type"].as_str()).collect()
+    output
+        .iter()
+        .filter_map(|item| item["type"].as_str())
+        .collect()
 }
 
 #[tokio::test]
@@ -266,9 +276,15 @@ async fn ends_other_than_completed() {
         let mut body = ask(model.clone());
         body["max_output_tokens"] = json!(16);
         let response = all_ways(&world, body).await;
-        assert_eq!(response["incomplete_details"]["reason"], "max_output_tokens");
+        assert_eq!(
+            response["incomplete_details"]["reason"],
+            "max_output_tokens"
+        );
         let text = output_text(&response);
-        assert!(answer_of(&model).starts_with(&text) && text.contains("15"), "{text}");
+        assert!(
+            answer_of(&model).starts_with(&text) && text.contains("15"),
+            "{text}"
+        );
         assert_eq!(response["max_output_tokens"], 16);
         // A limit in the middle of parallel calls.
         let model = format!("{dialect}?tools=2&finish_reason=length");
@@ -282,7 +298,12 @@ async fn ends_other_than_completed() {
 #[tokio::test]
 async fn usage_wherever_it_comes() {
     let world = World::start().await;
-    for query in ["usage=auto", "usage=last", "usage=finish", "usage=last&no_done=1"] {
+    for query in [
+        "usage=auto",
+        "usage=last",
+        "usage=finish",
+        "usage=last&no_done=1",
+    ] {
         let model = format!("chat?tokens=9&cached_tokens=4&{query}");
         let response = all_ways(&world, ask(model.clone())).await;
         assert_eq!(
@@ -298,7 +319,10 @@ async fn usage_wherever_it_comes() {
         );
     }
     let response = all_ways(&world, ask("native?tokens=9&cached_tokens=4".into())).await;
-    assert_eq!(response["usage"]["input_tokens_details"]["cached_tokens"], 4);
+    assert_eq!(
+        response["usage"]["input_tokens_details"]["cached_tokens"],
+        4
+    );
     assert_eq!(response["usage"]["total_tokens"], 20);
     let response = all_ways(&world, ask("chat?tokens=9&usage=none".into())).await;
     assert_eq!(response["usage"], Value::Null);
@@ -318,7 +342,10 @@ async fn the_habits_of_native_servers() {
         let mut events = world.stream(ask(model.clone())).await;
         let events = events.collect().await;
         checked(&events);
-        assert!(events.iter().all(|event| event["type"] != "keepalive"), "{model}");
+        assert!(
+            events.iter().all(|event| event["type"] != "keepalive"),
+            "{model}"
+        );
         all_ways(&world, ask(model)).await;
     }
     let request = world.last_request();

@@ -12,7 +12,10 @@ const BODY: &str = r#"{"model":"chat?tokens=5","input":"x","stream":true}"#;
 
 fn assert_headers(events: &Events) {
     let header = |name: &str| events.headers.get(name).and_then(|v| v.to_str().ok());
-    assert_eq!(header("content-type"), Some("text/event-stream; charset=utf-8"));
+    assert_eq!(
+        header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
     assert_eq!(header("cache-control"), Some("no-cache"));
     assert_eq!(header("x-accel-buffering"), Some("no"));
     assert!(header("x-request-id").is_some());
@@ -30,7 +33,10 @@ async fn headers_on_both_versions() {
     let mut events = Events::open(post).await;
     assert_eq!(events.version, reqwest::Version::HTTP_11);
     assert_headers(&events);
-    assert_eq!(events.headers.get("connection").map(|v| v.as_bytes()), Some(&b"keep-alive"[..]));
+    assert_eq!(
+        events.headers.get("connection").map(|v| v.as_bytes()),
+        Some(&b"keep-alive"[..])
+    );
     events.checked().await;
 
     let h2 = reqwest::Client::builder()
@@ -58,7 +64,10 @@ async fn headers_on_both_versions() {
 
 #[tokio::test]
 async fn silence_is_kept_alive_by_comments() {
-    let world = World::builder().responses("keep_alive = \"100ms\"").start().await;
+    let world = World::builder()
+        .responses("keep_alive = \"100ms\"")
+        .start()
+        .await;
     for background in [false, true] {
         let body = json!({"model": "chat?tokens=3&first_delay_ms=700", "input": "x",
             "background": background});
@@ -71,7 +80,10 @@ async fn silence_is_kept_alive_by_comments() {
 
 #[tokio::test]
 async fn the_end_marker_can_be_left_out() {
-    let world = World::builder().responses("done_marker = false").start().await;
+    let world = World::builder()
+        .responses("done_marker = false")
+        .start()
+        .await;
     for background in [false, true] {
         let body = json!({"model": "chat?tokens=3", "input": "x", "background": background});
         let mut events = world.stream(body).await;

@@ -31,9 +31,17 @@ async fn another_projects_response_is_not_found() {
 async fn credentials_of_the_wrong_kind_or_none() {
     let world = World::start().await;
     let body = json!({"model": "chat", "input": "x"});
-    let nobody = world.server.anonymous().post("/v1/responses", body.clone()).await;
+    let nobody = world
+        .server
+        .anonymous()
+        .post("/v1/responses", body.clone())
+        .await;
     assert_eq!(nobody.status, 401, "{}", nobody.text);
-    let unknown = world.server.client("sk-svcacct-unknown").post("/v1/responses", body.clone()).await;
+    let unknown = world
+        .server
+        .client("sk-svcacct-unknown")
+        .post("/v1/responses", body.clone())
+        .await;
     assert_eq!(unknown.status, 401, "{}", unknown.text);
     let admin = world.server.admin().post("/v1/responses", body).await;
     assert_eq!(admin.status, 403, "{}", admin.text);

@@ -1,0 +1,250 @@
+//! The bus, and the follower that it serves.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Factory, kit::*};
+use crate::{
+    Engine,
+    bus::{Bus, ResponseHint, ResponseHints, Wake},
+    events::EventBatch,
+    responses::{Lease, Status},
+};
+
+/// Longer than any hint takes.
+const LATE: Duration = Duration::from_secs(10);
+/// How long a case waits for what must not come.
+const SOON: Duration = Duration::from_millis(50);
+
+async fn wakes(wake: &mut Wake) -> bool {
+    let started = Instant::now();
+    wake.wait(LATE).await;
+    started.elapsed() < LATE / 2
+}
+
+/// Subscribing takes effect before the call returns: what is published after
+/// it is hinted at, also when nobody was waiting yet.
+pub async fn a_watcher_hears_what_comes_after(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let bus = &engine.bus;
+    let (mut jobs, mut directory) = (bus.watch_jobs(), bus.watch_directory());
+    let mut response = bus.watch_response("resp_1");
+    bus.publish_jobs();
+    bus.publish_directory();
+    bus.publish_response("resp_1", ResponseHint::Changed);
+    assert!(wakes(&mut jobs).await);
+    assert!(wakes(&mut directory).await);
+    let started = Instant::now();
+    response.next(LATE).await;
+    assert!(started.elapsed() < LATE / 2);
+}
+
+/// A hint reaches everyone who watches.
+pub async fn a_hint_wakes_every_watcher(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let mut tasks = Vec::new();
+    for _ in 0..20 {
+        let mut jobs = engine.bus.watch_jobs();
+        let mut response = engine.bus.watch_response("resp_1");
+        tasks.push(tokio::spawn(async move {
+            assert!(wakes(&mut jobs).await);
+            let started = Instant::now();
+            response.next(LATE).await;
+            assert!(started.elapsed() < LATE / 2);
+        }));
+    }
+    engine.bus.publish_jobs();
+    engine.bus.publish_response("resp_1", ResponseHint::Changed);
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// Only hints about this response come, and only new ones.
+pub async fn hints_of_other_responses_are_not_heard(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let changed = || ResponseHint::Changed;
+    engine.bus.publish_response("resp_1", changed());
+    let mut hints = engine.bus.watch_response("resp_1");
+    let _others = engine.bus.watch_response("resp_2");
+    let mut jobs = engine.bus.watch_jobs();
+    engine.bus.publish_response("resp_2", changed());
+    engine.bus.publish_directory();
+    for _ in 0..2 {
+        let started = Instant::now();
+        hints.next(SOON).await;
+        assert!(started.elapsed() >= SOON);
+    }
+    let started = Instant::now();
+    jobs.wait(SOON).await;
+    assert!(started.elapsed() >= SOON);
+}
+
+/// A hint about events may carry them; what it carries is what was published.
+pub async fn a_hint_carries_its_events(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let mut hints = engine.bus.watch_response("resp_1");
+    let batch = EventBatch::of(["a", "b"]);
+    let hint = ResponseHint::Events {
+        first_seq: 7,
+        batch: batch.clone(),
+        terminal: true,
+    };
+    engine.bus.publish_response("resp_1", hint);
+    match hints.next(LATE).await {
+        ResponseHint::Events {
+            first_seq,
+            batch: carried,
+            terminal,
+        } => assert_eq!((first_seq, carried, terminal), (7, batch, true)),
+        // An engine may leave them out.
+        ResponseHint::Changed => {}
+    }
+}
+
+/// `Changed` when hints were dropped because the reader was slow; publishing
+/// never waits for one.
+pub async fn a_slow_watcher_is_told_to_read(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let mut hints = engine.bus.watch_response("resp_1");
+    for first_seq in 0..10_000 {
+        let hint = ResponseHint::Events {
+            first_seq,
+            batch: EventBatch::of(["x"]),
+            terminal: false,
+        };
+        engine.bus.publish_response("resp_1", hint);
+    }
+    let (mut next, mut told, mut heard) = (0, false, 0);
+    loop {
+        let started = Instant::now();
+        let hint = hints.next(SOON * 4).await;
+        if started.elapsed() >= SOON * 4 {
+            break;
+        }
+        heard += 1;
+        match hint {
+            ResponseHint::Events { first_seq, .. } => {
+                assert!(first_seq == next || told, "a loss without a word");
+                (next, told) = (first_seq + 1, false);
+            }
+            ResponseHint::Changed => told = true,
+        }
+    }
+    assert!(heard < 10_000, "an unbounded queue");
+    assert!(told || next == 10_000);
+}
+
+/// Returns on a hint, or after `timer`.
+pub async fn waiting_ends_with_the_timer(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let mut jobs = engine.bus.watch_jobs();
+    let mut response = engine.bus.watch_response("resp_1");
+    let started = Instant::now();
+    jobs.wait(SOON).await;
+    let hint = response.next(SOON).await;
+    assert!(matches!(hint, ResponseHint::Changed));
+    assert!(started.elapsed() >= SOON * 2);
+    assert!(started.elapsed() < LATE);
+}
+
+/// Publishing never waits and never fails.
+pub async fn publishing_to_nobody_does_nothing(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    drop(engine.bus.watch_response("resp_1"));
+    drop(engine.bus.watch_jobs());
+    for _ in 0..1000 {
+        engine.bus.publish_jobs();
+        engine.bus.publish_directory();
+        engine.bus.publish_response("resp_1", ResponseHint::Changed);
+    }
+}
+
+/// Appends `count` events with hints, then finishes.
+async fn write(engine: Engine, bus: Arc<dyn Bus>, lease: Lease, count: u64) {
+    let hint = |first_seq, batch, terminal| ResponseHint::Events {
+        first_seq,
+        batch,
+        terminal,
+    };
+    for seq in 1..=count {
+        let batch = EventBatch::of([seq.to_string()]);
+        let append = engine.store.append_events(&lease, seq, batch.clone());
+        append.await.unwrap();
+        bus.publish_response(&lease.response_id, hint(seq, batch, false));
+    }
+    let (seq, batch) = (count + 1, EventBatch::of(["end"]));
+    let end = terminal(Status::Completed);
+    let finish = engine.store.finish(&lease, seq, batch.clone(), end);
+    finish.await.unwrap();
+    bus.publish_response(&lease.response_id, hint(seq, batch, true));
+}
+
+fn all(count: u64) -> Vec<String> {
+    let numbers = (1..=count).map(|n| n.to_string());
+    ["created".to_owned()]
+        .into_iter()
+        .chain(numbers)
+        .chain(["end".to_owned()])
+        .collect()
+}
+
+/// A change committed after subscribing is hinted at, so *watch, read, wait*
+/// misses nothing while the bus works, whenever the follower comes.
+pub async fn watch_read_wait_misses_nothing(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let lease = running(&engine, LONG).await;
+    let id = lease.response_id.clone();
+    let writer = tokio::spawn(write(engine.clone(), engine.bus.clone(), lease, 100));
+    let mut followers = Vec::new();
+    for _ in 0..10 {
+        let (engine, id) = (engine.clone(), id.clone());
+        followers.push(tokio::spawn(async move {
+            let started = Instant::now();
+            // A missed hint would cost the whole timer.
+            let timer = Duration::from_mins(1);
+            let followed = follow(&engine, &*engine.bus, &id, timer).await;
+            assert!(started.elapsed() < timer);
+            followed.0
+        }));
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    writer.await.unwrap();
+    for follower in followers {
+        assert_eq!(follower.await.unwrap(), all(100));
+    }
+}
+
+/// Takes everything and passes nothing on.
+struct LosesAll(Arc<dyn Bus>);
+
+impl Bus for LosesAll {
+    fn publish_jobs(&self) {}
+    fn publish_directory(&self) {}
+    fn publish_response(&self, _id: &str, _hint: ResponseHint) {}
+    fn watch_jobs(&self) -> Wake {
+        self.0.watch_jobs()
+    }
+    fn watch_directory(&self) -> Wake {
+        self.0.watch_directory()
+    }
+    fn watch_response(&self, id: &str) -> ResponseHints {
+        self.0.watch_response(id)
+    }
+}
+
+/// A hint may be lost: whoever waits uses a timer beside it, and sees all.
+pub async fn a_follower_without_hints_sees_all(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let bus: Arc<dyn Bus> = Arc::new(LosesAll(engine.bus.clone()));
+    let lease = running(&engine, LONG).await;
+    let id = lease.response_id.clone();
+    let writer = tokio::spawn(write(engine.clone(), bus.clone(), lease, 100));
+    let timer = Duration::from_millis(20);
+    let (events, hinted) = follow(&engine, &*bus, &id, timer).await;
+    writer.await.unwrap();
+    assert_eq!(events, all(100));
+    assert_eq!(hinted, 0);
+}
