@@ -8,7 +8,7 @@ use serde_json::json;
 use super::proved;
 use crate::support::{Chance, World, checked, until_within};
 
-const RACES: u64 = 300;
+const RACES: u64 = 200;
 
 #[tokio::test]
 async fn exactly_one_wins() {

@@ -1,7 +1,15 @@
 //! A crash inside, between and after items of every kind: what was said stays,
 //! and the end is honest.
 
-use crate::support::{World, checked, until};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use serde_json::Value;
+
+use crate::support::{World, checked, output_text, until};
+
+/// So long nothing new comes once the model server stands still.
+const SILENCE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn a_crash_inside_any_item() {
@@ -29,22 +37,11 @@ async fn a_crash_inside_any_item() {
         }
     }
     // All of them stand still, and what was sent is in their logs.
-    let mut before = Vec::new();
-    for (id, model) in &jobs {
-        let mut events = world.replay(id, None).await;
-        let mut seen = Vec::new();
-        // Silence: the stream holds no more for now.
-        while let Ok(Some(event)) = tokio::time::timeout(
-            std::time::Duration::from_millis(if seen.len() < 4 { 5000 } else { 150 }),
-            events.next(),
-        )
-        .await
-        {
-            seen.push(event);
-        }
-        assert!(seen.len() >= 3, "{model}: {}", seen.len());
-        before.push(seen);
-    }
+    let before: Vec<Vec<Value>> = stream::iter(&jobs)
+        .map(|(id, model)| still(&world, id, model))
+        .buffered(jobs.len())
+        .collect()
+        .await;
     world.server.kill9().await;
     world.server.restart().await;
     for ((id, model), before) in jobs.iter().zip(before) {
@@ -60,7 +57,7 @@ async fn a_crash_inside_any_item() {
         let plain_text = model.starts_with("prefill?tokens=9");
         if plain_text {
             assert_eq!(status, "completed", "{model}: {response}");
-            assert_eq!(crate::support::output_text(&response), "0 1 2 3 4 5 6 7 8 ");
+            assert_eq!(output_text(&response), "0 1 2 3 4 5 6 7 8 ");
         } else if status == "failed" {
             assert_eq!(response["error"]["code"], "server_error", "{model}");
         } else {
@@ -71,4 +68,15 @@ async fn a_crash_inside_any_item() {
         world.upstream.stats().active_streams == 0
     })
     .await;
+}
+
+/// What the log holds once it does not grow any more.
+async fn still(world: &World, id: &str, model: &str) -> Vec<Value> {
+    let mut events = world.replay(id, None).await;
+    let mut seen = Vec::new();
+    while let Ok(Some(event)) = tokio::time::timeout(SILENCE, events.next()).await {
+        seen.push(event);
+    }
+    assert!(seen.len() > 3, "{model}: {seen:?}");
+    seen
 }

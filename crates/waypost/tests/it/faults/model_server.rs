@@ -25,7 +25,7 @@ async fn the_limit_holds_and_no_slot_leaks() {
     let orderly = [
         "status=500",
         "status=400",
-        "status=429&retry_after=0",
+        "status=429&retry_after=0&fail_first=1",
         "html_body=1",
         "status=401",
         "eof_after=2",
