@@ -4,12 +4,13 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use http::{Method, Uri};
 
 use super::{edge, error::ApiError, ops};
-use crate::{admin, app::AppRef, chat, models, responses};
+use crate::{admin, app::AppRef, chat, identity, models, responses};
 
 /// Every route of the server, with the edge around it.
 pub fn router(app: AppRef) -> Router {
     Router::new()
         .merge(ops::routes())
+        .merge(identity::routes())
         .merge(admin::routes())
         .merge(responses::routes())
         .merge(chat::routes())

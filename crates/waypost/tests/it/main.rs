@@ -14,6 +14,7 @@ mod chat;
 mod cli;
 mod faults;
 mod http;
+mod identity;
 mod models;
 mod responses;
 mod sdk;
