@@ -30,7 +30,7 @@ async fn the_limit_holds_and_no_slot_leaks() {
         "status=401",
         "eof_after=2",
         "tokens=4",
-        "tokens=3&delay_ms=3",
+        "tokens=6&delay_ms=20",
         "tokens=2&finish_reason=length",
     ];
     let mixed = [
