@@ -5,6 +5,7 @@ mod access_tokens;
 mod discovery;
 mod exchange;
 mod refusals;
+mod sdk;
 mod signing_keys;
 mod wellknown;
 
