@@ -62,7 +62,7 @@ fn skip(why: &str) -> bool {
 
 /// The interpreter that `WAYPOST_TEST_PYTHON` names, or `python3`, if it has
 /// the package `openai`.
-fn python_with_openai() -> Option<String> {
+pub fn python_with_openai() -> Option<String> {
     let python = std::env::var("WAYPOST_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let found = Command::new(&python)
         .args(["-c", "import openai; openai.auth"])
