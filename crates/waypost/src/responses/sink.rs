@@ -49,7 +49,13 @@ impl Sink for LogSink {
                     tracing::warn!(response_id = %self.lease.response_id, %error, "appending events failed; trying again");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        gone = self.given_up() => return Err(gone),
+                        gone = self.given_up() => {
+                            // This batch is not written: nothing may follow it.
+                            return Err(match gone {
+                                Gone::Stopping => Gone::Store,
+                                other => other,
+                            });
+                        }
                     }
                     pause = (pause * 2).min(RETRY_LONGEST);
                 }

@@ -32,6 +32,7 @@ pub struct World {
 
 /// How a [`World`] is to be.
 pub struct WorldBuilder {
+    top: String,
     responses: String,
     max_concurrent: u32,
 }
@@ -43,6 +44,7 @@ impl World {
 
     pub fn builder() -> WorldBuilder {
         WorldBuilder {
+            top: String::new(),
             responses: String::new(),
             max_concurrent: 64,
         }
@@ -121,6 +123,13 @@ impl World {
 }
 
 impl WorldBuilder {
+    /// A line before all tables.
+    pub fn top(mut self, line: &str) -> Self {
+        self.top.push_str(line);
+        self.top.push('\n');
+        self
+    }
+
     /// Lines of `[responses]`.
     pub fn responses(mut self, lines: &str) -> Self {
         self.responses.push_str(lines);
@@ -136,7 +145,8 @@ impl WorldBuilder {
     pub async fn start(self) -> World {
         let upstream = ScriptedUpstream::start().await.expect("a model server");
         let config = format!(
-            "[responses]\n{}\n{}",
+            "{}[responses]\n{}\n{}",
+            self.top,
             self.responses,
             upstreams(&upstream.base_url(), self.max_concurrent)
         );
@@ -186,8 +196,6 @@ impl Events {
             .send()
             .await
             .expect("an answer");
-        let headers = answer.headers().clone();
-        let version = answer.version();
         if answer.status() != 200 {
             panic!(
                 "{}: {}",
@@ -195,9 +203,14 @@ impl Events {
                 answer.text().await.expect("a body")
             );
         }
+        Self::of(answer)
+    }
+
+    /// Reads a stream that has been answered.
+    pub fn of(answer: reqwest::Response) -> Self {
         Self {
-            headers,
-            version,
+            headers: answer.headers().clone(),
+            version: answer.version(),
             reader: SseReader::strict(answer.bytes_stream().boxed()),
             done: false,
         }
