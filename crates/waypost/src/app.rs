@@ -8,7 +8,7 @@ use waypost_identity::UrlRules;
 use crate::{
     config::Config,
     http::{caller::TokenAuthority, ops::StoreCheck},
-    identity::{keys::BootstrapKey, snapshot::DirectoryHandle},
+    identity::{Identity, keys::BootstrapKey, snapshot::DirectoryHandle},
     metrics::Metrics,
     responses::jobs::Jobs,
     shutdown::Shutdown,
@@ -23,6 +23,8 @@ pub struct App {
     pub engine: Engine,
     /// Projects, keys, providers and rules as authentication sees them.
     pub directory: DirectoryHandle,
+    /// Token exchange, access tokens and the keys that sign them.
+    pub identity: Identity,
     /// The model servers.
     pub upstreams: Upstreams,
     /// What models they have.
@@ -50,3 +52,39 @@ pub struct App {
 
 /// How handlers and tasks hold the [`App`].
 pub type AppRef = Arc<App>;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+    use waypost_engine::embedded::{self, EmbeddedOptions};
+
+    use super::*;
+
+    /// An app with defaults on a store of its own, for tests of parts. The
+    /// store lives as long as the directory.
+    pub(crate) async fn app() -> (AppRef, TempDir) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let engine = embedded::open(&EmbeddedOptions::new(dir.path())).expect("an engine");
+        let app = App {
+            config: Config::default(),
+            directory: DirectoryHandle::load(engine.clone())
+                .await
+                .expect("a directory"),
+            engine,
+            upstreams: Upstreams::new(&[], Duration::from_secs(1)).expect("no upstreams"),
+            models: ModelListing::default(),
+            jobs: Jobs::default(),
+            metrics: Metrics::new(),
+            shutdown: Shutdown::default(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            url_rules: UrlRules::default(),
+            organization_id: "org-test".to_owned(),
+            bootstrap_key: None,
+            store_check: StoreCheck::default(),
+            token_authority: None,
+        };
+        (Arc::new(app), dir)
+    }
+}

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod admin_key;
+mod signing_key;
 
 /// Exit code of a wrong configuration or command.
 pub const EX_USAGE: u8 = 64;
@@ -41,6 +42,11 @@ enum Command {
     AdminKey {
         #[command(subcommand)]
         command: AdminKeyCommand,
+    },
+    /// Look after the keys that sign access tokens
+    SigningKey {
+        #[command(subcommand)]
+        command: SigningKeyCommand,
     },
 }
 
@@ -77,6 +83,22 @@ enum AdminKeyCommand {
         /// What lists show
         #[arg(long)]
         name: String,
+        /// Directory of the embedded engine [env: WAYPOST_DATA_DIR]
+        #[arg(long, value_name = "DIR", conflicts_with = "config")]
+        data_dir: Option<PathBuf>,
+        /// Configuration file [env: WAYPOST_CONFIG]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum SigningKeyCommand {
+    /// Make the next one; a running server rotates by itself
+    Rotate {
+        /// Delete every other key at once: all tokens issued so far are refused
+        #[arg(long)]
+        replace_all: bool,
         /// Directory of the embedded engine [env: WAYPOST_DATA_DIR]
         #[arg(long, value_name = "DIR", conflicts_with = "config")]
         data_dir: Option<PathBuf>,
@@ -127,6 +149,24 @@ pub fn run() -> ExitCode {
             };
             match load(flags) {
                 Ok(config) => finish(admin_key::create(&config, &name)),
+                Err(error) => usage(&error),
+            }
+        }
+        Command::SigningKey {
+            command:
+                SigningKeyCommand::Rotate {
+                    replace_all,
+                    data_dir,
+                    config,
+                },
+        } => {
+            let flags = Overrides {
+                config,
+                listen: None,
+                data_dir,
+            };
+            match load(flags) {
+                Ok(config) => finish(signing_key::rotate(&config, replace_all)),
                 Err(error) => usage(&error),
             }
         }

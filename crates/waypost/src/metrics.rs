@@ -30,6 +30,10 @@ pub struct Metrics {
     pub lease_takeovers: Counter,
     /// Token exchanges, by reason (`issued`, or why not).
     pub exchanges: Family<ReasonLabels, Counter>,
+    /// Fetches of issuers' keys, by reason (`fetched`, or why not).
+    pub key_fetches: Family<ReasonLabels, Counter>,
+    /// Audit events of exchanges that were lost: the queue was full.
+    pub audit_dropped: Counter,
     /// Failed upstream calls, by upstream and reason.
     pub upstream_errors: Family<UpstreamErrorLabels, Counter>,
     /// Authentications refused, by reason.
@@ -82,6 +86,8 @@ impl Metrics {
             jobs: Family::default(),
             lease_takeovers: Counter::default(),
             exchanges: Family::default(),
+            key_fetches: Family::default(),
+            audit_dropped: Counter::default(),
             upstream_errors: Family::default(),
             authentication_failures: Family::default(),
             directory_version: Gauge::default(),
@@ -118,6 +124,16 @@ impl Metrics {
             "token_exchanges",
             "Token exchanges by outcome",
             metrics.exchanges.clone(),
+        );
+        registry.register(
+            "issuer_key_fetches",
+            "Fetches of issuers' keys by outcome",
+            metrics.key_fetches.clone(),
+        );
+        registry.register(
+            "audit_events_dropped",
+            "Audit events of token exchanges that were lost because the queue was full",
+            metrics.audit_dropped.clone(),
         );
         registry.register(
             "upstream_errors",

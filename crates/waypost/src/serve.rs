@@ -5,6 +5,7 @@
 //! A second signal ends the process at once.
 
 mod banner;
+mod log_writer;
 mod logging;
 mod ready_file;
 
@@ -29,8 +30,11 @@ use crate::{
     config::Config,
     http::{ops::StoreCheck, routes, server},
     identity::{
+        self, Identity,
         keys::BootstrapKey,
+        signing,
         snapshot::{self, DirectoryHandle},
+        tokens::OwnTokens,
     },
     metrics::Metrics,
     responses::jobs::{self, Jobs},
@@ -48,7 +52,7 @@ const EX_SECOND_SIGNAL: i32 = 130;
 
 /// Runs the server until a signal ends it.
 pub fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
-    logging::start(&config.log)?;
+    let _log = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -70,6 +74,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         .await
         .context("cannot read the directory")?;
     let organization_id = engine.store.organization_id().await?;
+    let master_key = signing::prepare(&config, &engine, &directory).await?;
     let tls = config.tls.as_ref().map(server::tls_acceptor).transpose()?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -79,15 +84,23 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     let upstreams = upstreams(&config, listener.local_addr()?.port()).await?;
     let metrics = Metrics::new();
     metrics.start_time.set(clock::now() as f64 / 1000.0);
+    let public_url = config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| base_url.clone());
     let origins = &config.identity.allow_private_issuers;
     let url_rules = UrlRules::new(origins.iter().map(String::as_str))
         .context("[identity] allow_private_issuers")?;
     let app = Arc::new(App {
+        identity: Identity::new(
+            &config.identity,
+            &public_url,
+            &url_rules,
+            master_key,
+            &metrics,
+        ),
         url_rules,
-        public_url: config
-            .public_url
-            .clone()
-            .unwrap_or_else(|| base_url.clone()),
+        public_url,
         bootstrap_key: config
             .admin_key
             .as_ref()
@@ -102,10 +115,11 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         shutdown: shutdown.clone(),
         organization_id,
         store_check: StoreCheck::default(),
-        token_authority: None,
+        token_authority: Some(Arc::new(OwnTokens)),
     });
 
     shutdown.spawn(snapshot::run(app.clone()));
+    identity::start(&app);
     jobs::start(&app);
     banner::print(&app, &base_url);
     let connections = server::run(app.clone(), routes::router(app.clone()), listener, tls);
@@ -192,6 +206,8 @@ fn watch_signals(shutdown: Shutdown) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
         tracing::warn!("second signal: stopping at once");
+        // A moment for the line above.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         std::process::exit(EX_SECOND_SIGNAL);
     });
     Ok(())

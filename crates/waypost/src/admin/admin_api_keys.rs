@@ -1,10 +1,6 @@
 //! `/organization/admin_api_keys`
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use waypost_engine::directory::{ApiKey, KeyOwner, NewApiKey};
@@ -16,7 +12,7 @@ use super::{
 use crate::{
     app::{App, AppRef},
     clock,
-    http::{ApiError, ApiJson, ApiQuery, caller::AdminCaller},
+    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
     identity::keys,
 };
 
@@ -123,7 +119,7 @@ async fn list(
 async fn retrieve(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
     let key = app.engine.store.get_admin_key(&id).await?;
     Ok(Json(View::new(&app, key)))
@@ -132,7 +128,7 @@ async fn retrieve(
 async fn delete(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Deletion>, ApiError> {
     let audit = event::about(&caller, "api_key.deleted", &id);
     app.engine.store.delete_admin_key(&id, audit).await?;

@@ -1,11 +1,7 @@
 //! `/organization/projects/{project_id}/api_keys`: the keys of all its service
 //! accounts.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use waypost_engine::{
@@ -20,7 +16,7 @@ use super::{
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiQuery, caller::AdminCaller},
+    http::{ApiError, ApiPath, ApiQuery, caller::AdminCaller},
     identity::snapshot::Snapshot,
 };
 
@@ -126,7 +122,7 @@ enum AccessFilter {
 async fn list(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path(project_id): Path<String>,
+    ApiPath(project_id): ApiPath<String>,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("key_", query.after, None, query.limit, Order::Asc)?;
@@ -158,7 +154,7 @@ async fn list(
 async fn retrieve(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path((project_id, id)): Path<(String, String)>,
+    ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<View>, ApiError> {
     let key = app.engine.store.get_project_key(&project_id, &id).await?;
     Ok(Json(View::new(key, &app.directory.current())))
@@ -167,7 +163,7 @@ async fn retrieve(
 async fn delete(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path((project_id, id)): Path<(String, String)>,
+    ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<Deletion>, ApiError> {
     let audit = event::about(&caller, "api_key.deleted", &id);
     let audit = event::in_project(&app, audit, &project_id);

@@ -4,11 +4,7 @@
 
 use std::fmt;
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error as _, MapAccess, Visitor},
@@ -28,7 +24,7 @@ use super::{
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiJson, ApiQuery, caller::AdminCaller},
+    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
 };
 
 pub(super) fn routes() -> Router<AppRef> {
@@ -92,7 +88,7 @@ struct Create {
 async fn create(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path(provider_id): Path<String>,
+    ApiPath(provider_id): ApiPath<String>,
     ApiJson(body): ApiJson<Create>,
 ) -> Result<Json<View>, ApiError> {
     check_texts(body.name.as_deref(), body.description.as_deref())?;
@@ -151,7 +147,7 @@ struct ListQuery {
 async fn list(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path(provider_id): Path<String>,
+    ApiPath(provider_id): ApiPath<String>,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("wifr_", query.after, None, query.limit, query.order)?;
@@ -166,7 +162,7 @@ async fn list(
 async fn retrieve(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path((provider_id, id)): Path<(String, String)>,
+    ApiPath((provider_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<View>, ApiError> {
     Ok(Json(
         app.engine.store.get_rule(&provider_id, &id).await?.into(),
@@ -191,7 +187,7 @@ struct Update {
 async fn update(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path((provider_id, id)): Path<(String, String)>,
+    ApiPath((provider_id, id)): ApiPath<(String, String)>,
     ApiJson(body): ApiJson<Update>,
 ) -> Result<Json<View>, ApiError> {
     let name = body.name.as_ref().and_then(Option::as_deref);
@@ -233,7 +229,7 @@ async fn update(
 async fn delete(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path((provider_id, id)): Path<(String, String)>,
+    ApiPath((provider_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<Deletion>, ApiError> {
     let rule = app.engine.store.get_rule(&provider_id, &id).await?;
     let audit: AuditDraft = [

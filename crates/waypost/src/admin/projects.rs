@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiJson, ApiQuery, caller::AdminCaller},
+    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
 };
 
 pub(super) fn routes() -> Router<AppRef> {
@@ -117,7 +117,7 @@ async fn list(
 async fn retrieve(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
     Ok(Json(app.engine.store.get_project(&id).await?.into()))
 }
@@ -135,7 +135,7 @@ struct Update {
 async fn update(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
     ApiJson(body): ApiJson<Update>,
 ) -> Result<Json<View>, ApiError> {
     field::optional_text("name", body.name.as_deref(), field::MAX_NAME)?;
@@ -164,7 +164,7 @@ async fn update(
 async fn archive(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
     let audit: AuditDraft = event::about(&caller, "project.archived", &id);
     let audit = event::in_project(&app, audit, &id);

@@ -3,11 +3,7 @@
 //! A provider is checked as a whole, merged with what a patch leaves unchanged:
 //! whether an issuer will do depends on where its keys come from.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 use waypost_engine::directory::{NewProvider, Provider, ProviderPatch};
@@ -20,7 +16,7 @@ use super::{
 use crate::{
     app::{App, AppRef},
     clock,
-    http::{ApiError, ApiJson, ApiQuery, caller::AdminCaller, json},
+    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller, json},
 };
 
 pub(super) fn routes() -> Router<AppRef> {
@@ -159,7 +155,7 @@ async fn list(
 async fn retrieve(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
     Ok(Json(app.engine.store.get_provider(&id).await?.into()))
 }
@@ -186,7 +182,7 @@ struct Update {
 async fn update(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
     ApiJson(body): ApiJson<Update>,
 ) -> Result<Json<View>, ApiError> {
     let description = body.description.as_ref().and_then(Option::as_deref);
@@ -230,7 +226,7 @@ async fn update(
 async fn delete(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Deletion>, ApiError> {
     let name = app.engine.store.get_provider(&id).await?.name;
     let audit = event::about(&caller, "workload_identity_provider.deleted", &id);

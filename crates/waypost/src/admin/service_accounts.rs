@@ -3,7 +3,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     app::{App, AppRef},
     clock,
-    http::{ApiError, ApiJson, ApiQuery, caller::AdminCaller},
+    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
     identity::keys::{self, FreshKey},
 };
 
@@ -104,7 +104,7 @@ struct NewAccount {
 async fn create(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path(project_id): Path<String>,
+    ApiPath(project_id): ApiPath<String>,
     ApiJson(body): ApiJson<NewAccount>,
 ) -> Result<Json<Created>, ApiError> {
     field::text("name", &body.name, field::MAX_NAME)?;
@@ -160,7 +160,7 @@ struct ListQuery {
 async fn list(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path(project_id): Path<String>,
+    ApiPath(project_id): ApiPath<String>,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("svc_acct_", query.after, None, query.limit, Order::Asc)?;
@@ -175,7 +175,7 @@ async fn list(
 async fn retrieve(
     State(app): State<AppRef>,
     _caller: AdminCaller,
-    Path((project_id, id)): Path<(String, String)>,
+    ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<View>, ApiError> {
     let account = app
         .engine
@@ -213,7 +213,7 @@ impl Role {
 async fn update(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path((project_id, id)): Path<(String, String)>,
+    ApiPath((project_id, id)): ApiPath<(String, String)>,
     ApiJson(body): ApiJson<Update>,
 ) -> Result<Json<View>, ApiError> {
     field::optional_text("name", body.name.as_deref(), field::MAX_NAME)?;
@@ -242,7 +242,7 @@ async fn update(
 async fn delete(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path((project_id, id)): Path<(String, String)>,
+    ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<Deletion>, ApiError> {
     let audit = event::about(&caller, "service_account.deleted", &id);
     let audit = event::in_project(&app, audit, &project_id);
@@ -270,7 +270,7 @@ struct CreateKey {
 async fn create_key(
     State(app): State<AppRef>,
     caller: AdminCaller,
-    Path((project_id, service_account_id)): Path<(String, String)>,
+    ApiPath((project_id, service_account_id)): ApiPath<(String, String)>,
     ApiJson(body): ApiJson<CreateKey>,
 ) -> Result<Json<KeyView>, ApiError> {
     field::optional_text("name", body.name.as_deref(), field::MAX_NAME)?;

@@ -10,6 +10,7 @@ use std::{
 use waypost_identity::Origin;
 
 use super::{Config, EngineKind, Keep, Secret, Upstream, UpstreamApi};
+use crate::identity::master_key::MasterKey;
 
 /// What flags set; they win over the environment.
 #[derive(Debug, Clone, Default)]
@@ -191,6 +192,7 @@ fn check(config: &Config) -> Result<(), (String, String)> {
     }
     at_least("shutdown_grace", config.shutdown_grace, 100)?;
     at_least("http.header_timeout", config.http.header_timeout, 100)?;
+    at_least("http.body_timeout", config.http.body_timeout, 100)?;
     if config.http.body_limit.0 < 1024 {
         return bad("http.body_limit", "must be at least 1KiB");
     }
@@ -202,6 +204,23 @@ fn check(config: &Config) -> Result<(), (String, String)> {
         return bad("identity.clock_skew", "must be 0s to 300s");
     }
     at_least("identity.fetch_timeout", identity.fetch_timeout, 100)?;
+    at_least("identity.key_cache", identity.key_cache, 1_000)?;
+    at_least(
+        "identity.key_refresh_cooldown",
+        identity.key_refresh_cooldown,
+        100,
+    )?;
+    // A new key is published an hour before it signs.
+    at_least(
+        "identity.signing_key_lifetime",
+        identity.signing_key_lifetime,
+        2 * 3_600_000,
+    )?;
+    if let Some(key) = &identity.master_key
+        && let Err(problem) = MasterKey::check(key.expose())
+    {
+        return bad("identity.master_key", problem);
+    }
     for origin in &identity.allow_private_issuers {
         if let Err(problem) = Origin::parse(origin) {
             return bad(

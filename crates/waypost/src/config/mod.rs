@@ -85,6 +85,9 @@ pub struct HttpConfig {
     /// for its handshake.
     #[serde(with = "units::duration")]
     pub header_timeout: Duration,
+    /// How long a request's body may take to arrive.
+    #[serde(with = "units::duration")]
+    pub body_timeout: Duration,
     /// Open connections at most; more wait in the kernel's queue.
     pub max_connections: usize,
 }
@@ -131,6 +134,29 @@ pub struct IdentityConfig {
     /// The longest a fetch of an issuer's documents may take.
     #[serde(with = "units::duration")]
     pub fetch_timeout: Duration,
+    /// How long an issuer's documents are used before they are fetched again.
+    #[serde(with = "units::duration")]
+    pub key_cache: Duration,
+    /// How long after an attempt to fetch an issuer's keys, good or bad, no
+    /// other is made: the brake on tokens that name unknown keys.
+    #[serde(with = "units::duration")]
+    pub key_refresh_cooldown: Duration,
+    /// How long keys are used beyond `key_cache` while their issuer fails.
+    #[serde(with = "units::duration")]
+    pub stale_keys: Duration,
+    /// Token exchanges a second that one client address (an IPv6 /64) may ask
+    /// for; 0 sets no limit.
+    pub exchanges_per_client: u32,
+    /// Token exchanges a second that may be asked of one provider; 0 sets no
+    /// limit.
+    pub exchanges_per_provider: u32,
+    /// Seals the signing keys in the store: 32 random bytes as hexadecimal or
+    /// base64. Absent: made on the first start, in `data_dir/master.key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master_key: Option<Secret>,
+    /// How long one key signs access tokens before the next takes over.
+    #[serde(with = "units::duration")]
+    pub signing_key_lifetime: Duration,
 }
 
 /// `[responses]`
@@ -213,6 +239,7 @@ impl Default for HttpConfig {
         Self {
             body_limit: ByteSize(32 * 1024 * 1024),
             header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_mins(2),
             max_connections: 20_000,
         }
     }
@@ -233,6 +260,13 @@ impl Default for IdentityConfig {
             allow_private_issuers: BTreeSet::new(),
             clock_skew: Duration::from_mins(1),
             fetch_timeout: Duration::from_secs(5),
+            key_cache: Duration::from_mins(10),
+            key_refresh_cooldown: Duration::from_secs(15),
+            stale_keys: Duration::from_hours(24),
+            exchanges_per_client: 1_000,
+            exchanges_per_provider: 5_000,
+            master_key: None,
+            signing_key_lifetime: Duration::from_hours(24 * 30),
         }
     }
 }

@@ -25,6 +25,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::{Extensions, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
+use prometheus_client::metrics::gauge::Gauge;
 use waypost_engine::id;
 
 use super::error::{ApiError, Cause};
@@ -165,7 +166,15 @@ pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next)
         bytes: 0,
         complete: false,
     };
-    response.map(|body| Body::new(Watched { body, line }))
+    let stream =
+        is_event_stream(&response).then(|| OpenStream::new(app.metrics.streams_open.clone()));
+    response.map(|body| {
+        Body::new(Watched {
+            body,
+            line,
+            _stream: stream,
+        })
+    })
 }
 
 /// A method as a metric's label: callers may invent methods, labels not.
@@ -194,6 +203,30 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 struct Watched {
     body: Body,
     line: LogLine,
+    _stream: Option<OpenStream>,
+}
+
+/// Counts an event stream while it is being sent.
+struct OpenStream(Gauge);
+
+impl OpenStream {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn is_event_stream(response: &Response) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
 impl http_body::Body for Watched {
@@ -266,5 +299,55 @@ impl LogLine {
             project = caller.and_then(|tag| tag.project.as_deref()),
             "request"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, middleware, routing::get};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::app::tests::app;
+
+    async fn answer(router: Router<AppRef>) -> (Response, AppRef) {
+        let (app, _dir) = app().await;
+        let router = router
+            .layer(middleware::from_fn_with_state(app.clone(), around))
+            .with_state(app.clone());
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        (router.oneshot(request).await.expect("an answer"), app)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_in_the_envelope() {
+        async fn handler() {
+            panic!("the secret is 42");
+        }
+        let (response, _app) = answer(Router::new().route("/", get(handler))).await;
+        assert_eq!(response.status(), 500);
+        assert!(response.headers().contains_key("x-request-id"));
+        let body = response.into_body().collect().await.expect("a body");
+        let text = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
+        assert!(
+            text.contains("\"server_error\"") && !text.contains("42"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn open_streams_are_counted_until_they_are_dropped() {
+        async fn handler() -> impl IntoResponse {
+            let never = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+            (
+                [(header::CONTENT_TYPE, "text/event-stream")],
+                Body::from_stream(never),
+            )
+        }
+        let (response, app) = answer(Router::new().route("/", get(handler))).await;
+        assert_eq!(app.metrics.streams_open.get(), 1);
+        drop(response);
+        assert_eq!(app.metrics.streams_open.get(), 0);
     }
 }

@@ -4,17 +4,18 @@ use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
-use super::error::ApiError;
+use super::error::{ApiError, INVALID_REQUEST};
 use crate::app::AppRef;
 
 /// How much of a parser's message is sent: it may quote the caller's own text.
 const MAX_DETAIL: usize = 300;
 
-/// A JSON body. Errors are 400 (with position or `param`), 413 or 415.
+/// A JSON body. Errors are 400 (with position or `param`), 408, 413
+/// or 415.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiJson<T>(pub T);
 
@@ -54,8 +55,17 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// Reads a body whole, within the limit that applies to the route.
 pub async fn read_body(request: Request, app: &AppRef) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, app)
+    let limit = app.config.http.body_timeout;
+    tokio::time::timeout(limit, Bytes::from_request(request, app))
         .await
+        .map_err(|_| {
+            ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                INVALID_REQUEST,
+                "The body took too long to arrive.",
+            )
+            .code("request_timeout")
+        })?
         .map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(failed) if failed.status() == 413 => {
                 ApiError::too_large("The body is larger than this server accepts.")

@@ -6,6 +6,7 @@ pub mod edge;
 pub mod error;
 pub mod json;
 pub mod ops;
+pub mod path;
 pub mod query;
 pub mod routes;
 pub mod server;
@@ -13,4 +14,5 @@ pub mod sse;
 
 pub use error::ApiError;
 pub use json::ApiJson;
+pub use path::ApiPath;
 pub use query::ApiQuery;

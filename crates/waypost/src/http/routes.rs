@@ -4,16 +4,17 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use http::{Method, Uri};
 
 use super::{edge, error::ApiError, ops};
-use crate::{admin, app::AppRef};
+use crate::{admin, app::AppRef, chat, identity, models, responses};
 
 /// Every route of the server, with the edge around it.
 pub fn router(app: AppRef) -> Router {
     Router::new()
         .merge(ops::routes())
-        .merge(crate::responses::routes())
-        .merge(crate::models::routes())
-        .merge(crate::chat::routes())
         .merge(admin::routes())
+        .merge(identity::routes())
+        .merge(responses::routes())
+        .merge(chat::routes())
+        .merge(models::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(app.config.http.body_limit.0))

@@ -225,3 +225,99 @@ async fn connection<S>(
         tracing::debug!(%peer, "connection ended: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Instant};
+
+    use axum::{extract::State, routing::get};
+    use bytes::Bytes;
+    use futures::{StreamExt, stream};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::app::{App, tests::app};
+
+    async fn serve(router: Router<AppRef>) -> (Connections, SocketAddr, AppRef, tempfile::TempDir) {
+        let (app, dir) = app().await;
+        let mut app = Arc::into_inner(app).expect("nobody else has it");
+        app.config.http.header_timeout = Duration::from_millis(300);
+        let app: Arc<App> = Arc::new(app);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = router.with_state(app.clone());
+        let connections = run(app.clone(), router, listener, None);
+        (connections, address, app, dir)
+    }
+
+    async fn ask(address: SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .expect("sent");
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_long_stream_is_not_a_slow_head() {
+        async fn handler() -> Body {
+            Body::from_stream(stream::iter(0..5).then(|n| async move {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                Ok::<_, Infallible>(Bytes::from(format!("part {n}\n")))
+            }))
+        }
+        let (_connections, address, _app, _dir) =
+            serve(Router::new().route("/", get(handler))).await;
+        let mut stream = ask(address).await;
+        let mut got = Vec::new();
+        // The connection ends by itself afterwards: no next head comes in time.
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut got))
+            .await
+            .expect("it ends")
+            .expect("readable");
+        let got = String::from_utf8_lossy(&got);
+        assert!(
+            got.contains("part 4\n") && got.ends_with("0\r\n\r\n"),
+            "{got}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_streams_that_end_and_cuts_off_others() {
+        async fn handler(State(app): State<AppRef>) -> Body {
+            let end = app.shutdown.token().clone().cancelled_owned();
+            let events = stream::once(async { Bytes::from_static(b"first\n") }).chain(
+                stream::once(async move {
+                    end.await;
+                    Bytes::from_static(b"last\n")
+                }),
+            );
+            Body::from_stream(events.map(Ok::<_, Infallible>))
+        }
+        async fn stuck() -> Body {
+            Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())
+        }
+        for (router, clean) in [
+            (Router::new().route("/", get(handler)), true),
+            (Router::new().route("/", get(stuck)), false),
+        ] {
+            let (connections, address, app, _dir) = serve(router).await;
+            let mut stream = ask(address).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            app.shutdown.begin();
+            let began = Instant::now();
+            connections.finish(Duration::from_secs(1)).await;
+            assert_eq!(began.elapsed() < Duration::from_millis(900), clean);
+            let mut got = Vec::new();
+            let _ = stream.read_to_end(&mut got).await;
+            let got = String::from_utf8_lossy(&got);
+            assert_eq!(
+                got.contains("last\n") && got.ends_with("0\r\n\r\n"),
+                clean,
+                "{got}"
+            );
+            assert!(TcpStream::connect(address).await.is_err());
+        }
+    }
+}

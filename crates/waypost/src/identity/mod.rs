@@ -1,4 +1,116 @@
-//! Who calls: keys, and the snapshot of the directory that decides.
+//! Who calls: keys, and workloads that bring a token of their own.
+//!
+//! Flow: [`snapshot`] holds the directory, [`view`] what it means compiled.
+//! [`exchange`] turns a workload's token into an access token, checked with
+//! keys from [`keysource`]; [`tokens`] recognises access tokens on requests.
+//!
+//! Easy to break: everything is decided from memory. I/O happens only to fetch
+//! an issuer's keys and in background tasks ([`start`]).
 
+pub mod audit;
+pub mod exchange;
+mod fetch;
 pub mod keys;
+pub mod keysource;
+pub mod limits;
+pub mod master_key;
+pub mod revoke;
+pub mod signing;
 pub mod snapshot;
+pub mod tokens;
+pub mod view;
+pub mod wellknown;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use waypost_identity::UrlRules;
+
+use self::{
+    audit::AuditQueue,
+    limits::ExchangeLimits,
+    master_key::MasterKey,
+    snapshot::DirectoryHandle,
+    tokens::AccessTokens,
+    view::{Settings, View},
+};
+use crate::{app::AppRef, config::IdentityConfig, metrics::Metrics};
+
+/// What identity keeps for the whole server.
+pub struct Identity {
+    /// Access tokens that were verified already.
+    pub tokens: AccessTokens,
+    pub limits: ExchangeLimits,
+    pub audit: AuditQueue,
+    settings: Settings,
+    view: ArcSwap<View>,
+    /// Held while building, so that one request builds a view and not all.
+    building: Mutex<()>,
+}
+
+impl Identity {
+    /// `issuer` is the server's public URL.
+    pub fn new(
+        config: &IdentityConfig,
+        issuer: &str,
+        url_rules: &UrlRules,
+        master_key: MasterKey,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            tokens: AccessTokens::new(),
+            limits: ExchangeLimits::new(config.exchanges_per_client, config.exchanges_per_provider),
+            audit: AuditQueue::new(metrics.audit_dropped.clone()),
+            settings: Settings {
+                issuer: issuer.to_owned(),
+                url_rules: Arc::new(url_rules.clone()),
+                skew_seconds: config.clock_skew.as_secs() as u32,
+                master_key,
+            },
+            view: ArcSwap::from_pointee(View::empty()),
+            building: Mutex::new(()),
+        }
+    }
+
+    /// The present directory, compiled.
+    pub fn view(&self, directory: &DirectoryHandle) -> Arc<View> {
+        let snapshot = directory.current();
+        let view = self.view.load();
+        if Arc::ptr_eq(&view.snapshot, &snapshot) {
+            return Arc::clone(&view);
+        }
+        drop((view, snapshot));
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that an older snapshot never replaces a newer one.
+        let snapshot = Arc::clone(&directory.current());
+        let before = self.view.load_full();
+        if Arc::ptr_eq(&before.snapshot, &snapshot) {
+            return before;
+        }
+        let view = Arc::new(View::build(snapshot, &before, &self.settings));
+        if !view.ring.keeps_all_of(&before.ring) {
+            self.tokens.clear();
+        }
+        self.view.store(Arc::clone(&view));
+        view
+    }
+
+    pub(crate) fn master_key(&self) -> &MasterKey {
+        &self.settings.master_key
+    }
+}
+
+/// The routes that are open to workloads and verifiers.
+pub fn routes() -> Router<AppRef> {
+    Router::new()
+        .merge(exchange::routes())
+        .merge(revoke::routes())
+        .merge(wellknown::routes())
+}
+
+/// Starts what runs in the background.
+pub fn start(app: &AppRef) {
+    app.shutdown.spawn(signing::run(app.clone()));
+    app.shutdown.spawn(audit::run(app.clone()));
+}

@@ -145,25 +145,21 @@ async fn claim_loop(app: AppRef, worker: String) {
 /// Claims as much as there is room for; how many jobs that was.
 async fn claim(app: &AppRef, worker: &str) -> Result<usize, StoreError> {
     let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
-    for upstream in app.upstreams.all() {
-        let free = upstream.free_slots(CLAIM_AT_ONCE);
-        if !free.is_empty() {
-            slots.insert(upstream.name.clone(), free);
-        }
-    }
-    let mut want: Vec<Want> = slots
-        .iter()
-        .map(|(queue, free)| Want {
-            queue: queue.clone(),
-            max: free.len() as u32,
-        })
-        .collect();
+    let mut want = Vec::new();
+    // Slots are taken only for work that is there: foreground requests wait
+    // for the same ones.
     for queue in app.engine.store.ready_queues().await? {
-        if app.upstreams.by_name(&queue).is_none() {
-            want.push(Want {
-                queue,
-                max: ORPHANS_AT_ONCE,
-            });
+        let max = match app.upstreams.by_name(&queue) {
+            Some(upstream) => {
+                let free = upstream.free_slots(CLAIM_AT_ONCE);
+                let max = free.len() as u32;
+                slots.insert(queue.clone(), free);
+                max
+            }
+            None => ORPHANS_AT_ONCE,
+        };
+        if max > 0 {
+            want.push(Want { queue, max });
         }
     }
     if want.is_empty() {

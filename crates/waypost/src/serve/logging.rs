@@ -5,16 +5,19 @@ use std::io::IsTerminal;
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
+use super::log_writer::{self, LogGuard};
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging, of panics too. `RUST_LOG` has no say: the configuration is the one place.
-pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
+/// Starts logging, of panics too. `RUST_LOG` has no say: the configuration is
+/// the one place. Dropping the guard writes the last lines.
+pub(super) fn start(config: &LogConfig) -> anyhow::Result<LogGuard> {
     let filter = EnvFilter::builder()
         .parse(&config.level)
         .with_context(|| format!("[log] level `{}` is no log level", config.level))?;
+    let (writer, guard) = log_writer::start(std::io::stderr()).context("cannot start logging")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => builder.init(),
@@ -30,5 +33,5 @@ pub(super) fn start(config: &LogConfig) -> anyhow::Result<()> {
         let location = panic.location().map(tracing::field::display);
         tracing::error!(location, "panic: {message}");
     }));
-    Ok(())
+    Ok(guard)
 }

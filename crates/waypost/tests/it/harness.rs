@@ -171,12 +171,9 @@ impl TestServer {
     pub async fn wait_for_log(&self, text: &str) -> String {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let lines: String = self
-                .log()
-                .lines()
-                .filter(|line| line.contains(text))
-                .map(|line| format!("{line}\n"))
-                .collect();
+            let log = self.log();
+            let lines: Vec<_> = log.lines().filter(|line| line.contains(text)).collect();
+            let lines = lines.join("\n");
             if !lines.is_empty() {
                 return lines;
             }

@@ -9,7 +9,7 @@ use std::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::TestServer;
+use crate::harness::{ADMIN_KEY, TestServer};
 
 const PROJECTS: &str = "/v1/organization/projects";
 
@@ -48,10 +48,14 @@ async fn errors_of_the_edge_are_in_the_envelope() {
         .start()
         .await;
     let admin = server.admin();
-    admin
-        .get("/v1/nope")
-        .await
-        .error(404, None, Some("unknown_url"));
+    for path in [
+        "/v1/nope",
+        "/v1/organization/nope",
+        "/v1/organization/projects/%ff",
+    ] {
+        let reply = admin.get(path).await;
+        reply.error(404, None, Some("unknown_url"));
+    }
 
     let reply = server.anonymous().delete("/healthz").await;
     reply.error(405, None, Some("method_not_allowed"));
@@ -135,7 +139,7 @@ async fn a_log_line_tells_the_request_and_no_secret() {
 
     let log = server.log();
     assert!(!log.contains("hunter2"), "{log}");
-    assert!(!log.contains(crate::harness::ADMIN_KEY), "{log}");
+    assert!(!log.contains(ADMIN_KEY), "{log}");
 }
 
 #[tokio::test]
@@ -247,6 +251,30 @@ async fn silent_clients_are_dropped() {
 }
 
 #[tokio::test]
+async fn a_body_that_never_comes_is_a_408() {
+    let server = TestServer::builder()
+        .config("[http]\nbody_timeout = \"300ms\"")
+        .start()
+        .await;
+    let address = server.base_url.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).expect("connected");
+    let head = format!(
+        "POST {PROJECTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("set");
+    let mut got = Vec::new();
+    let _ = stream.read_to_end(&mut got);
+    let got = String::from_utf8_lossy(&got);
+    assert!(
+        got.starts_with("HTTP/1.1 408 ") && got.contains("request_timeout"),
+        "{got}"
+    );
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let server = TestServer::builder()
         .config("[http]\nmax_connections = 2\nheader_timeout = \"500ms\"")
@@ -293,8 +321,7 @@ async fn a_second_signal_ends_at_once() {
     let mut half = TcpStream::connect(&address).expect("connected");
     half.write_all(
         format!(
-            "POST /v1/organization/projects HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{{",
-            crate::harness::ADMIN_KEY
+            "POST /v1/organization/projects HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{{"
         )
         .as_bytes(),
     )

@@ -155,3 +155,19 @@ async fn pages_are_stable_while_others_create() {
     assert_eq!(page["data"].as_array().expect("a list").len(), 20);
     assert_eq!(page["has_more"], true);
 }
+
+#[tokio::test]
+async fn what_was_answered_survives_a_crash() {
+    let mut server = TestServer::start().await;
+    let tenant = server.project("p").await;
+    let before = server.admin().get(PATH).await.ok().json;
+    server.kill9().await;
+    server.restart().await;
+    assert_eq!(server.admin().get(PATH).await.ok().json, before);
+    // The key too, of which only a hash was kept.
+    server
+        .client(&tenant.key)
+        .get(PATH)
+        .await
+        .error(403, None, Some("admin_key_required"));
+}

@@ -15,7 +15,7 @@ fn jwks() -> Value {
     }]})
 }
 
-fn body(extra: Value) -> Value {
+fn body(extra: &Value) -> Value {
     let mut body = json!({
         "name": "prod", "type": "oidc", "audience": "https://api.openai.com/v1",
         "issuer": "https://issuer.example.com",
@@ -35,7 +35,7 @@ fn body(extra: Value) -> Value {
 async fn a_provider_is_made_changed_and_deleted() {
     let server = TestServer::start().await;
     let admin = server.admin();
-    let made = admin.post(PATH, body(json!({}))).await.ok();
+    let made = admin.post(PATH, body(&json!({}))).await.ok();
     let id = made.text("id");
     assert!(id.starts_with("wip_"));
     assert_eq!(
@@ -83,7 +83,7 @@ async fn a_provider_is_made_changed_and_deleted() {
     assert_eq!(admin.get(&one).await.ok().json, cleared);
 
     admin
-        .post(PATH, body(json!({})))
+        .post(PATH, body(&json!({})))
         .await
         .error(409, None, Some("already_exists"));
 
@@ -191,7 +191,7 @@ async fn what_is_wrong_is_named() {
             "invalid_value",
         ),
     ] {
-        let reply = admin.post(PATH, body(extra.clone())).await;
+        let reply = admin.post(PATH, body(&extra)).await;
         assert_eq!(
             reply.json["error"]["param"], param,
             "{extra}: {}",
@@ -204,11 +204,11 @@ async fn what_is_wrong_is_named() {
     admin
         .post(
             PATH,
-            body(json!({"name": "a", "issuer": "http://127.0.0.1:9000"})),
+            body(&json!({"name": "a", "issuer": "http://127.0.0.1:9000"})),
         )
         .await
         .ok();
-    let mut kubernetes = body(uploaded(jwks()));
+    let mut kubernetes = body(&uploaded(jwks()));
     kubernetes["issuer"] = json!("https://kubernetes.default.svc.cluster.local");
     kubernetes["name"] = json!("b");
     let made = admin.post(PATH, kubernetes).await.ok();
@@ -228,12 +228,12 @@ async fn there_are_50_at_most() {
     let admin = server.admin();
     for n in 0..50 {
         admin
-            .post(PATH, body(json!({"name": format!("p{n}")})))
+            .post(PATH, body(&json!({"name": format!("p{n}")})))
             .await
             .ok();
     }
     let message = admin
-        .post(PATH, body(json!({"name": "one more"})))
+        .post(PATH, body(&json!({"name": "one more"})))
         .await
         .error(400, None, Some("limit_reached"));
     assert!(message.contains("50"), "{message}");

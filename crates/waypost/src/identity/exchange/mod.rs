@@ -1,0 +1,298 @@
+//! `POST /oauth/token`: a workload's own token in, a short-lived access token
+//! out (RFC 8693).
+//!
+//! Flow: rate of the client -> body -> provider and its rate -> signature and
+//! claims -> rule -> mint -> audit event queued. With the provider's keys at
+//! hand there is no I/O in it.
+//!
+//! Easy to break: the token is verified before a rule is looked for, so that
+//! nobody without a good token learns which service accounts exist; and the
+//! rule is looked for in the directory of the moment after any wait for keys.
+
+pub mod params;
+pub mod reply;
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use waypost_engine::id;
+use waypost_identity::{
+    AccessClaims, MAX_TOKEN_BYTES, Refusal, TokenFingerprint, VerifiedClaims,
+    access_token_lifetime, mint, new_token_id, verify,
+};
+
+use self::{
+    params::{ACCESS_TOKEN_TYPE, ExchangeRequest, Params},
+    reply::{Issued, Refused},
+};
+use super::{
+    audit::{IssuedEvent, RefusedEvent},
+    keysource::Failure,
+    view::{Keys, View},
+};
+use crate::{
+    app::{App, AppRef},
+    clock,
+    http::edge::{CallerTag, RequestInfo},
+    metrics::ReasonLabels,
+};
+
+/// When a client may try again after something of ours failed.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// Also under a prefix of one or two segments: some clients can only set a
+/// base URL.
+pub fn routes() -> Router<AppRef> {
+    Router::new()
+        .route("/oauth/token", post(exchange))
+        .route("/{prefix}/oauth/token", post(exchange))
+        .route("/{prefix}/{more}/oauth/token", post(exchange))
+}
+
+/// What is known of an exchange while it is decided, for log and audit.
+#[derive(Default)]
+pub(super) struct Attempt {
+    /// As the caller gave them, if they look like ids.
+    pub provider_id: Option<String>,
+    pub service_account_id: Option<String>,
+    /// Of the subject token.
+    pub fingerprint: Option<TokenFingerprint>,
+    /// The subject token's, once it was verified.
+    pub subject: Option<String>,
+    pub subject_jti: Option<String>,
+}
+
+async fn exchange(State(app): State<AppRef>, request: Request) -> Response {
+    let info = RequestInfo::of(request.extensions());
+    let mut attempt = Attempt::default();
+    let outcome = run(&app, &info, request, &mut attempt).await;
+    let reason = outcome
+        .as_ref()
+        .map_or_else(|refused| refused.reason, |_| "issued");
+    app.metrics
+        .exchanges
+        .get_or_create(&ReasonLabels { reason })
+        .inc();
+    match outcome {
+        Ok((issued, claims)) => {
+            info.set_caller(CallerTag {
+                credential: claims.token_id.clone(),
+                service_account: Some(claims.service_account_id.clone()),
+                project: Some(claims.project_id.clone()),
+            });
+            tracing::debug!(
+                jti = claims.token_id,
+                subject_token = attempt.fingerprint.map(tracing::field::display),
+                subject_jti = attempt.subject_jti,
+                "issued a token for {}",
+                claims.service_account_id
+            );
+            app.identity.audit.issued(IssuedEvent {
+                claims,
+                attempt,
+                request: info,
+            });
+            issued.into_response()
+        }
+        Err(refused) => {
+            tracing::info!(
+                target: "waypost::exchange",
+                reason = refused.reason,
+                provider = attempt.provider_id,
+                service_account = attempt.service_account_id,
+                subject_token = attempt.fingerprint.map(tracing::field::display),
+                subject_jti = attempt.subject_jti,
+                request_id = info.id,
+                "token exchange refused: {}",
+                refused.detail
+            );
+            app.identity.audit.refused(RefusedEvent {
+                error: refused.error,
+                reason: refused.reason,
+                detail: refused.detail.clone(),
+                attempt,
+                request: info,
+            });
+            refused.into_response()
+        }
+    }
+}
+
+async fn run(
+    app: &AppRef,
+    info: &RequestInfo,
+    request: Request,
+    attempt: &mut Attempt,
+) -> Result<(Issued, AccessClaims), Refused> {
+    limit_client(app, info)?;
+    let (parts, body) = request.into_parts();
+    let params = Params::read(&parts.headers, body).await?;
+    let request = ExchangeRequest::of(&params)?;
+    attempt.provider_id = plausible(&request.identity_provider_id);
+    attempt.service_account_id = plausible(&request.service_account_id);
+    attempt.fingerprint = Some(TokenFingerprint::of(&request.subject_token));
+    if request.subject_token.len() > MAX_TOKEN_BYTES {
+        return Err(Refused::subject_token(&Refusal::TokenTooLarge {
+            bytes: request.subject_token.len(),
+        }));
+    }
+
+    let now = clock::seconds(clock::now());
+    let (claims, trust_epoch) = authenticate(app, &request, now).await?;
+    attempt.subject = Some(claims.sub().to_owned());
+    attempt.subject_jti = claims.jti().map(str::to_owned);
+
+    // The directory may have changed while keys were fetched.
+    let view = app.identity.view(&app.directory);
+    let granted = grant(&view, &request, &claims, trust_epoch, now)?;
+    issue(app, &view, granted)
+}
+
+/// The rate of the client's address. A peer is unknown only where there is no
+/// socket.
+pub(super) fn limit_client(app: &App, info: &RequestInfo) -> Result<(), Refused> {
+    info.peer
+        .map_or(Ok(()), |peer| app.identity.limits.client(peer))
+        .map_err(|wait| Refused::rate_limited("client_rate", wait))
+}
+
+/// Verifies the subject token against the provider that the request names, and
+/// says under which trust.
+async fn authenticate(
+    app: &AppRef,
+    request: &ExchangeRequest,
+    now: i64,
+) -> Result<(VerifiedClaims, i64), Refused> {
+    let view = app.identity.view(&app.directory);
+    let (provider, compiled) = view
+        .provider(&request.identity_provider_id)
+        .ok_or_else(|| Refused::grant("unknown_provider", "there is no such provider"))?;
+    if !provider.enabled {
+        return Err(Refused::grant(
+            "provider_disabled",
+            "the provider is disabled",
+        ));
+    }
+    app.identity
+        .limits
+        .provider(&compiled.bucket)
+        .map_err(|wait| Refused::rate_limited("provider_rate", wait))?;
+    let trust = compiled
+        .trust(provider, &app.identity.settings)
+        .map_err(|problem| Refused::grant("provider_misconfigured", problem))?;
+    let token = request.subject_token.as_str();
+    let verified = match &trust.keys {
+        Keys::Uploaded(keys) => verify(token, &trust.policy, keys, now).map_err(Failure::Refused),
+        Keys::Discovered(remote) => remote.verify(app, &trust.policy, token, now).await,
+    };
+    match verified {
+        Ok(claims) => Ok((claims, provider.trust_epoch)),
+        Err(Failure::Refused(refusal)) => Err(Refused::subject_token(&refusal)),
+        Err(Failure::Unavailable { retry_after }) => Err(Refused::unavailable(
+            "keys_unavailable",
+            "the provider's keys cannot be fetched, and none are held",
+            retry_after,
+        )),
+    }
+}
+
+/// Finds the rule, and says what the access token will be.
+fn grant(
+    view: &View,
+    request: &ExchangeRequest,
+    claims: &VerifiedClaims,
+    trust_epoch: i64,
+    now: i64,
+) -> Result<AccessClaims, Refused> {
+    let (provider, _) = view
+        .provider(&request.identity_provider_id)
+        .filter(|(provider, _)| provider.enabled && provider.trust_epoch == trust_epoch)
+        .ok_or_else(|| {
+            Refused::grant(
+                "provider_changed",
+                "the provider was changed while its keys were fetched",
+            )
+        })?;
+    let rule = view
+        .rule(&provider.id, &request.service_account_id)
+        .ok_or_else(|| {
+            Refused::grant(
+                "no_rule",
+                "the provider has no rule for this service account",
+            )
+        })?;
+    let row = rule.row();
+    if !row.enabled {
+        return Err(Refused::grant(
+            "rule_disabled",
+            format!("the rule {} is disabled", row.id),
+        ));
+    }
+    if view
+        .snapshot
+        .active_service_account(&row.project_id, &row.service_account_id)
+        .is_none()
+    {
+        return Err(Refused::grant(
+            "project_archived",
+            format!("the project {} of the rule is archived", row.project_id),
+        ));
+    }
+    let compiled = rule
+        .compiled()
+        .map_err(|problem| Refused::grant("rule_misconfigured", problem))?;
+    compiled.matchers.matches(claims).map_err(|mismatch| {
+        Refused::grant(
+            "rule_mismatch",
+            format!("the rule {} does not admit the token: {mismatch}", row.id),
+        )
+    })?;
+    let lifetime = access_token_lifetime(claims.exp(), now).map_err(|spent| {
+        Refused::subject_token_because("subject_token_spent", spent.to_string())
+    })?;
+    Ok(AccessClaims {
+        service_account_id: row.service_account_id.clone(),
+        project_id: row.project_id.clone(),
+        provider_id: provider.id.clone(),
+        rule_id: row.id.clone(),
+        token_id: new_token_id().map_err(|error| broken(&error))?,
+        issued_at: now,
+        expires_at: now + lifetime,
+        scopes: compiled.permissions.scopes(),
+        trust_epoch: u64::try_from(trust_epoch).map_err(|error| broken(&error))?,
+    })
+}
+
+fn issue(app: &App, view: &View, claims: AccessClaims) -> Result<(Issued, AccessClaims), Refused> {
+    let key = view
+        .ring
+        .signer(clock::now())
+        .ok_or_else(|| broken(&"there is no signing key"))?;
+    let token =
+        mint(key, &app.public_url, &app.public_url, &claims).map_err(|error| broken(&error))?;
+    let issued = Issued {
+        access_token: token.expose().to_owned(),
+        issued_token_type: ACCESS_TOKEN_TYPE,
+        token_type: "Bearer",
+        expires_in: claims.expires_at - claims.issued_at,
+        expires_at: claims.expires_at,
+        scope: claims.scopes.map(|scopes| scopes.to_string()),
+    };
+    Ok((issued, claims))
+}
+
+/// Something of ours failed that should not be able to.
+fn broken(cause: &dyn std::fmt::Display) -> Refused {
+    tracing::error!("a token cannot be issued: {cause}");
+    Refused::unavailable("internal", cause.to_string(), RETRY_SOON)
+}
+
+/// An id as logs may show it: callers may send anything.
+fn plausible(id: &str) -> Option<String> {
+    id::is_plausible(id, "").then(|| id.to_owned())
+}

@@ -1,0 +1,294 @@
+//! The keys of an issuer that publishes them: fetched once, held, refreshed.
+//!
+//! One [`RemoteKeys`] belongs to one provider under one trust (its epoch), so
+//! providers with the same issuer share nothing and an edit starts afresh.
+//! Keys are used for `key_cache`. Shortly before that runs out, traffic starts
+//! a refresh in the background, so that a busy provider never waits; after it,
+//! keys are used only when the refresh failed, for `stale_keys` at most.
+//!
+//! Easy to break: a `kid` is read from a token that nobody verified. So fetches
+//! are single-flight; each attempt, good or bad, claims the cooldown before it
+//! begins; it runs in a task of its own, which a caller that hangs up cannot
+//! cut off; and a refresh that failed or brought nothing never replaces keys.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use futures::{FutureExt, future::BoxFuture, future::Shared};
+use tokio::time::Instant;
+use waypost_identity::{
+    Discovery, KeySet, Refusal, TrustPolicy, UrlRules, VerifiedClaims, WebUrl, verify,
+};
+
+use super::fetch::{self, FetchError};
+use crate::{app::AppRef, metrics::ReasonLabels};
+
+/// The part of `key_cache` after which traffic refreshes in the background.
+const REFRESH_AT: f64 = 0.8;
+
+/// The keys of one provider that uses discovery.
+pub struct RemoteKeys {
+    provider_id: String,
+    issuer: String,
+    discovery_url: WebUrl,
+    custom_discovery_url: bool,
+    rules: Arc<UrlRules>,
+    held: ArcSwapOption<Held>,
+    attempts: Mutex<Attempts>,
+}
+
+/// Keys, and when they came.
+struct Held {
+    keys: KeySet,
+    fetched_at: Instant,
+    /// From the discovery document, and when that came.
+    jwks_uri: WebUrl,
+    discovered_at: Instant,
+}
+
+#[derive(Default)]
+struct Attempts {
+    last_began: Option<Instant>,
+    running: Option<Shared<BoxFuture<'static, ()>>>,
+}
+
+/// Why a token could not be accepted.
+#[derive(Debug)]
+pub enum Failure {
+    Refused(Refusal),
+    /// No keys were ever fetched, or the held ones are too old.
+    Unavailable {
+        retry_after: Duration,
+    },
+}
+
+/// Why a fetch brought no keys. Display is for the operator.
+#[derive(Debug, thiserror::Error)]
+enum RefreshError {
+    #[error("{url}: {source}")]
+    Fetch { url: String, source: FetchError },
+    #[error("{url}: {source}")]
+    Discovery {
+        url: String,
+        source: waypost_identity::DiscoveryError,
+    },
+    #[error("{url}: {source}")]
+    Jwks {
+        url: String,
+        source: waypost_identity::JwksError,
+    },
+    #[error("{url}: none of its {skipped} keys can be used; the first: {reason}")]
+    NoUsableKey {
+        url: String,
+        skipped: usize,
+        reason: String,
+    },
+    #[error("the issuer's documents took longer than {} ms", .0.as_millis())]
+    TooSlow(Duration),
+}
+
+impl RemoteKeys {
+    /// For a provider whose `discovery_url` (the operator's own, or none) the
+    /// rules allow.
+    pub fn new(
+        provider_id: &str,
+        issuer: &str,
+        discovery_url: Option<&str>,
+        rules: Arc<UrlRules>,
+    ) -> Result<Self, waypost_identity::UrlError> {
+        Ok(Self {
+            provider_id: provider_id.to_owned(),
+            issuer: issuer.to_owned(),
+            discovery_url: rules.discovery_url(issuer, discovery_url)?,
+            custom_discovery_url: discovery_url.is_some(),
+            rules,
+            held: ArcSwapOption::empty(),
+            attempts: Mutex::default(),
+        })
+    }
+
+    /// Verifies a token, with a fetch only where new keys could change the
+    /// verdict: a token that is malformed, foreign or stale never causes one.
+    pub async fn verify(
+        self: &Arc<Self>,
+        app: &AppRef,
+        policy: &TrustPolicy,
+        token: &str,
+        now: i64,
+    ) -> Result<VerifiedClaims, Failure> {
+        let config = &app.config.identity;
+        let first = {
+            let held = self.held.load();
+            let none = KeySet::default();
+            let fresh = held
+                .as_ref()
+                .filter(|held| held.fetched_at.elapsed() < config.key_cache);
+            if let Some(held) = fresh
+                && held.fetched_at.elapsed() >= config.key_cache.mul_f64(REFRESH_AT)
+            {
+                let _ = self.refresh(app);
+            }
+            verify(token, policy, fresh.map_or(&none, |held| &held.keys), now)
+        };
+        match first {
+            Err(refusal) if refusal.may_be_cured_by_new_keys() => {}
+            other => return other.map_err(Failure::Refused),
+        }
+        let cooling = match self.refresh(app) {
+            Ok(running) => {
+                running.await;
+                config.key_refresh_cooldown
+            }
+            Err(cooling) => cooling,
+        };
+        let held = self.held.load();
+        let usable = held
+            .as_ref()
+            .filter(|held| held.fetched_at.elapsed() < config.key_cache + config.stale_keys);
+        let Some(held) = usable else {
+            return Err(Failure::Unavailable {
+                retry_after: cooling,
+            });
+        };
+        verify(token, policy, &held.keys, now).map_err(Failure::Refused)
+    }
+
+    /// Joins the refresh that runs, or starts one; the error is how long the
+    /// cooldown lasts.
+    fn refresh(self: &Arc<Self>, app: &AppRef) -> Result<Shared<BoxFuture<'static, ()>>, Duration> {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = attempts.running.as_ref().filter(|r| r.peek().is_none()) {
+            return Ok(running.clone());
+        }
+        let cooldown = app.config.identity.key_refresh_cooldown;
+        if let Some(began) = attempts.last_began {
+            let left = cooldown.saturating_sub(began.elapsed());
+            if !left.is_zero() {
+                return Err(left);
+            }
+        }
+        attempts.last_began = Some(Instant::now());
+        let task = app.shutdown.spawn({
+            let (keys, app) = (Arc::clone(self), app.clone());
+            async move { keys.refresh_now(&app).await }
+        });
+        let running = task.map(|_| ()).boxed().shared();
+        attempts.running = Some(running.clone());
+        Ok(running)
+    }
+
+    async fn refresh_now(&self, app: &AppRef) {
+        let limit = app.config.identity.fetch_timeout;
+        let fetched = tokio::select! {
+            fetched = tokio::time::timeout(limit, self.fetch(app.config.identity.key_cache)) => {
+                fetched.unwrap_or(Err(RefreshError::TooSlow(limit)))
+            }
+            () = app.shutdown.begun() => return,
+        };
+        let reason = match fetched {
+            Ok(held) => {
+                for skipped in held.keys.skipped() {
+                    tracing::warn!(
+                        provider = self.provider_id,
+                        "a key of the issuer's set is not used: {}",
+                        skipped.reason
+                    );
+                }
+                tracing::debug!(
+                    provider = self.provider_id,
+                    "fetched {} keys from {}",
+                    held.keys.usable(),
+                    held.jwks_uri
+                );
+                self.held.store(Some(Arc::new(held)));
+                "fetched"
+            }
+            Err(error) => {
+                tracing::warn!(
+                    provider = self.provider_id,
+                    "the keys of provider {} were not refreshed: {error}",
+                    self.provider_id
+                );
+                error.code()
+            }
+        };
+        app.metrics
+            .key_fetches
+            .get_or_create(&ReasonLabels { reason })
+            .inc();
+    }
+
+    async fn fetch(&self, cache: Duration) -> Result<Held, RefreshError> {
+        let known = {
+            let held = self.held.load();
+            held.as_ref()
+                .filter(|held| held.discovered_at.elapsed() < cache.mul_f64(REFRESH_AT))
+                .map(|held| (held.jwks_uri.clone(), held.discovered_at))
+        };
+        let (jwks_uri, discovered_at) = match known {
+            Some(known) => known,
+            None => (self.discover().await?, Instant::now()),
+        };
+        let bytes = self
+            .get(&jwks_uri, waypost_identity::MAX_JWKS_BYTES)
+            .await?;
+        let keys = KeySet::parse_fetched(&bytes).map_err(|source| RefreshError::Jwks {
+            url: jwks_uri.to_string(),
+            source,
+        })?;
+        if keys.usable() == 0 {
+            return Err(RefreshError::NoUsableKey {
+                url: jwks_uri.to_string(),
+                skipped: keys.skipped().len(),
+                reason: keys
+                    .skipped()
+                    .first()
+                    .map(|skipped| skipped.reason.clone())
+                    .unwrap_or_default(),
+            });
+        }
+        Ok(Held {
+            keys,
+            fetched_at: Instant::now(),
+            jwks_uri,
+            discovered_at,
+        })
+    }
+
+    async fn discover(&self) -> Result<WebUrl, RefreshError> {
+        let bytes = self
+            .get(&self.discovery_url, waypost_identity::MAX_DISCOVERY_BYTES)
+            .await?;
+        Discovery::parse(&bytes, &self.issuer, self.custom_discovery_url, &self.rules)
+            .map(|document| document.jwks_uri)
+            .map_err(|source| RefreshError::Discovery {
+                url: self.discovery_url.to_string(),
+                source,
+            })
+    }
+
+    async fn get(&self, url: &WebUrl, max_bytes: usize) -> Result<Vec<u8>, RefreshError> {
+        fetch::get(url, &self.rules, max_bytes)
+            .await
+            .map_err(|source| RefreshError::Fetch {
+                url: url.to_string(),
+                source,
+            })
+    }
+}
+
+impl RefreshError {
+    /// A stable name for metrics.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Fetch { source, .. } => source.code(),
+            Self::Discovery { .. } => "bad_discovery_document",
+            Self::Jwks { .. } => "bad_jwks",
+            Self::NoUsableKey { .. } => "no_usable_key",
+            Self::TooSlow(_) => "too_slow",
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Who an access token stands for, at this moment.
+//!
+//! Flow: fingerprint -> claims, from a bounded cache or by verifying the
+//! signature -> expiry, revocation and everything the token was issued under,
+//! against the present snapshot.
+//!
+//! Easy to break: the cache remembers only what a signature proves for ever.
+//! Whatever an operator can change is looked up on every request.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use waypost_identity::{AccessClaims, AccessTokenRefusal, ScopeSet, TokenFingerprint};
+
+use super::view::View;
+use crate::{
+    app::App,
+    clock,
+    http::caller::{Credential, ProjectCaller, TokenAuthority, TokenRefusal},
+};
+
+/// Tokens that are remembered as verified; one takes about half a kilobyte.
+const MAX_CACHED: u64 = 50_000;
+
+/// Verified tokens.
+pub struct AccessTokens {
+    verified: Cache<TokenFingerprint, Arc<AccessClaims>>,
+}
+
+/// The [`TokenAuthority`] of this server's own access tokens.
+pub struct OwnTokens;
+
+impl TokenAuthority for OwnTokens {
+    fn verify(&self, app: &App, token: &str) -> Result<ProjectCaller, TokenRefusal> {
+        let view = app.identity.view(&app.directory);
+        let now = clock::seconds(clock::now());
+        let claims = app.identity.tokens.claims(&view, token, now)?;
+        let scopes = standing(&view, &claims).ok_or(TokenRefusal::Revoked)?;
+        Ok(ProjectCaller {
+            project_id: claims.project_id.clone(),
+            service_account_id: claims.service_account_id.clone(),
+            credential: Credential::AccessToken {
+                jti: claims.token_id.clone(),
+                provider_id: claims.provider_id.clone(),
+                rule_id: claims.rule_id.clone(),
+            },
+            scopes,
+        })
+    }
+}
+
+impl AccessTokens {
+    pub(super) fn new() -> Self {
+        Self {
+            verified: Cache::builder().max_capacity(MAX_CACHED).build(),
+        }
+    }
+
+    /// What the token says, if this server signed it and it has not expired.
+    pub fn claims(
+        &self,
+        view: &View,
+        token: &str,
+        now: i64,
+    ) -> Result<Arc<AccessClaims>, TokenRefusal> {
+        let fingerprint = TokenFingerprint::of(token);
+        if let Some(claims) = self.verified.get(&fingerprint) {
+            if now >= claims.expires_at {
+                self.verified.invalidate(&fingerprint);
+                return Err(TokenRefusal::Expired);
+            }
+            return Ok(claims);
+        }
+        let verifier = view.ring.verifier().ok_or(TokenRefusal::Invalid)?;
+        let claims = verifier.verify(token, now).map_err(|refusal| {
+            tracing::debug!(
+                token = %fingerprint,
+                reason = refusal.code(),
+                "an access token was refused: {refusal}"
+            );
+            match refusal {
+                AccessTokenRefusal::Expired => TokenRefusal::Expired,
+                _ => TokenRefusal::Invalid,
+            }
+        })?;
+        let claims = Arc::new(claims);
+        self.verified.insert(fingerprint, Arc::clone(&claims));
+        Ok(claims)
+    }
+
+    /// Forgets all, because a signing key is gone.
+    pub(super) fn clear(&self) {
+        self.verified.invalidate_all();
+    }
+}
+
+/// Whether everything the token was issued under still stands; if so, what it
+/// may do: its own scopes, and no more than its rule gives at present. The
+/// inner `None` is no restriction.
+fn standing(view: &View, claims: &AccessClaims) -> Option<Option<ScopeSet>> {
+    let snapshot = &view.snapshot;
+    if snapshot.revoked.contains(&claims.token_id) {
+        return None;
+    }
+    let provider = snapshot.providers.get(&claims.provider_id)?;
+    if !provider.enabled || u64::try_from(provider.trust_epoch) != Ok(claims.trust_epoch) {
+        return None;
+    }
+    let rule = view.rule(&claims.provider_id, &claims.service_account_id)?;
+    let row = rule.row();
+    if !row.enabled || row.id != claims.rule_id || row.project_id != claims.project_id {
+        return None;
+    }
+    snapshot.active_service_account(&claims.project_id, &claims.service_account_id)?;
+    let present = rule.compiled().ok()?.permissions.scopes();
+    Some(match (claims.scopes, present) {
+        (Some(issued), Some(present)) => Some(issued.intersection(present)),
+        (issued, present) => issued.or(present),
+    })
+}

@@ -1,0 +1,241 @@
+//! The snapshot as identity needs it: what providers trust and rules admit,
+//! compiled, and the signing keys unsealed.
+//!
+//! A view belongs to one snapshot and is made when the first request meets the
+//! new one. What did not change is taken over from the view before (a
+//! provider's trust by its epoch, so that fetched keys survive edits of other
+//! things); what did is compiled when it is first needed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+use serde_json::Value;
+use waypost_engine::directory::{Provider, Rule};
+use waypost_identity::{AttributeMatchers, KeySet, Permissions, TrustPolicy, UrlRules};
+
+use super::{
+    keysource::RemoteKeys, limits::Bucket, master_key::MasterKey, signing::Ring, snapshot::Snapshot,
+};
+
+/// One snapshot, compiled.
+pub struct View {
+    pub snapshot: Arc<Snapshot>,
+    pub ring: Arc<Ring>,
+    /// By id.
+    providers: HashMap<String, Arc<ProviderView>>,
+    /// By rule id.
+    rules: HashMap<String, Arc<RuleView>>,
+}
+
+/// What does not change from view to view.
+pub(super) struct Settings {
+    /// This server's issuer.
+    pub issuer: String,
+    pub url_rules: Arc<UrlRules>,
+    pub skew_seconds: u32,
+    pub master_key: MasterKey,
+}
+
+/// A provider's trust under one epoch.
+pub struct ProviderView {
+    trust_epoch: i64,
+    trust: OnceLock<Result<Trust, String>>,
+    /// Exchanges that were asked of it.
+    pub bucket: Bucket,
+}
+
+/// What a provider's tokens are checked against.
+pub struct Trust {
+    pub policy: TrustPolicy,
+    pub keys: Keys,
+}
+
+/// Where a provider's keys come from.
+pub enum Keys {
+    Uploaded(KeySet),
+    Discovered(Arc<RemoteKeys>),
+}
+
+/// A rule, compiled.
+pub struct RuleView {
+    rule: Arc<Rule>,
+    compiled: OnceLock<Result<CompiledRule, String>>,
+}
+
+/// What a rule admits and permits.
+pub struct CompiledRule {
+    pub matchers: AttributeMatchers,
+    pub permissions: Permissions,
+}
+
+impl View {
+    pub(super) fn build(snapshot: Arc<Snapshot>, before: &Self, settings: &Settings) -> Self {
+        let providers = snapshot
+            .providers
+            .values()
+            .map(|provider| {
+                let known = before
+                    .providers
+                    .get(&provider.id)
+                    .filter(|view| view.trust_epoch == provider.trust_epoch);
+                let view = known.map_or_else(|| Arc::new(ProviderView::new(provider)), Arc::clone);
+                (provider.id.clone(), view)
+            })
+            .collect();
+        let rules = snapshot
+            .rules
+            .values()
+            .flat_map(HashMap::values)
+            .map(|rule| {
+                let known = before.rules.get(&rule.id).filter(|view| view.rule == *rule);
+                let view = known.map_or_else(|| Arc::new(RuleView::new(rule)), Arc::clone);
+                (rule.id.clone(), view)
+            })
+            .collect();
+        let ring = if before.ring.is_of(&snapshot.signing_keys) {
+            Arc::clone(&before.ring)
+        } else {
+            Arc::new(Ring::build(
+                &snapshot.signing_keys,
+                &before.ring,
+                &settings.master_key,
+                &settings.issuer,
+            ))
+        };
+        Self {
+            snapshot,
+            ring,
+            providers,
+            rules,
+        }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self {
+            snapshot: Arc::default(),
+            ring: Arc::default(),
+            providers: HashMap::new(),
+            rules: HashMap::new(),
+        }
+    }
+
+    /// A provider and its trust, by id.
+    pub fn provider(&self, id: &str) -> Option<(&Arc<Provider>, &Arc<ProviderView>)> {
+        self.snapshot.providers.get(id).zip(self.providers.get(id))
+    }
+
+    /// The rule of a provider for a service account.
+    pub fn rule(&self, provider_id: &str, service_account_id: &str) -> Option<&RuleView> {
+        let rule = self.snapshot.rule(provider_id, service_account_id)?;
+        self.rules.get(&rule.id).map(|view| &**view)
+    }
+}
+
+impl ProviderView {
+    fn new(provider: &Provider) -> Self {
+        Self {
+            trust_epoch: provider.trust_epoch,
+            trust: OnceLock::new(),
+            bucket: Bucket::default(),
+        }
+    }
+
+    /// The trust; the error is the operator's mistake that the Admin API should
+    /// not have let pass.
+    pub(super) fn trust(&self, provider: &Provider, settings: &Settings) -> Result<&Trust, &str> {
+        self.trust
+            .get_or_init(|| {
+                compile_trust(provider, settings).inspect_err(|problem| {
+                    tracing::error!(
+                        provider = provider.id,
+                        "provider {} cannot be used: {problem}",
+                        provider.id
+                    );
+                })
+            })
+            .as_ref()
+            .map_err(String::as_str)
+    }
+}
+
+impl RuleView {
+    fn new(rule: &Arc<Rule>) -> Self {
+        Self {
+            rule: Arc::clone(rule),
+            compiled: OnceLock::new(),
+        }
+    }
+
+    pub fn row(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What it admits and permits; the error is as for a provider's trust.
+    pub fn compiled(&self) -> Result<&CompiledRule, &str> {
+        self.compiled
+            .get_or_init(|| {
+                compile_rule(&self.rule).inspect_err(|problem| {
+                    tracing::error!(
+                        rule = self.rule.id,
+                        "rule {} cannot be used: {problem}",
+                        self.rule.id
+                    );
+                })
+            })
+            .as_ref()
+            .map_err(String::as_str)
+    }
+}
+
+fn compile_trust(provider: &Provider, settings: &Settings) -> Result<Trust, String> {
+    match &provider.attribute_transformations {
+        Value::Null => {}
+        Value::Array(list) if list.is_empty() => {}
+        _ => return Err("attribute transformations are not supported yet".to_owned()),
+    }
+    let policy = TrustPolicy::new(&provider.issuer, &provider.audience, &settings.issuer)
+        .and_then(|policy| policy.with_skew_seconds(settings.skew_seconds))
+        .map_err(|error| error.to_string())?;
+    let verification = &provider.verification;
+    let keys = match verification["type"].as_str() {
+        // Never saved, the default.
+        None if verification.is_null() => Keys::Discovered(remote(provider, None, settings)?),
+        Some("discovery") => match &verification["discovery_url"] {
+            Value::Null => Keys::Discovered(remote(provider, None, settings)?),
+            Value::String(url) => Keys::Discovered(remote(provider, Some(url), settings)?),
+            _ => return Err("`verification.discovery_url` is not a string".to_owned()),
+        },
+        Some("uploaded_jwks") => {
+            let jwks = verification["jwks"].to_string();
+            let keys = KeySet::parse_uploaded(jwks.as_bytes()).map_err(|e| e.to_string())?;
+            Keys::Uploaded(keys)
+        }
+        _ => return Err("`verification.type` is not known".to_owned()),
+    };
+    Ok(Trust { policy, keys })
+}
+
+fn remote(
+    provider: &Provider,
+    discovery_url: Option<&str>,
+    settings: &Settings,
+) -> Result<Arc<RemoteKeys>, String> {
+    RemoteKeys::new(
+        &provider.id,
+        &provider.issuer,
+        discovery_url,
+        Arc::clone(&settings.url_rules),
+    )
+    .map(Arc::new)
+    .map_err(|error| error.to_string())
+}
+
+fn compile_rule(rule: &Rule) -> Result<CompiledRule, String> {
+    Ok(CompiledRule {
+        matchers: AttributeMatchers::parse(&rule.attribute_matchers)
+            .map_err(|error| error.to_string())?,
+        permissions: Permissions::parse(&rule.permissions).map_err(|error| error.to_string())?,
+    })
+}

@@ -1,0 +1,149 @@
+//! Log lines go to standard error by way of a thread: when whoever reads them
+//! is slow, lines are dropped and counted, and no request waits.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread,
+    time::Duration,
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines waiting at most.
+const QUEUE: usize = 8192;
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Where the subscriber writes.
+pub(super) struct LogWriter {
+    lines: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Writes out what is queued when it is dropped.
+pub struct LogGuard {
+    lines: SyncSender<Message>,
+    done: Receiver<()>,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    Stop,
+}
+
+/// One event being written; the subscriber writes it in one piece.
+pub(super) struct Line<'a>(&'a LogWriter);
+
+/// Starts the thread, writing to `out`.
+pub(super) fn start(mut out: impl Write + Send + 'static) -> io::Result<(LogWriter, LogGuard)> {
+    let (lines, queue) = mpsc::sync_channel(QUEUE);
+    let (finished, done) = mpsc::channel();
+    let dropped = Arc::new(AtomicU64::new(0));
+    let dropped_too = Arc::clone(&dropped);
+    thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || {
+            while let Ok(Message::Line(line)) = queue.recv() {
+                // Nobody is left to be told when the log itself fails.
+                let _ = out.write_all(&line);
+                let lost = dropped_too.swap(0, Ordering::Relaxed);
+                if lost > 0 {
+                    tracing::warn!(
+                        lost,
+                        "{lost} log lines were dropped: the log's reader is slow"
+                    );
+                }
+            }
+            let _ = out.flush();
+            let _ = finished.send(());
+        })?;
+    let guard = LogGuard {
+        lines: lines.clone(),
+        done,
+    };
+    Ok((LogWriter { lines, dropped }, guard))
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.lines.try_send(Message::Line(line.to_vec())).is_err() {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        if self.lines.try_send(Message::Stop).is_ok() {
+            let _ = self.done.recv_timeout(LAST_LINES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Blocks until the gate opens.
+    struct Gated(Arc<Mutex<Vec<u8>>>, Receiver<()>);
+
+    impl Write for Gated {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Open for good once the other end is gone.
+            let _ = self.1.recv();
+            self.0
+                .lock()
+                .expect("not poisoned")
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_reader_costs_lines_and_holds_nobody() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (gate, gated) = mpsc::channel();
+        let (writer, guard) = start(Gated(Arc::clone(&written), gated)).expect("a thread");
+        for n in 0..QUEUE + 100 {
+            writer
+                .make_writer()
+                .write_all(format!("{n}\n").as_bytes())
+                .expect("never fails");
+        }
+        let lost = writer.dropped.load(Ordering::Relaxed);
+        assert!((99..=100).contains(&lost), "{lost}");
+        drop(gate);
+        // Room for the last message.
+        while written.lock().expect("not poisoned").is_empty() {
+            thread::yield_now();
+        }
+        drop(guard);
+        let text = String::from_utf8(written.lock().expect("not poisoned").clone()).expect("UTF-8");
+        assert!(text.starts_with("0\n1\n2\n"));
+        assert!(text.contains(&format!("\n{}\n", QUEUE - 1)));
+    }
+}
