@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::Bench;
 use crate::client::{Conn, Events, Request};
-use crate::load::{Rate, Target, Until, closed_loops, take_turns};
+use crate::load::{Rate, Target, Until, fastest, take_turns};
 use crate::stats::{Rng, Spread};
 use crate::table::{Row, Section, rate, time};
 use crate::world::{Waypost, text};
@@ -55,11 +55,7 @@ fn target(waypost: &Waypost, request: Request) -> Target<'_> {
     }
 }
 
-async fn first_event(
-    bench: &Bench,
-    waypost: &Waypost,
-    rng: &mut Rng,
-) -> anyhow::Result<Vec<Row>> {
+async fn first_event(bench: &Bench, waypost: &Waypost, rng: &mut Rng) -> anyhow::Result<Vec<Row>> {
     let model = "scripted?tokens=4&delay_ms=1";
     let targets = [
         target(waypost, foreground(waypost, model)),
@@ -84,7 +80,10 @@ async fn first_event(
             .ours(time(turns.latency(1).p50))
             .difference(format!("+{} (p99 +{})", time(added.p50), time(added.p99)));
         rows.push(if budgeted {
-            row.budget(format!("+{}", time(FIRST_BYTE_US)), added.p50 <= FIRST_BYTE_US)
+            row.budget(
+                format!("+{}", time(FIRST_BYTE_US)),
+                added.p50 <= FIRST_BYTE_US,
+            )
         } else {
             row
         });
@@ -131,7 +130,10 @@ async fn resume(bench: &Bench, waypost: &Waypost, rng: &mut Rng) -> anyhow::Resu
         "resume anywhere in {RESUMED_TOKENS} events, p50 / p99"
     ))
     .ours(both(spread))
-    .budget(format!("{} p99", time(RESUME_P99_US)), spread.p99 <= RESUME_P99_US))
+    .budget(
+        format!("{} p99", time(RESUME_P99_US)),
+        spread.p99 <= RESUME_P99_US,
+    ))
 }
 
 async fn whole_runs(bench: &Bench, waypost: &Waypost, rng: &mut Rng) -> anyhow::Result<Row> {
@@ -153,25 +155,19 @@ async fn accepted(bench: &Bench, waypost: &Waypost, rng: &mut Rng) -> anyhow::Re
 }
 
 /// The concurrency at which it is fastest.
-async fn sweep(
-    bench: &Bench,
-    target: Target<'_>,
-    rng: &mut Rng,
-) -> anyhow::Result<(usize, Rate)> {
+async fn sweep(bench: &Bench, target: Target<'_>, rng: &mut Rng) -> anyhow::Result<(usize, Rate)> {
     let targets = [target];
-    let mut best: Option<(usize, Rate)> = None;
-    for concurrency in bench.concurrencies() {
-        let rates = closed_loops(&targets, *concurrency, bench.effort, rng).await?;
-        if best.is_none_or(|(_, best)| rates[0].per_second > best.per_second) {
-            best = Some((*concurrency, rates[0]));
-        }
-    }
-    Ok(best.expect("a sweep is not empty"))
+    let best = fastest(&targets, bench.concurrencies(), bench.effort, rng).await?;
+    Ok(best[0])
 }
 
 fn shown(at: usize, best: Rate) -> String {
     let cpu = best.cpu_us.map(|us| format!(", {us:.0} µs cpu"));
-    format!("{} at {at}{}", rate(best.per_second), cpu.unwrap_or_default())
+    format!(
+        "{} at {at}{}",
+        rate(best.per_second),
+        cpu.unwrap_or_default()
+    )
 }
 
 pub fn both(spread: Spread) -> String {

@@ -13,8 +13,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Longest wait for one reply or one piece of it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest silence within a stream.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Largest reply head; nothing of ours comes near.
 const MAX_HEAD: usize = 64 * 1024;
 /// Room made for each read.

@@ -14,7 +14,7 @@ use waypost_testkit::issuer::{Alg, SigningKey, now};
 
 use crate::Bench;
 use crate::client::{Conn, Request};
-use crate::load::{Target, closed_loops};
+use crate::load::{Target, fastest};
 use crate::table::{Row, Section, rate, times};
 use crate::world::{Waypost, text};
 
@@ -50,20 +50,17 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
             process: Some(&waypost.process),
             status: 200,
         }];
-        let mut best: Option<(usize, crate::load::Rate)> = None;
-        for concurrency in bench.concurrencies() {
-            let rates = closed_loops(&targets, *concurrency, bench.effort, &mut rng).await?;
-            if best.is_none_or(|(_, best)| rates[0].per_second > best.per_second) {
-                best = Some((*concurrency, rates[0]));
-            }
-        }
-        let (at, best) = best.expect("a sweep is not empty");
+        let best = fastest(&targets, bench.concurrencies(), bench.effort, &mut rng).await?;
+        let (at, best) = best[0];
         let cpu = best.cpu_us.unwrap_or(f64::NAN);
         let alone = bench.machine.cores as f64 * 1e6 / cpu;
         let ratio = best.per_second / bare;
         rows.push(
             row.direct(shown(bare, with_sign))
-                .ours(format!("{} at {at}, {cpu:.0} µs cpu", rate(best.per_second)))
+                .ours(format!(
+                    "{} at {at}, {cpu:.0} µs cpu",
+                    rate(best.per_second)
+                ))
                 .difference(format!(
                     "{} of verification; {} by the server's own cpu ({})",
                     times(ratio),
@@ -124,7 +121,7 @@ fn bare_rate(alg: Alg, sign: bool, bench: &Bench) -> anyhow::Result<f64> {
                 })
             })
             .collect();
-        let counts = threads.into_iter().map(|thread| thread.join());
+        let counts = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
         counts.map(|count| count.unwrap_or(0)).sum()
     });
     Ok(count as f64 / time.as_secs_f64())
@@ -143,7 +140,9 @@ async fn exchange(waypost: &Waypost, alg: Alg) -> anyhow::Result<Result<Request,
         "audience": "bench",
         "verification": {"type": "uploaded_jwks", "jwks": {"keys": [key.jwk()]}},
     });
-    let provider = waypost.admin("workload_identity_providers", &provider).await?;
+    let provider = waypost
+        .admin("workload_identity_providers", &provider)
+        .await?;
     let provider = text(&provider, "/id")?;
     let rule = json!({
         "attribute_matchers": {"sub": "system:serviceaccount:bench:*"},
@@ -173,7 +172,8 @@ async fn exchange(waypost: &Waypost, alg: Alg) -> anyhow::Result<Result<Request,
         match status {
             200 => return Ok(Ok(request)),
             404 => {
-                let reason = format!("`POST {PATH}` answers 404: this build has no token exchange.");
+                let reason =
+                    format!("`POST {PATH}` answers 404: this build has no token exchange.");
                 return Ok(Err(reason));
             }
             _ if Instant::now() < deadline => {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::Bench;
 use crate::client::Request;
-use crate::load::{Rate, Target, Until, closed_loops, take_turns};
+use crate::load::{Rate, Target, Turns, Until, fastest, take_turns};
 use crate::table::{Cell, Row, Section, rate, time, times};
 use crate::world::Waypost;
 
@@ -74,7 +74,12 @@ pub fn kinds() -> Vec<Kind> {
 }
 
 /// The model server, Waypost, and nginx if it is there: in this order.
-fn targets<'a>(bench: &'a Bench, waypost: &'a Waypost, path: &str, body: &Value) -> Vec<Target<'a>> {
+fn targets<'a>(
+    bench: &'a Bench,
+    waypost: &'a Waypost,
+    path: &str,
+    body: &Value,
+) -> Vec<Target<'a>> {
     let plain = Request::post(path, None, body);
     let mut targets = vec![
         Target {
@@ -113,11 +118,8 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Section>> {
         let targets = targets(bench, &waypost, kind.path, &kind.body);
         let turns = take_turns(&targets, Until::End, effort, &mut rng).await?;
         latency.extend(latency_rows(bench, &kind, &turns));
-        let mut sweep = Vec::new();
-        for concurrency in bench.concurrencies() {
-            sweep.push(closed_loops(&targets, *concurrency, effort, &mut rng).await?);
-        }
-        throughput.extend(throughput_rows(bench, &kind, &sweep));
+        let best = fastest(&targets, bench.concurrencies(), effort, &mut rng).await?;
+        throughput.push(throughput_row(bench, &kind, &best));
     }
     let first = first_token(bench, &waypost, &mut rng).await?;
     Ok(vec![
@@ -145,7 +147,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Section>> {
     ])
 }
 
-fn latency_rows(bench: &Bench, kind: &Kind, turns: &crate::load::Turns) -> Vec<Row> {
+fn latency_rows(bench: &Bench, kind: &Kind, turns: &Turns) -> Vec<Row> {
     let (direct, ours) = (turns.latency(0), turns.latency(1));
     let added = turns.added(1, 0);
     let peer = |share: fn(crate::stats::Spread) -> f64| match &bench.world.proxy {
@@ -174,25 +176,26 @@ fn latency_rows(bench: &Bench, kind: &Kind, turns: &crate::load::Turns) -> Vec<R
     ]
 }
 
-fn throughput_rows(bench: &Bench, kind: &Kind, sweep: &[Vec<Rate>]) -> Vec<Row> {
-    let best = |target: usize| -> (usize, Rate) {
-        let rates = bench.concurrencies().iter().zip(sweep);
-        rates
-            .map(|(concurrency, rates)| (*concurrency, rates[target]))
-            .max_by(|(_, a), (_, b)| a.per_second.total_cmp(&b.per_second))
-            .expect("a sweep is not empty")
-    };
+fn throughput_row(bench: &Bench, kind: &Kind, best: &[(usize, Rate)]) -> Row {
     let show = |(at, best): (usize, Rate)| {
         let cpu = best.cpu_us.map(|us| format!(", {us:.0} µs cpu"));
-        format!("{} at {at}{}", rate(best.per_second), cpu.unwrap_or_default())
+        format!(
+            "{} at {at}{}",
+            rate(best.per_second),
+            cpu.unwrap_or_default()
+        )
     };
-    let (direct, ours) = (best(0), best(1));
+    let (direct, ours) = (best[0], best[1]);
     let row = Row::new(kind.name).direct(show(direct)).ours(show(ours));
-    let row = match &bench.world.proxy {
+    match &bench.world.proxy {
         Ok(_) => {
-            let nginx = best(2);
+            let nginx = best[2];
             let ratio = ours.1.per_second / nginx.1.per_second;
-            let cpu = nginx.1.cpu_us.zip(ours.1.cpu_us).map_or(f64::NAN, |(n, w)| w / n);
+            let cpu = nginx
+                .1
+                .cpu_us
+                .zip(ours.1.cpu_us)
+                .map_or(f64::NAN, |(n, w)| w / n);
             let row = row.peer(Cell::Text(show(nginx))).difference(format!(
                 "{} of nginx's rate, {} its cpu",
                 times(ratio),
@@ -210,8 +213,7 @@ fn throughput_rows(bench: &Bench, kind: &Kind, sweep: &[Vec<Rate>]) -> Vec<Row> 
                 .difference(format!("{} of direct", times(ratio)))
                 .budget_unknown("≥ 0.50× of nginx")
         }
-    };
-    vec![row]
+    }
 }
 
 async fn first_token(
@@ -220,11 +222,17 @@ async fn first_token(
     rng: &mut crate::stats::Rng,
 ) -> anyhow::Result<Vec<Row>> {
     let model = "scripted?tokens=4&delay_ms=1";
-    let chat = json!({"model": model, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let chat =
+        json!({"model": model, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
     let response = json!({"model": model, "stream": true, "input": "Hi", "store": false});
     let cases = [
         ("chat", CHAT, chat, r#""content":"0"#),
-        ("response", RESPONSES, response, "response.output_text.delta"),
+        (
+            "response",
+            RESPONSES,
+            response,
+            "response.output_text.delta",
+        ),
     ];
     let mut effort = bench.effort;
     effort.pairs = (effort.pairs / 5).max(10);

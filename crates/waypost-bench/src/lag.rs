@@ -33,7 +33,8 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
     let tokens = bench.lag_tokens();
     let model = format!("clock?pace_us={PACE_US}&tokens={tokens}");
     let key = Some(waypost.key.as_str());
-    let chat = json!({"model": model, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
+    let chat =
+        json!({"model": model, "stream": true, "messages": [{"role": "user", "content": "Hi"}]});
     let way = |address, request, marker| Way {
         address,
         request,
@@ -145,7 +146,10 @@ async fn read(way: &Way, tokens: usize) -> anyhow::Result<Vec<f64>> {
             continue;
         };
         let rest = &event[begin + way.marker.len()..];
-        let digits: &[u8] = rest.split(|byte| !byte.is_ascii_digit()).next().unwrap_or(b"");
+        let digits: &[u8] = rest
+            .split(|byte| !byte.is_ascii_digit())
+            .next()
+            .unwrap_or(b"");
         if digits.is_empty() {
             continue;
         }

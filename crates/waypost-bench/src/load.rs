@@ -112,7 +112,11 @@ async fn timed(conn: &mut Conn, target: &Target<'_>, until: Until) -> anyhow::Re
         }
     }
     let whole = start.elapsed();
-    ensure!(status == target.status, "status {status} instead of {}", target.status);
+    ensure!(
+        status == target.status,
+        "status {status} instead of {}",
+        target.status
+    );
     match until {
         Until::End => Ok(whole),
         _ => stopped.context("the reply lacks what was to be timed"),
@@ -159,6 +163,26 @@ pub async fn closed_loops(
             cpu_us: target.process.map(|_| seconds * 1e6 / count.max(1) as f64),
         })
         .collect())
+}
+
+/// For each target the concurrency at which it is fastest, and how fast.
+pub async fn fastest(
+    targets: &[Target<'_>],
+    concurrencies: &[usize],
+    effort: Effort,
+    rng: &mut Rng,
+) -> anyhow::Result<Vec<(usize, Rate)>> {
+    let mut best: Vec<Option<(usize, Rate)>> = vec![None; targets.len()];
+    for concurrency in concurrencies {
+        let rates = closed_loops(targets, *concurrency, effort, rng).await?;
+        for (best, rate) in best.iter_mut().zip(rates) {
+            if best.is_none_or(|(_, best)| rate.per_second > best.per_second) {
+                *best = Some((*concurrency, rate));
+            }
+        }
+    }
+    let best: Option<Vec<_>> = best.into_iter().collect();
+    best.context("there is no concurrency to try")
 }
 
 /// Requests answered within the time, and the time it was in the end.

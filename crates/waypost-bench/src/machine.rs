@@ -33,7 +33,10 @@ impl Machine {
             value.map_or_else(String::new, |(_, value)| value.trim().to_owned())
         };
         let memory = field("/proc/meminfo", "MemTotal");
-        let memory = memory.split(' ').next().and_then(|kib| kib.parse::<f64>().ok());
+        let memory = memory
+            .split(' ')
+            .next()
+            .and_then(|kib| kib.parse::<f64>().ok());
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Ok(Self {
             cores: std::thread::available_parallelism()?.get(),

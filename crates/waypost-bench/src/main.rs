@@ -41,6 +41,9 @@ const QUIET_SHARE: f64 = 0.10;
 /// How long a busy machine is given to calm down: a build has usually just ended.
 const CALM_DOWN: Duration = Duration::from_secs(30);
 
+/// Something hangs when a run takes longer.
+const RUN_LIMIT: Duration = Duration::from_mins(20);
+
 #[derive(Parser)]
 #[command(about = "Measures Waypost on this machine", version)]
 struct Cli {
@@ -102,7 +105,11 @@ impl Bench {
     }
 
     fn concurrencies(&self) -> &'static [usize] {
-        if self.quick { &[1, 16] } else { &[1, 8, 32, 64] }
+        if self.quick {
+            &[1, 16]
+        } else {
+            &[1, 8, 32, 64]
+        }
     }
 
     /// Requests where each is a story of its own.
@@ -131,7 +138,9 @@ async fn main() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let result = tokio::select! {
-        result = run(&cli) => result,
+        result = tokio::time::timeout(RUN_LIMIT, run(&cli)) => {
+            result.unwrap_or_else(|_| Err(anyhow::anyhow!("the run took longer than {} min", RUN_LIMIT.as_secs() / 60)))
+        }
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
         _ = terminate.recv() => Err(anyhow::anyhow!("terminated")),
     };
@@ -174,7 +183,11 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         format!(
             "Run: {:.0} s, seed {seed}{}, Waypost {}, {proxy} (keep-alive to the model server, no buffering, access log as Waypost's).",
             took.as_secs_f64(),
-            if cli.quick { ", **quick: a check of the bench, no measurement**" } else { "" },
+            if cli.quick {
+                ", **quick: a check of the bench, no measurement**"
+            } else {
+                ""
+            },
             env!("CARGO_PKG_VERSION"),
         ),
         format!(
@@ -184,7 +197,9 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         ),
     ];
     if busy.max(foreign) > QUIET_SHARE {
-        lines.push("**The machine was busy: these numbers are not good for comparison.**".to_owned());
+        lines.push(
+            "**The machine was busy: these numbers are not good for comparison.**".to_owned(),
+        );
     }
     let report = Report {
         machine: &machine,
@@ -217,7 +232,10 @@ async fn quiet(cli: &Cli) -> anyhow::Result<f64> {
                 busy * 100.0
             );
         }
-        eprintln!("waiting: other processes use {:.0} % of the processors", busy * 100.0);
+        eprintln!(
+            "waiting: other processes use {:.0} % of the processors",
+            busy * 100.0
+        );
     }
 }
 

@@ -42,9 +42,8 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
     );
     drop(waypost);
 
-    let streamed = |model: &str| {
-        json!({"model": model, "input": "Hi", "background": true, "stream": true})
-    };
+    let streamed =
+        |model: &str| json!({"model": model, "input": "Hi", "background": true, "stream": true});
     let cases = [
         (
             "memory-queued",
@@ -65,7 +64,10 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
         let each = streams(&waypost, &body, until, count).await?;
         let row = Row::new(format!("{count} {what}")).ours(format!("{} each", kibibytes(each)));
         rows.push(if until == "response.queued" {
-            row.budget(format!("≤ {} each", kibibytes(STREAM_BYTES)), each <= STREAM_BYTES)
+            row.budget(
+                format!("≤ {} each", kibibytes(STREAM_BYTES)),
+                each <= STREAM_BYTES,
+            )
         } else {
             row
         });

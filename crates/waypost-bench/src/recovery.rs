@@ -46,14 +46,20 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
         method: format!(
             "A background job is running when its server is killed with SIGKILL and started again at once on the same data directory. Times from the new process's start; lease {} s{}.",
             lease.as_secs(),
-            if bench.quick { " (30 s by default)" } else { "" }
+            if bench.quick {
+                " (30 s by default)"
+            } else {
+                ""
+            }
         ),
         rows: vec![
             Row::new("ready to serve").ours(time(us(ready))),
-            Row::new("job claimed again").ours(time(us(reclaimed))).budget(
-                format!("the lease, {} s", lease.as_secs()),
-                reclaimed <= lease,
-            ),
+            Row::new("job claimed again")
+                .ours(time(us(reclaimed)))
+                .budget(
+                    format!("the lease, {} s", lease.as_secs()),
+                    reclaimed <= lease,
+                ),
         ],
     })
 }

@@ -17,7 +17,7 @@ pub fn sorted(mut samples: Vec<f64>) -> Vec<f64> {
 pub fn median(samples: impl IntoIterator<Item = f64>) -> f64 {
     let samples = sorted(samples.into_iter().collect());
     let middle = samples.len() / 2;
-    if samples.len() % 2 == 0 && middle > 0 {
+    if samples.len().is_multiple_of(2) && middle > 0 {
         return f64::midpoint(samples[middle - 1], samples[middle]);
     }
     samples.get(middle).copied().unwrap_or(f64::NAN)

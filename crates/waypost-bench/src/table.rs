@@ -102,7 +102,8 @@ pub struct Report<'a> {
 
 impl Report<'_> {
     pub fn markdown(&self) -> String {
-        let mut out = String::from("# Bench\n\nMade by `cargo xtask bench`; not edited by hand.\n\n");
+        let mut out =
+            String::from("# Bench\n\nMade by `cargo xtask bench`; not edited by hand.\n\n");
         let m = self.machine;
         let _ = writeln!(
             out,
@@ -162,7 +163,9 @@ impl Report<'_> {
     fn summary(&self, out: &mut String) {
         let rows = || self.sections.iter().flat_map(|section| &section.rows);
         let met = rows().filter(|row| row.verdict == Verdict::Met).count();
-        let missed: Vec<&Row> = rows().filter(|row| row.verdict == Verdict::Missed).collect();
+        let missed: Vec<&Row> = rows()
+            .filter(|row| row.verdict == Verdict::Missed)
+            .collect();
         let _ = writeln!(out, "\n**Budgets: {met} met, {} missed.**", missed.len());
         for row in missed {
             let got = match (&row.difference, &row.ours) {
@@ -191,7 +194,11 @@ pub fn rate(per_second: f64) -> String {
     }
     let whole = format!("{per_second:.0}");
     match whole.len() {
-        4.. => format!("{},{}/s", &whole[..whole.len() - 3], &whole[whole.len() - 3..]),
+        4.. => format!(
+            "{},{}/s",
+            &whole[..whole.len() - 3],
+            &whole[whole.len() - 3..]
+        ),
         _ => format!("{whole}/s"),
     }
 }

@@ -87,8 +87,8 @@ impl World {
             )
         };
         let config = format!(
-            "data_dir = {:?}\n[responses]\nmax_queued = 10000000\n{responses}\n{}{}{}",
-            dir.join("data"),
+            "data_dir = '{}'\n[responses]\nmax_queued = 10000000\n{responses}\n{}{}{}",
+            dir.join("data").display(),
             upstream("parked", "parked*", self.upstream, 1),
             upstream("clock", "clock*", self.clock.address, MAX_CONCURRENT),
             upstream("scripted", "*", self.upstream, MAX_CONCURRENT),
@@ -177,11 +177,7 @@ impl Waypost {
 }
 
 impl Proxy {
-    async fn start(
-        dir: &Path,
-        upstream: SocketAddr,
-        clock: SocketAddr,
-    ) -> Result<Self, String> {
+    async fn start(dir: &Path, upstream: SocketAddr, clock: SocketAddr) -> Result<Self, String> {
         let version = Command::new("nginx")
             .arg("-v")
             .output()
@@ -237,7 +233,11 @@ http {{
         fs::write(dir.join("nginx.conf"), config)?;
         let log = dir.join("log");
         let mut command = Command::new("nginx");
-        command.arg("-p").arg(dir).arg("-c").arg(dir.join("nginx.conf"));
+        command
+            .arg("-p")
+            .arg(dir)
+            .arg("-c")
+            .arg(dir.join("nginx.conf"));
         command.arg("-e").arg(dir.join("error.log"));
         let mut process = Process::start("nginx", &mut command, &log)?;
         process.ready(&dir.join("pid"), &log).await?;
@@ -251,7 +251,10 @@ http {{
             tokio::time::sleep(QUIET).await;
         }
         let errors = fs::read_to_string(dir.join("error.log")).unwrap_or_default();
-        bail!("no answer; {}", errors.lines().last().unwrap_or("no error logged"))
+        bail!(
+            "no answer; {}",
+            errors.lines().last().unwrap_or("no error logged")
+        )
     }
 }
 
