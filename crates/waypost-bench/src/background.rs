@@ -30,6 +30,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
     // Last: it leaves a long queue behind.
     rows.extend(accepted(bench, &waypost, &mut rng).await?);
     Ok(Section {
+        failed: false,
         title: "Background",
         method: "Latencies one request at a time. Accepted jobs go to a queue that does not move, so that nothing else runs; runs to the end are streamed `POST`s of 8 tokens read to their last event.".to_owned(),
         rows,

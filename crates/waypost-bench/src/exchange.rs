@@ -71,6 +71,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
         );
     }
     Ok(Section {
+        failed: false,
         title: "Token exchange, keys cached",
         method: format!(
             "`POST {PATH}` in closed loops against signature verification with a parsed key on {} threads (in parentheses: verification and an ES256 signature, which is what an exchange has to do). The load generator shares the cores with the server, not with the bare loop.",

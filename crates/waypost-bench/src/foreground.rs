@@ -124,6 +124,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Section>> {
     let first = first_token(bench, &waypost, &mut rng).await?;
     Ok(vec![
         Section {
+            failed: false,
             title: "Foreground: added latency",
             method: format!(
                 "One request at a time on kept connections, each target once a turn in random order; {} rounds of {} turns, medians of the rounds' values. The difference is the median (and the 99th percentile) of Waypost minus direct within a turn. Streams have 32 tokens without pauses and are timed to their end.",
@@ -132,6 +133,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Section>> {
             rows: latency,
         },
         Section {
+            failed: false,
             title: "Foreground: throughput",
             method: format!(
                 "Closed loops of {:?} connections; model server (one thread), load generator (one thread) and target share all cores. Shown is the concurrency where the target is fastest. Processor time is that of the target's process: with it the rates of Waypost and nginx can be compared without the cost of the load.",
@@ -140,6 +142,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Section>> {
             rows: throughput,
         },
         Section {
+            failed: false,
             title: "Foreground: added time to the first token",
             method: "From sending the request to the first text of the answer; tokens come 1 ms apart. Turns as above.".to_owned(),
             rows: first,

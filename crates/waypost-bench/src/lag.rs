@@ -111,6 +111,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
         }
     }
     Ok(Section {
+        failed: false,
         title: "Lag of a streamed token",
         method: format!(
             "From its sending to its reading, one token every {} ms on each stream, {tokens} tokens a stream. Model server, load generator and target share all cores: with many streams the direct column tells what the machine itself adds. Background tokens are on disk before they are sent.",

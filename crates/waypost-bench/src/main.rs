@@ -26,14 +26,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use load::Effort;
 use machine::{Machine, Watch};
 use stats::Rng;
-use table::{Report, Section};
+use table::{Report, Row, Section};
 use world::World;
 
 /// More of the processors than this in use by others, and a run is refused.
@@ -173,7 +173,7 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         seed,
         started: Instant::now(),
     };
-    let sections = sections(&mut bench, cli).await?;
+    let sections = sections(&mut bench, cli).await;
     let took = bench.started.elapsed();
     let Bench { world, machine, .. } = bench;
     // Children that have ended count as ours in the watch.
@@ -215,6 +215,10 @@ async fn run(cli: &Cli) -> anyhow::Result<()> {
         fs::write(out, &markdown).with_context(|| format!("cannot write {}", out.display()))?;
         eprintln!("written to {}", out.display());
     }
+    ensure!(
+        !sections.iter().any(|section| section.failed),
+        "not every part was measured"
+    );
     Ok(())
 }
 
@@ -239,34 +243,41 @@ async fn quiet(cli: &Cli) -> anyhow::Result<f64> {
     }
 }
 
-async fn sections(bench: &mut Bench, cli: &Cli) -> anyhow::Result<Vec<Section>> {
+/// Every part that is wanted. One that fails is told in its place and does not stop the others.
+async fn sections(bench: &mut Bench, cli: &Cli) -> Vec<Section> {
     let wanted = |part: Part| cli.only.is_empty() || cli.only.contains(&part);
     let mut sections = Vec::new();
-    if wanted(Part::Foreground) {
-        sections.extend(foreground::measure(bench).await?);
-    }
-    if wanted(Part::Background) {
-        sections.push(background::measure(bench).await?);
-    }
-    if wanted(Part::Lag) {
-        sections.push(lag::measure(bench).await?);
-    }
-    if wanted(Part::Exchange) {
-        sections.push(exchange::measure(bench).await?);
-    }
-    if wanted(Part::Authentication) {
-        sections.push(authentication::measure(bench).await?);
-    }
-    if wanted(Part::Memory) {
-        sections.push(memory::measure(bench).await?);
-    }
-    if wanted(Part::Recovery) {
-        sections.push(recovery::measure(bench).await?);
+    for part in Part::value_variants() {
+        if !wanted(*part) {
+            continue;
+        }
+        let one = |section: Section| vec![section];
+        let measured = match part {
+            Part::Foreground => foreground::measure(bench).await,
+            Part::Background => background::measure(bench).await.map(one),
+            Part::Lag => lag::measure(bench).await.map(one),
+            Part::Exchange => exchange::measure(bench).await.map(one),
+            Part::Authentication => authentication::measure(bench).await.map(one),
+            Part::Memory => memory::measure(bench).await.map(one),
+            Part::Recovery => recovery::measure(bench).await.map(one),
+        };
+        sections.extend(measured.unwrap_or_else(|error| vec![failed(*part, &error)]));
     }
     if cli.only.is_empty() {
         sections.push(authentication::not_built());
     }
-    Ok(sections)
+    sections
+}
+
+fn failed(part: Part, error: &anyhow::Error) -> Section {
+    let name = format!("{part:?}").to_lowercase();
+    eprintln!("{name} failed: {error:#}");
+    Section {
+        title: "A part that failed",
+        method: format!("The part `{name}` was not measured."),
+        rows: vec![Row::new(name).missing(format!("It failed: {error:#}"))],
+        failed: true,
+    }
 }
 
 fn effort(quick: bool) -> Effort {

@@ -73,6 +73,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
         });
     }
     Ok(Section {
+        failed: false,
         title: "Memory",
         method: format!(
             "Resident memory of the process: the growth over {count} of each, after a tenth as many to warm up. A stream includes its client's connection; a running job also its connection to the model server."

@@ -42,6 +42,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<Section> {
     };
     let us = |time: Duration| time.as_secs_f64() * 1e6;
     Ok(Section {
+        failed: false,
         title: "Recovery",
         method: format!(
             "A background job is running when its server is killed with SIGKILL and started again at once on the same data directory. Times from the new process's start; lease {} s{}.",

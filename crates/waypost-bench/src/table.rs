@@ -90,6 +90,8 @@ pub struct Section {
     pub title: &'static str,
     pub method: String,
     pub rows: Vec<Row>,
+    /// It could not be measured.
+    pub failed: bool,
 }
 
 /// Everything that is printed.

@@ -87,7 +87,8 @@ impl World {
             )
         };
         let config = format!(
-            "data_dir = '{}'\n[responses]\nmax_queued = 10000000\n{responses}\n{}{}{}",
+            "data_dir = '{}'\n[responses]\nmax_queued = 10000000\n{responses}\n\
+             [identity]\nexchanges_per_client = 0\nexchanges_per_provider = 0\n{}{}{}",
             dir.join("data").display(),
             upstream("parked", "parked*", self.upstream, 1),
             upstream("clock", "clock*", self.clock.address, MAX_CONCURRENT),
