@@ -14,7 +14,7 @@ use crate::terminal::{bold, dim, green, red, span, yellow};
 use crate::tools::{self, Venv, cargo, find, root, target};
 
 /// The official SDK and the runner of the Python tests.
-const PYTHON_PACKAGES: [&str; 3] = ["openai==3.54.0", "pytest==9.0.2", "pytest-timeout==2.4.0"];
+const PYTHON_PACKAGES: [&str; 3] = ["openai==3.54.0", "pytest==9.2.0", "pytest-timeout==2.4.0"];
 const REQUIRE_ALL: &str = "WAYPOST_TEST_REQUIRE_ALL";
 
 #[derive(clap::Args)]

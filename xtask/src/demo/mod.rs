@@ -266,6 +266,8 @@ struct Story {
     lost_at: Option<u64>,
     resumed_at: Vec<u64>,
     crash: bool,
+    /// The longest time without a new word after the crash.
+    silence: Duration,
     finished: Finished,
 }
 
@@ -283,6 +285,7 @@ fn play(
     let (mut id, mut deltas, mut crashed) = (String::new(), 0, false);
     let (mut dropped_at, mut lost_at, mut resumed_at) = (None, None, Vec::new());
     let mut finished = None;
+    let (mut last_word, mut silence) = (Instant::now(), Duration::ZERO);
     while let Some(said) = workload.next()? {
         match said {
             Said::Exchanged {
@@ -298,6 +301,10 @@ fn play(
                 id = new;
             }
             Said::Text { delta } => {
+                if crashed {
+                    silence = silence.max(last_word.elapsed());
+                }
+                last_word = Instant::now();
                 words.push(&delta);
                 deltas += 1;
                 if deltas == KILL_AFTER && model.continues {
@@ -347,6 +354,7 @@ fn play(
         lost_at,
         resumed_at,
         crash: model.continues,
+        silence,
         finished,
     };
     Ok((waypost, story))
@@ -399,7 +407,10 @@ impl Story {
                 "the restarted server took {taken_over} jobs over, not 1: the answer was over \
                  before the crash"
             );
-            voice::held("the crash cut off the answer; a new worker carried on");
+            voice::held(&format!(
+                "the crash cut off the answer; it went on after {}",
+                span(self.silence)
+            ));
         } else {
             voice::note("no crash this time: it is not known whether your model server");
             voice::note("can continue an answer that was cut off (assistant prefill)");

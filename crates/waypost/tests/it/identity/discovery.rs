@@ -140,7 +140,7 @@ async fn a_flood_of_unknown_kids_costs_one_fetch_per_cooldown() {
     flood(0).await;
     assert_eq!(world.issuer.fetches().jwks, 1);
     // Good tokens go on, on the keys that the flood itself brought.
-    let (_, token) = tokio::join!(flood(100), world.access_token());
+    let ((), token) = tokio::join!(flood(100), world.access_token());
     assert!(!token.is_empty());
     assert_eq!(world.issuer.fetches().jwks, 1);
     assert_eq!(world.issuer.fetches().discovery, 1);

@@ -26,6 +26,8 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// A server that trusts an issuer, and a rule for one service account.
 struct World {
     server: TestServer,
+    /// Without a credential. Kept: making one reads all root certificates.
+    client: Client,
     issuer: Issuer,
     tenant: Tenant,
     provider_id: String,
@@ -78,6 +80,7 @@ impl World {
         let rules = format!("{PROVIDERS}/{provider_id}/federation_rules");
         let rule_id = admin.post(&rules, rule).await.ok().text("id");
         Self {
+            client: server.anonymous(),
             server,
             issuer,
             tenant,
@@ -107,7 +110,7 @@ impl World {
     }
 
     async fn send(&self, body: Value) -> Reply {
-        self.server.anonymous().post("/oauth/token", body).await
+        self.client.post("/oauth/token", body).await
     }
 
     /// Exchanges a good token.
@@ -142,7 +145,7 @@ impl World {
 
     /// How many exchanges `/metrics` counts with this reason.
     async fn counted(&self, reason: &str) -> u64 {
-        let metrics = self.server.anonymous().get("/metrics").await.ok().text;
+        let metrics = self.client.get("/metrics").await.ok().text;
         let label = format!("waypost_token_exchanges_total{{reason=\"{reason}\"}} ");
         metrics
             .lines()
