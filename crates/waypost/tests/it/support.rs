@@ -5,7 +5,10 @@
 //! name: `native…` speaks the Responses API, `prefill…` can continue an answer,
 //! anything else is plain Chat Completions.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
@@ -28,6 +31,9 @@ pub struct World {
     pub server: TestServer,
     pub upstream: ScriptedUpstream,
     pub tenant: Tenant,
+    /// Making one costs more than most requests. It belongs to one life of the
+    /// server: connections kept from an earlier one would fail.
+    client: Mutex<Option<(u32, Client)>>,
 }
 
 /// How a [`World`] is to be.
@@ -50,9 +56,27 @@ impl World {
         }
     }
 
+    /// Puts a world together.
+    pub fn of(server: TestServer, upstream: ScriptedUpstream, tenant: Tenant) -> Self {
+        Self {
+            server,
+            upstream,
+            tenant,
+            client: Mutex::default(),
+        }
+    }
+
     /// A client with the workload's key.
     pub fn client(&self) -> Client {
-        self.server.client(&self.tenant.key)
+        let mut kept = self.client.lock().expect("no panic while it was held");
+        match &*kept {
+            Some((pid, client)) if *pid == self.server.pid() => client.clone(),
+            _ => {
+                let client = self.server.client(&self.tenant.key);
+                *kept = Some((self.server.pid(), client.clone()));
+                client
+            }
+        }
     }
 
     /// Creates a response and expects a 200: the Response object.
@@ -152,11 +176,7 @@ impl WorldBuilder {
         );
         let server = TestServer::builder().config(&config).start().await;
         let tenant = server.project("tests").await;
-        World {
-            server,
-            upstream,
-            tenant,
-        }
+        World::of(server, upstream, tenant)
     }
 }
 

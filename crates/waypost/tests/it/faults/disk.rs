@@ -76,11 +76,7 @@ async fn world_on(disk: &SmallDisk) -> World {
     symlink(disk.0.path(), &data).expect("a link to the small disk");
     server.restart().await;
     let tenant = server.project("tests").await;
-    World {
-        server,
-        upstream,
-        tenant,
-    }
+    World::of(server, upstream, tenant)
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ async fn an_unreachable_model_server() {
         server,
         upstream,
         tenant,
+        ..
     } = world;
     drop(upstream);
     let reply = server
