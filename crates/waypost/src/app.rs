@@ -55,7 +55,6 @@ pub type AppRef = Arc<App>;
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::time::Duration;
 
     use tempfile::TempDir;
     use waypost_engine::embedded::{self, EmbeddedOptions};
@@ -92,7 +91,8 @@ pub(crate) mod tests {
             config,
             directory,
             engine,
-            upstreams: Upstreams::new(&[], Duration::from_secs(1)).expect("no upstreams"),
+            upstreams: Upstreams::new(&[], std::time::Duration::from_secs(1))
+                .expect("no upstream is wrong"),
             models: ModelListing::default(),
             jobs: Jobs::default(),
             metrics,

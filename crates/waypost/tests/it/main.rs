@@ -7,9 +7,14 @@
     reason = "nothing outside sees a test binary; each module uses what it needs"
 )]
 mod harness;
+mod support;
 
 mod admin;
+mod chat;
 mod cli;
+mod faults;
 mod http;
 mod identity;
-mod sdk;
+mod models;
+mod responses;
+mod upstreams;

@@ -5,7 +5,6 @@ mod access_tokens;
 mod discovery;
 mod exchange;
 mod refusals;
-mod sdk;
 mod signing_keys;
 mod wellknown;
 
