@@ -44,19 +44,26 @@ impl World {
     async fn uploaded() -> Self {
         let issuer = Issuer::start().await.expect("an issuer");
         let verification = json!({"type": "uploaded_jwks", "jwks": issuer.jwks()});
-        Self::of(issuer, "", Some(verification)).await
+        Self::of(issuer, "", Some(verification), &[]).await
     }
 
     async fn with(identity: &str, verification: Option<Value>) -> Self {
         let issuer = Issuer::start().await.expect("an issuer");
-        Self::of(issuer, identity, verification).await
+        Self::of(issuer, identity, verification, &[]).await
     }
 
-    async fn of(issuer: Issuer, identity: &str, verification: Option<Value>) -> Self {
+    /// `origins` are allowed beside the issuer's.
+    async fn of(
+        issuer: Issuer,
+        identity: &str,
+        verification: Option<Value>,
+        origins: &[&str],
+    ) -> Self {
+        let issuer_url = issuer.url();
+        let allowed = [&[issuer_url.as_str()], origins].concat();
         let server = TestServer::builder()
             .config(&format!(
-                "[identity]\nallow_private_issuers = [\"{}\"]\n{identity}",
-                issuer.url()
+                "[identity]\nallow_private_issuers = {allowed:?}\n{identity}"
             ))
             .start()
             .await;
