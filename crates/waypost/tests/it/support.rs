@@ -216,14 +216,11 @@ impl Events {
             .send()
             .await
             .expect("an answer");
-        if answer.status() != 200 {
-            panic!(
-                "{}: {}",
-                answer.status(),
-                answer.text().await.expect("a body")
-            );
+        if answer.status() == 200 {
+            return Self::of(answer);
         }
-        Self::of(answer)
+        let status = answer.status();
+        panic!("{status}: {}", answer.text().await.expect("a body"))
     }
 
     /// Reads a stream that has been answered.

@@ -38,7 +38,7 @@ async fn a_hundred_crashes_over_three_hundred_jobs() {
         let wanted = (JOBS * (round + 1) / KILLS).saturating_sub(jobs.len());
         let creating: Vec<_> = (0..wanted)
             .map(|n| {
-                let dialect = if chance.next() % 3 == 0 {
+                let dialect = if chance.next().is_multiple_of(3) {
                     "chat"
                 } else {
                     "prefill"
