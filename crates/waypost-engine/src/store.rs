@@ -72,6 +72,7 @@ pub trait DirectoryStore: Send + Sync {
     /// The organization's id (`org-…`), made once when the store was created.
     async fn organization_id(&self) -> Result<String>;
 
+    /// The event belongs to the new project, whatever the draft says.
     async fn create_project(&self, new: NewProject, audit: AuditDraft) -> Result<Project>;
     async fn get_project(&self, id: &str) -> Result<Project>;
     async fn list_projects(&self, page: PageQuery, include_archived: bool)

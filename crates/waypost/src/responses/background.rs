@@ -251,7 +251,9 @@ impl Claim {
             .map(|folded| folded.plan(upstream, generation))
         {
             Ok(Plan::Run { .. }) => Next::Release {
-                delay: error.retry_after().unwrap_or_else(|| self.backoff()),
+                delay: error
+                    .retry_after()
+                    .map_or_else(|| self.backoff(), |told| told.max(BACKOFF_FIRST)),
                 // Waiting as told is no attempt; the time limit bounds it.
                 counts: !error.is_throttle(),
             },

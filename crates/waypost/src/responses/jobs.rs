@@ -6,7 +6,7 @@
 //! task is gone, whatever ends it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -35,8 +35,6 @@ const ORPHANS_AT_ONCE: u32 = 4;
 /// Heartbeats are quicker in a drain, to see its end.
 const DRAIN_BEAT: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
-/// Pause before another attempt of a job that its task left behind.
-const STRAY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the rest of the server may do with the worker.
 #[derive(Default)]
@@ -209,8 +207,8 @@ impl Drop for Held {
 
 async fn heartbeat_loop(app: AppRef, worker: String) {
     let lease = app.config.responses.lease;
+    let mut strays = HashSet::new();
     let mut good_until = Instant::now() + lease;
-    let mut stray = Vec::new();
     loop {
         if app.shutdown.is_draining() {
             // As long as there are jobs, so long their leases are needed.
@@ -234,7 +232,7 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
             Ok(held) => {
                 good_until = asked + lease;
                 app.jobs.keep_only(&held, &before);
-                stray = release_strays(&app, held, &stray).await;
+                strays = give_back(&app, held, &strays).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "the heartbeat failed");
@@ -247,31 +245,28 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
     }
 }
 
-/// Gives back leases that no task here has, or the heartbeat would renew them
-/// for ever: a task that panicked, or whose job cannot be read, left them. A
-/// lease is one only when two heartbeats find it so: the first may have come
-/// between a claim and its task.
-async fn release_strays(app: &AppRef, held: Vec<Lease>, before: &[Lease]) -> Vec<Lease> {
+/// A task may end without giving its job back (the store refused, it panicked),
+/// and the heartbeat, being one call for all, would hold that lease for ever.
+/// What no task owns at two heartbeats in a row goes back to the queue; at one,
+/// it may just have been claimed. Returns what no task owns now.
+async fn give_back(app: &AppRef, held: Vec<Lease>, before: &HashSet<Lease>) -> HashSet<Lease> {
     let running = app.jobs.epochs();
-    let mut stray = Vec::new();
-    for lease in held {
-        if running.get(&lease.response_id) == Some(&lease.epoch) {
-            continue;
-        }
+    let unowned = held
+        .into_iter()
+        .filter(|lease| running.get(&lease.response_id) != Some(&lease.epoch));
+    let mut strays = HashSet::new();
+    for lease in unowned {
         if !before.contains(&lease) {
-            stray.push(lease);
+            strays.insert(lease);
             continue;
         }
-        tracing::error!(response_id = %lease.response_id, "giving back a job that nothing runs");
-        let released = app.engine.store.release_job(&lease, STRAY_PAUSE, true);
-        if let Err(error) = released.await
-            && !matches!(error, StoreError::Fenced)
-        {
+        tracing::warn!(response_id = %lease.response_id, "a job that no task owns goes back to the queue");
+        if let Err(error) = app.engine.store.release_job(&lease, RETRY, true).await {
             tracing::warn!(response_id = %lease.response_id, %error, "releasing a job failed");
-            stray.push(lease);
+            strays.insert(lease);
         }
     }
-    stray
+    strays
 }
 
 async fn sweep_loop(app: AppRef) {
@@ -365,10 +360,10 @@ mod tests {
             beat.await.expect("a heartbeat")
         };
         // Once is no proof: its task may be about to start.
-        let first = release_strays(&app, beat().await, &[]).await;
-        assert_eq!(first, std::slice::from_ref(&stray));
+        let first = give_back(&app, beat().await, &HashSet::new()).await;
+        assert_eq!(first, HashSet::from([stray]));
         assert_eq!(beat().await.len(), 2);
-        let second = release_strays(&app, beat().await, &first).await;
+        let second = give_back(&app, beat().await, &first).await;
         assert!(second.is_empty());
         assert_eq!(beat().await, [mine]);
     }

@@ -132,6 +132,7 @@ async fn failures_of_the_model_server() {
         server,
         upstream,
         tenant,
+        ..
     } = world;
     drop(upstream);
     let reply = server

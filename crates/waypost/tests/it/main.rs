@@ -18,5 +18,4 @@ mod http;
 mod identity;
 mod models;
 mod responses;
-mod sdk;
 mod upstreams;

@@ -122,8 +122,11 @@ async fn tokens_and_revocations_survive_a_restart() {
         .await
         .ok();
     world.server.restart().await;
+    world.client = world.server.anonymous();
     assert!(is_accepted(&world.server.client(&kept)).await);
     assert!(!is_accepted(&world.server.client(&revoked)).await);
+    // Events that were queued when it was told to stop are there.
+    assert_eq!(world.audited("waypost.token.issued", 2).await.len(), 2);
     world.server.kill9().await;
     world.server.restart().await;
     assert!(is_accepted(&world.server.client(&kept)).await);

@@ -375,7 +375,7 @@ async fn rates_are_bounded_for_clients_and_providers() {
     ] {
         let issuer = Issuer::start().await.expect("an issuer");
         let verification = json!({"type": "uploaded_jwks", "jwks": issuer.jwks()});
-        let world = World::of(issuer, setting, Some(verification)).await;
+        let world = World::of(issuer, setting, Some(verification), &[]).await;
         let mut refused = 0;
         for _ in 0..12 {
             let reply = world.exchange(&world.subject_token()).await;

@@ -119,8 +119,8 @@ async fn the_master_key_is_private_and_needed() {
     // The same key from the configuration is as good as the file.
     fs::remove_file(&path).expect("removed");
     let config = world.server.dir().join("waypost.toml");
-    let mut text = fs::read_to_string(&config).expect("readable");
-    text.push_str(&format!("\nmaster_key = \"{}\"\n", kept.trim()));
+    let text = fs::read_to_string(&config).expect("readable");
+    let text = format!("{text}\nmaster_key = \"{}\"\n", kept.trim());
     fs::write(&config, text).expect("written");
     world.server.restart().await;
     assert!(is_accepted(&world.workload().await).await);

@@ -34,7 +34,10 @@ async fn a_throttled_model_server_throttles_the_caller() {
             assert_eq!(reply.status, 429, "{}", reply.text);
             assert_eq!(reply.headers["retry-after"], "7");
             assert_eq!(reply.json["error"]["message"], "The script answers 429.");
-            assert_eq!(reply.json["error"].as_object().map(|e| e.len()), Some(4));
+            assert_eq!(
+                reply.json["error"].as_object().map(serde_json::Map::len),
+                Some(4)
+            );
         }
     }
 }
@@ -95,6 +98,7 @@ async fn an_unreachable_model_server() {
         server,
         upstream,
         tenant,
+        ..
     } = world;
     drop(upstream);
     let reply = server

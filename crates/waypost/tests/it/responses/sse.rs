@@ -1,6 +1,6 @@
 //! The wire of event streams: headers, versions, keep-alives, the end marker.
 
-use reqwest::Method;
+use reqwest::{Method, header::HeaderValue};
 use serde_json::json;
 
 use crate::{
@@ -34,7 +34,7 @@ async fn headers_on_both_versions() {
     assert_eq!(events.version, reqwest::Version::HTTP_11);
     assert_headers(&events);
     assert_eq!(
-        events.headers.get("connection").map(|v| v.as_bytes()),
+        events.headers.get("connection").map(HeaderValue::as_bytes),
         Some(&b"keep-alive"[..])
     );
     events.checked().await;
