@@ -89,7 +89,7 @@ impl EmbeddedOptions {
 /// and the lock file may have been created.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("cannot create the data directory {}: {source}", path.display())]
+    #[error("cannot create the data directory {}", path.display())]
     CreateDir {
         path: PathBuf,
         source: std::io::Error,

@@ -12,6 +12,9 @@ use waypost_identity::Origin;
 use super::{Config, EngineKind, Keep, Secret, Upstream, UpstreamApi};
 use crate::identity::master_key::MasterKey;
 
+/// More than a process has descriptors, and few enough to count.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
 /// What flags set; they win over the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -86,6 +89,9 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
             if !key.is_empty() && !key.starts_with('#') && !message.contains(&format!("`{key}`")) {
                 message = format!("{key}: {message}");
             }
+        }
+        if message.contains("socket address") {
+            message.push_str("\nhint: write an IP address and a port, like \"127.0.0.1:8080\"");
         }
         if message.contains("admin_key") {
             message.push_str("\nhint: the bootstrap key is given by WAYPOST_ADMIN_KEY only");
@@ -196,8 +202,8 @@ fn check(config: &Config) -> Result<(), (String, String)> {
     if config.http.body_limit.0 < 1024 {
         return bad("http.body_limit", "must be at least 1KiB");
     }
-    if config.http.max_connections == 0 {
-        return bad("http.max_connections", "must be at least 1");
+    if !(1..=MAX_CONNECTIONS).contains(&config.http.max_connections) {
+        return bad("http.max_connections", "must be 1 to 1000000");
     }
     let identity = &config.identity;
     if identity.clock_skew > Duration::from_mins(5) {
@@ -402,9 +408,26 @@ headers = { "x-team" = "search" }
                 "waypost.toml:4:11: api_key: the environment variable WAYPOST_NO_SUCH is not set",
             ),
             ("admin_key = \"sk-admin-x\"\n", "WAYPOST_ADMIN_KEY only"),
+            (
+                "listen = \"localhost:8080\"\n",
+                "write an IP address and a port, like \"127.0.0.1:8080\"",
+            ),
+            (
+                "shutdown_grace = 10\n",
+                "shutdown_grace: a duration is a number and a unit",
+            ),
+            (
+                "[http]\nmax_connections = 9000000000000000000\n",
+                "`http.max_connections` must be 1 to 1000000",
+            ),
+            (
+                "[[upstreams]]\nname = \"a\"\nbase_url = \"http://u:hunter2@h/v1\"\n",
+                "`upstreams[0].base_url` must be",
+            ),
         ] {
             let error = load_text(text, &[]).expect_err(text);
             assert!(error.contains(expected), "{error}\nshould hold\n{expected}");
+            assert!(!error.contains("hunter2"), "{error}");
         }
     }
 

@@ -65,7 +65,11 @@ pub mod duration {
     use super::{Deserialize, Deserializer, Duration, Error, Serializer, parse_duration};
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
+        let text = String::deserialize(from).map_err(|_| {
+            D::Error::custom(
+                "a duration is a number and a unit (ms, s, m, h, d) in quotes, like \"30s\"",
+            )
+        })?;
         parse_duration(&text).ok_or_else(|| {
             D::Error::custom(format!(
                 "`{text}` is no duration: write a number and a unit (ms, s, m, h, d), like \"30s\""

@@ -145,10 +145,9 @@ impl Upstream {
             _ => {
                 return Some((
                     "base_url",
-                    format!(
-                        "`{}` must be an http or https URL without credentials, query or fragment, like \"http://127.0.0.1:8000/v1\"",
-                        self.base_url
-                    ),
+                    // Not quoted: it may hold a password.
+                    "must be an http or https URL without credentials, query or fragment, like \"http://127.0.0.1:8000/v1\""
+                        .to_owned(),
                 ));
             }
         }
