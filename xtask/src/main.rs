@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod demo;
 mod process;
 mod terminal;
@@ -12,7 +13,7 @@ mod test;
 mod tools;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Demo and tests of Waypost")]
+#[command(name = "cargo xtask", about = "Demo, tests and bench of Waypost")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,12 +25,15 @@ enum Command {
     Demo(demo::Args),
     /// Run the tests: everything, or one part
     Test(test::Args),
+    /// Measure the server against the budgets
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
     let done = process::watch_signals().and_then(|()| match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => Ok(test::run(&args)),
+        Command::Bench(args) => bench::run(&args),
     });
     done.unwrap_or_else(|error| {
         while process::is_stopping() {

@@ -10,8 +10,8 @@ use crate::{admin, app::AppRef, chat, identity, models, responses};
 pub fn router(app: AppRef) -> Router {
     Router::new()
         .merge(ops::routes())
-        .merge(identity::routes())
         .merge(admin::routes())
+        .merge(identity::routes())
         .merge(responses::routes())
         .merge(chat::routes())
         .merge(models::routes())

@@ -1,7 +1,7 @@
 //! Fetching an issuer's documents, from addresses that were vetted.
 //!
-//! Easy to break: the name is resolved here, every address it has is judged,
-//! and the connection goes to those very addresses (DNS rebinding). No
+//! Easy to break: the name is resolved by a [`Resolver`] that judges every
+//! address, and the client connects to what it returns (DNS rebinding). No
 //! redirects, no proxy from the environment, no decompression, a bound on the
 //! body. The caller bounds the time of the whole.
 
@@ -11,7 +11,12 @@ use std::{
 };
 
 use http::{StatusCode, header};
-use waypost_identity::{Origin, UrlRules, WebUrl, is_public_address};
+use reqwest::{
+    Client,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use tokio::sync::OnceCell;
+use waypost_identity::{UrlRules, WebUrl, is_public_address};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Addresses of one host that are looked at.
@@ -25,9 +30,9 @@ pub enum FetchError {
     #[error("the host has no address, or more than {MAX_ADDRESSES}")]
     Addresses,
     #[error(
-        "the host's address {address} is not public; to fetch from it, list exactly \"{origin}\" in identity.allow_private_issuers"
+        "the host's address {address} is not public; to fetch from it, list the origin in identity.allow_private_issuers"
     )]
-    NotPublic { address: IpAddr, origin: Origin },
+    NotPublic { address: IpAddr },
     #[error("no connection, or it broke: {0}")]
     Transport(String),
     #[error("answered {0} with a redirect, which is not followed")]
@@ -52,127 +57,202 @@ impl FetchError {
     }
 }
 
-/// Fetches a document of at most `max_bytes`. The URL must have passed `rules`.
-pub async fn get(url: &WebUrl, rules: &UrlRules, max_bytes: usize) -> Result<Vec<u8>, FetchError> {
-    let origin = url.origin();
-    let addresses = resolve(origin).await?;
-    vet(&addresses, origin, rules)?;
-    let client = reqwest::Client::builder()
-        .resolve_to_addrs(origin.host(), &addresses)
+/// Fetches from where the rules allow.
+pub struct Fetcher {
+    rules: UrlRules,
+    public: OnceCell<Client>,
+    private: OnceCell<Client>,
+}
+
+impl Fetcher {
+    pub fn new(rules: UrlRules) -> Self {
+        Self {
+            rules,
+            public: OnceCell::new(),
+            private: OnceCell::new(),
+        }
+    }
+
+    /// Which addresses may be configured and fetched.
+    pub fn rules(&self) -> &UrlRules {
+        &self.rules
+    }
+
+    /// Fetches a document of at most `max_bytes`. The URL must have passed the
+    /// rules.
+    pub async fn get(&self, url: &WebUrl, max_bytes: usize) -> Result<Vec<u8>, FetchError> {
+        let private = self.rules.allows_private(url.origin());
+        if !private && let Some(address) = literal(url.origin().host()) {
+            // No resolver sees it.
+            vet([address])?;
+        }
+        let request = self.client(private).await?.get(url.as_str());
+        let mut response = request
+            .header(header::ACCEPT, "application/json")
+            .send()
+            .await
+            .map_err(explain)?;
+        match response.status() {
+            StatusCode::OK => {}
+            status if status.is_redirection() => return Err(FetchError::Redirect(status)),
+            status => return Err(FetchError::Status(status)),
+        }
+        if response
+            .content_length()
+            .is_some_and(|length| length > max_bytes as u64)
+        {
+            return Err(FetchError::TooLarge(max_bytes));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(explain)? {
+            if body.len() + chunk.len() > max_bytes {
+                return Err(FetchError::TooLarge(max_bytes));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// Made when it is first needed, off the workers: it reads the system's
+    /// root certificates.
+    async fn client(&self, private: bool) -> Result<&Client, FetchError> {
+        let cell = if private { &self.private } else { &self.public };
+        cell.get_or_try_init(|| async move {
+            tokio::task::spawn_blocking(move || build(private))
+                .await
+                .map_err(|error| FetchError::Transport(error.to_string()))?
+                .map_err(explain)
+        })
+        .await
+    }
+}
+
+fn build(private: bool) -> reqwest::Result<Client> {
+    Client::builder()
+        .dns_resolver(Resolver { private })
+        // A kept connection would be to an address that was vetted long ago.
+        .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("waypost/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(|error| FetchError::Transport(causes(&error)))?;
-    let mut response = client
-        .get(url.as_str())
-        .header(header::ACCEPT, "application/json")
-        .send()
-        .await
-        .map_err(|error| FetchError::Transport(causes(&error)))?;
-    match response.status() {
-        StatusCode::OK => {}
-        status if status.is_redirection() => return Err(FetchError::Redirect(status)),
-        status => return Err(FetchError::Status(status)),
-    }
-    if response
-        .content_length()
-        .is_some_and(|length| length > max_bytes as u64)
-    {
-        return Err(FetchError::TooLarge(max_bytes));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| FetchError::Transport(causes(&error)))?
-    {
-        if body.len() + chunk.len() > max_bytes {
-            return Err(FetchError::TooLarge(max_bytes));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
-async fn resolve(origin: &Origin) -> Result<Vec<SocketAddr>, FetchError> {
-    let host = origin.host();
-    let literal = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = literal.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, origin.port())]);
+/// Looks names up for the client, which connects to what this returns and to
+/// nothing else.
+struct Resolver {
+    /// Any address will do.
+    private: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let private = self.private;
+        Box::pin(async move {
+            // The client puts in the port.
+            let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0))
+                .await
+                .map_err(FetchError::Resolve)?
+                .take(MAX_ADDRESSES + 1)
+                .collect();
+            if !(1..=MAX_ADDRESSES).contains(&addresses.len()) {
+                return Err(FetchError::Addresses.into());
+            }
+            if !private {
+                vet(addresses.iter().map(SocketAddr::ip))?;
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
     }
-    let addresses: Vec<_> = tokio::net::lookup_host((host, origin.port()))
-        .await
-        .map_err(FetchError::Resolve)?
-        .take(MAX_ADDRESSES + 1)
-        .collect();
-    if (1..=MAX_ADDRESSES).contains(&addresses.len()) {
-        Ok(addresses)
-    } else {
-        Err(FetchError::Addresses)
-    }
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
 /// Every address must do: one private address among public ones is an attack
 /// or a mistake, and which one gets connected to is chance.
-fn vet(addresses: &[SocketAddr], origin: &Origin, rules: &UrlRules) -> Result<(), FetchError> {
-    if rules.allows_private(origin) {
-        return Ok(());
-    }
-    match addresses
-        .iter()
-        .map(SocketAddr::ip)
+fn vet(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), FetchError> {
+    addresses
+        .into_iter()
         .find(|address| !is_public_address(*address))
-    {
-        None => Ok(()),
-        Some(address) => Err(FetchError::NotPublic {
-            address,
-            origin: origin.clone(),
-        }),
-    }
+        .map_or(Ok(()), |address| Err(FetchError::NotPublic { address }))
 }
 
-/// reqwest says the least in the outermost error.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = cause.to_string();
-        source = cause.source();
+/// The resolver's own verdict, or the innermost cause: reqwest says the least
+/// in the outermost error.
+fn explain(error: reqwest::Error) -> FetchError {
+    let mut innermost: &(dyn std::error::Error + 'static) = &error;
+    loop {
+        match innermost.downcast_ref() {
+            Some(FetchError::NotPublic { address }) => {
+                return FetchError::NotPublic { address: *address };
+            }
+            Some(FetchError::Addresses) => return FetchError::Addresses,
+            Some(FetchError::Resolve(cause)) => {
+                return FetchError::Resolve(std::io::Error::new(cause.kind(), cause.to_string()));
+            }
+            _ => {}
+        }
+        match innermost.source() {
+            Some(source) => innermost = source,
+            None => return FetchError::Transport(innermost.to_string()),
+        }
     }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn origin(text: &str) -> Origin {
-        Origin::parse(text).expect("an origin")
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
     }
 
     #[test]
     fn one_private_address_spoils_a_host() {
-        let rules = UrlRules::new(["https://private.example"]).expect("rules");
-        let public: SocketAddr = "93.184.215.14:443".parse().expect("an address");
-        let metadata: SocketAddr = "169.254.169.254:443".parse().expect("an address");
-        let host = origin("https://issuer.example");
-        assert!(vet(&[public], &host, &rules).is_ok());
-        let refused = vet(&[public, metadata], &host, &rules).expect_err("a private address");
+        let (public, metadata) = (address("93.184.215.14"), address("169.254.169.254"));
+        assert!(vet([public]).is_ok());
+        let refused = vet([public, metadata]).expect_err("a private address");
         assert_eq!(refused.code(), "address_not_public");
-        assert!(refused.to_string().contains("https://issuer.example"));
-        assert!(vet(&[metadata], &origin("https://private.example"), &rules).is_ok());
-        let port = origin("https://private.example:8443");
-        assert!(vet(&[metadata], &port, &rules).is_err(), "another origin");
+        assert_eq!(literal("[::1]"), Some(address("::1")));
+        assert_eq!(literal("127.0.0.1"), Some(address("127.0.0.1")));
+        assert_eq!(literal("localhost"), None);
     }
 
     #[tokio::test]
-    async fn literal_addresses_need_no_resolver() {
-        let resolve = |text: &'static str| async move { resolve(&origin(text)).await };
-        let v4 = resolve("http://127.0.0.1:9000").await.expect("an address");
-        assert_eq!(v4, ["127.0.0.1:9000".parse().expect("an address")]);
-        let v6 = resolve("http://[::1]:9000").await.expect("an address");
-        assert_eq!(v6, ["[::1]:9000".parse().expect("an address")]);
+    async fn a_name_that_leads_inside_is_refused_unless_its_origin_is_allowed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let url = |text: String| WebUrl::parse(&text).expect("a URL");
+        let closed = Fetcher::new(UrlRules::default());
+        // Any name of ours; the rules would not let it come this far.
+        for host in ["localhost", "127.0.0.1"] {
+            let refused = closed
+                .get(&url(format!("http://{host}:{port}/")), 10)
+                .await
+                .expect_err("a private address");
+            assert_eq!(refused.code(), "address_not_public", "{host}: {refused}");
+        }
+        let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept());
+        assert!(nobody.await.is_err(), "somebody connected");
+
+        let origin = format!("http://127.0.0.1:{port}");
+        let open = Fetcher::new(UrlRules::new([origin.as_str()]).expect("rules"));
+        let url = url(format!("{origin}/x"));
+        let (document, ()) = tokio::join!(open.get(&url, 10), async {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 1024]).await.expect("a request");
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(answer).await.expect("written");
+        });
+        assert_eq!(document.expect("a document"), b"{}");
     }
 }

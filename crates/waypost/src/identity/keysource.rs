@@ -19,11 +19,9 @@ use std::{
 use arc_swap::ArcSwapOption;
 use futures::{FutureExt, future::BoxFuture, future::Shared};
 use tokio::time::Instant;
-use waypost_identity::{
-    Discovery, KeySet, Refusal, TrustPolicy, UrlRules, VerifiedClaims, WebUrl, verify,
-};
+use waypost_identity::{Discovery, KeySet, Refusal, TrustPolicy, VerifiedClaims, WebUrl, verify};
 
-use super::fetch::{self, FetchError};
+use super::fetch::{FetchError, Fetcher};
 use crate::{app::AppRef, metrics::ReasonLabels};
 
 /// The part of `key_cache` after which traffic refreshes in the background.
@@ -35,7 +33,7 @@ pub struct RemoteKeys {
     issuer: String,
     discovery_url: WebUrl,
     custom_discovery_url: bool,
-    rules: Arc<UrlRules>,
+    fetcher: Arc<Fetcher>,
     held: ArcSwapOption<Held>,
     attempts: Mutex<Attempts>,
 }
@@ -97,14 +95,14 @@ impl RemoteKeys {
         provider_id: &str,
         issuer: &str,
         discovery_url: Option<&str>,
-        rules: Arc<UrlRules>,
+        fetcher: Arc<Fetcher>,
     ) -> Result<Self, waypost_identity::UrlError> {
         Ok(Self {
             provider_id: provider_id.to_owned(),
             issuer: issuer.to_owned(),
-            discovery_url: rules.discovery_url(issuer, discovery_url)?,
+            discovery_url: fetcher.rules().discovery_url(issuer, discovery_url)?,
             custom_discovery_url: discovery_url.is_some(),
-            rules,
+            fetcher,
             held: ArcSwapOption::empty(),
             attempts: Mutex::default(),
         })
@@ -262,16 +260,22 @@ impl RemoteKeys {
         let bytes = self
             .get(&self.discovery_url, waypost_identity::MAX_DISCOVERY_BYTES)
             .await?;
-        Discovery::parse(&bytes, &self.issuer, self.custom_discovery_url, &self.rules)
-            .map(|document| document.jwks_uri)
-            .map_err(|source| RefreshError::Discovery {
-                url: self.discovery_url.to_string(),
-                source,
-            })
+        Discovery::parse(
+            &bytes,
+            &self.issuer,
+            self.custom_discovery_url,
+            self.fetcher.rules(),
+        )
+        .map(|document| document.jwks_uri)
+        .map_err(|source| RefreshError::Discovery {
+            url: self.discovery_url.to_string(),
+            source,
+        })
     }
 
     async fn get(&self, url: &WebUrl, max_bytes: usize) -> Result<Vec<u8>, RefreshError> {
-        fetch::get(url, &self.rules, max_bytes)
+        self.fetcher
+            .get(url, max_bytes)
             .await
             .map_err(|source| RefreshError::Fetch {
                 url: url.to_string(),

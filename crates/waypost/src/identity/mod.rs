@@ -29,6 +29,7 @@ use waypost_identity::UrlRules;
 
 use self::{
     audit::AuditQueue,
+    fetch::Fetcher,
     limits::ExchangeLimits,
     master_key::MasterKey,
     snapshot::DirectoryHandle,
@@ -64,7 +65,7 @@ impl Identity {
             audit: AuditQueue::new(metrics.audit_dropped.clone()),
             settings: Settings {
                 issuer: issuer.to_owned(),
-                url_rules: Arc::new(url_rules.clone()),
+                fetcher: Arc::new(Fetcher::new(url_rules.clone())),
                 skew_seconds: config.clock_skew.as_secs() as u32,
                 master_key,
             },

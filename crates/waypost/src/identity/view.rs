@@ -13,10 +13,11 @@ use std::{
 
 use serde_json::Value;
 use waypost_engine::directory::{Provider, Rule};
-use waypost_identity::{AttributeMatchers, KeySet, Permissions, TrustPolicy, UrlRules};
+use waypost_identity::{AttributeMatchers, KeySet, Permissions, TrustPolicy};
 
 use super::{
-    keysource::RemoteKeys, limits::Bucket, master_key::MasterKey, signing::Ring, snapshot::Snapshot,
+    fetch::Fetcher, keysource::RemoteKeys, limits::Bucket, master_key::MasterKey, signing::Ring,
+    snapshot::Snapshot,
 };
 
 /// One snapshot, compiled.
@@ -33,7 +34,7 @@ pub struct View {
 pub(super) struct Settings {
     /// This server's issuer.
     pub issuer: String,
-    pub url_rules: Arc<UrlRules>,
+    pub fetcher: Arc<Fetcher>,
     pub skew_seconds: u32,
     pub master_key: MasterKey,
 }
@@ -226,7 +227,7 @@ fn remote(
         &provider.id,
         &provider.issuer,
         discovery_url,
-        Arc::clone(&settings.url_rules),
+        Arc::clone(&settings.fetcher),
     )
     .map(Arc::new)
     .map_err(|error| error.to_string())

@@ -238,7 +238,7 @@ impl Claim {
                 pending,
             ))
         };
-        if !error.is_retryable() || self.is_last() {
+        if !error.is_retryable() || self.is_last(error) {
             return failure(&mut assembler, &self.object, pending);
         }
         // The next claim decides by the log; ask it now whether it could.
@@ -251,7 +251,9 @@ impl Claim {
             .map(|folded| folded.plan(upstream, generation))
         {
             Ok(Plan::Run { .. }) => Next::Release {
-                delay: error.retry_after().unwrap_or_else(|| self.backoff()),
+                delay: error
+                    .retry_after()
+                    .map_or_else(|| self.backoff(), |told| told.max(BACKOFF_FIRST)),
                 // Waiting as told is no attempt; the time limit bounds it.
                 counts: !error.is_throttle(),
             },
@@ -265,7 +267,14 @@ impl Claim {
         }
     }
 
-    /// Why this attempt is one too many, if so.
+    /// Whether there would be no attempt after this one: then the failure is
+    /// told as it is, not that attempts ran out.
+    fn is_last(&self, error: &UpstreamError) -> bool {
+        let attempts_left = self.job.attempt < self.app.config.responses.max_attempts;
+        time_left(&self.app, &self.job).is_zero() || !(attempts_left || error.is_throttle())
+    }
+
+    /// Why there is to be no further attempt, if so.
     fn used_up(&self) -> Option<&'static str> {
         if self.job.attempt > self.app.config.responses.max_attempts {
             return Some("It was tried as often as is allowed here.");
@@ -273,12 +282,6 @@ impl Claim {
         time_left(&self.app, &self.job)
             .is_zero()
             .then_some(OVERTIME)
-    }
-
-    /// Whether this attempt is the last one.
-    fn is_last(&self) -> bool {
-        self.job.attempt >= self.app.config.responses.max_attempts
-            || time_left(&self.app, &self.job).is_zero()
     }
 
     fn backoff(&self) -> Duration {

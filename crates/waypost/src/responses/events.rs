@@ -157,6 +157,10 @@ pub fn type_of(event: &[u8]) -> &str {
     std::str::from_utf8(&rest[..end]).unwrap_or_default()
 }
 
+/// About how much is framed at once: a slow reader of a long answer holds this
+/// much of its own, whatever the batches it comes from.
+pub const FRAME_BYTES: usize = 64 * 1024;
+
 /// An encoded event as a server-sent event with its number.
 pub fn frame(out: &mut BytesMut, sequence_number: u64, event: &[u8]) {
     let kind = type_of(event);

@@ -4,7 +4,7 @@
 //! carries the next events saves the read; any other hint, and silence, lead
 //! back to the store, which is the truth.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
@@ -13,7 +13,7 @@ use waypost_engine::{
     events::EventBatch,
 };
 
-use super::events::{DONE, frame};
+use super::events::{DONE, FRAME_BYTES, frame};
 use crate::app::AppRef;
 
 /// Encoded events that are read at once.
@@ -29,8 +29,10 @@ struct Reader {
     project_id: String,
     id: String,
     hints: ResponseHints,
-    /// The number of the next event.
+    /// The number of the next event to be taken.
     next: u64,
+    /// Taken events that are not framed yet; they share their batch's memory.
+    taken: VecDeque<(u64, Bytes)>,
     /// Where the log was known to end when it was last read.
     known: u64,
     state: State,
@@ -62,6 +64,7 @@ pub fn follow(
         id,
         hints,
         next,
+        taken: VecDeque::new(),
         known: 0,
         state: State::Reading,
     };
@@ -74,6 +77,9 @@ pub fn follow(
 impl Reader {
     async fn frames(&mut self) -> Option<Bytes> {
         loop {
+            if !self.taken.is_empty() {
+                return Some(self.frame_some());
+            }
             match self.state {
                 State::Closed => return None,
                 State::Ended => {
@@ -82,21 +88,13 @@ impl Reader {
                         return Some(DONE);
                     }
                 }
-                State::Reading => {
-                    if let Some(frames) = self.read().await {
-                        return Some(frames);
-                    }
-                }
-                State::Waiting => {
-                    if let Some(frames) = self.wait().await {
-                        return Some(frames);
-                    }
-                }
+                State::Reading => self.read().await,
+                State::Waiting => self.wait().await,
             }
         }
     }
 
-    async fn read(&mut self) -> Option<Bytes> {
+    async fn read(&mut self) {
         let after = self.next.checked_sub(1);
         let page = self
             .app
@@ -107,23 +105,22 @@ impl Reader {
         let page = match page {
             Ok(page) if page.log_dropped => {
                 self.state = State::Closed;
-                return None;
+                return;
             }
             Ok(page) => page,
             Err(error) if error.is_transient() => {
                 tracing::warn!(response_id = %self.id, %error, "reading an event log failed");
                 tokio::time::sleep(RETRY).await;
-                return None;
+                return;
             }
             Err(_gone) => {
                 self.state = State::Closed;
-                return None;
+                return;
             }
         };
         self.known = page.next_seq;
-        let mut out = BytesMut::new();
         for (first, batch) in page.batches {
-            self.take(first, &batch, &mut out);
+            self.take(first, &batch);
         }
         if self.next >= self.known {
             self.state = if page.status.is_terminal() {
@@ -132,43 +129,47 @@ impl Reader {
                 State::Waiting
             };
         }
-        (!out.is_empty()).then(|| out.freeze())
     }
 
-    async fn wait(&mut self) -> Option<Bytes> {
+    async fn wait(&mut self) {
         match self.hints.next(POLL).await {
             // A doubled or late hint: nothing new.
             ResponseHint::Events {
                 first_seq,
                 batch,
                 terminal: false,
-            } if first_seq + batch.count() <= self.next => None,
+            } if first_seq + batch.count() <= self.next => {}
             ResponseHint::Events {
                 first_seq,
                 batch,
                 terminal,
             } if first_seq <= self.next => {
-                let mut out = BytesMut::new();
-                self.take(first_seq, &batch, &mut out);
+                self.take(first_seq, &batch);
                 if terminal {
                     self.state = State::Ended;
                 }
-                (!out.is_empty()).then(|| out.freeze())
             }
-            _ => {
-                self.state = State::Reading;
-                None
+            _ => self.state = State::Reading,
+        }
+    }
+
+    /// Takes what of a batch is new.
+    fn take(&mut self, first: u64, batch: &EventBatch) {
+        for (number, event) in (first..).zip(batch.iter()) {
+            if number == self.next {
+                self.taken.push_back((number, event));
+                self.next += 1;
             }
         }
     }
 
-    /// Frames what of a batch is new.
-    fn take(&mut self, first: u64, batch: &EventBatch, out: &mut BytesMut) {
-        for (number, event) in (first..).zip(batch.iter()) {
-            if number == self.next {
-                frame(out, number, &event);
-                self.next += 1;
-            }
+    fn frame_some(&mut self) -> Bytes {
+        let mut out = BytesMut::new();
+        while out.len() < FRAME_BYTES
+            && let Some((number, event)) = self.taken.pop_front()
+        {
+            frame(&mut out, number, &event);
         }
+        out.freeze()
     }
 }

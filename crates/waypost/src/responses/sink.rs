@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, responses::Lease};
 
 use super::{
-    events::frame,
+    events::{FRAME_BYTES, frame},
     run::{Gone, Sink},
 };
 
@@ -49,7 +49,13 @@ impl Sink for LogSink {
                     tracing::warn!(response_id = %self.lease.response_id, %error, "appending events failed; trying again");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        gone = self.given_up() => return Err(gone),
+                        gone = self.given_up() => {
+                            // This batch is not written: nothing may follow it.
+                            return Err(match gone {
+                                Gone::Stopping => Gone::Store,
+                                other => other,
+                            });
+                        }
                     }
                     pause = (pause * 2).min(RETRY_LONGEST);
                 }
@@ -104,11 +110,14 @@ impl Sink for ClientSink {
         for event in batch.iter() {
             frame(&mut out, self.next_seq, &event);
             self.next_seq += 1;
+            if out.len() >= FRAME_BYTES {
+                self.send(out.split().freeze()).await?;
+            }
         }
-        tokio::select! {
-            sent = self.frames.send(out.freeze()) => sent.map_err(|_| Gone::Client),
-            () = self.stop.cancelled() => Err(Gone::Stopping),
+        if !out.is_empty() {
+            self.send(out.freeze()).await?;
         }
+        Ok(())
     }
 
     async fn gone(&mut self) -> Gone {
@@ -116,6 +125,15 @@ impl Sink for ClientSink {
             () = self.frames.closed() => Gone::Client,
             () = self.stop.cancelled() => Gone::Stopping,
             () = tokio::time::sleep_until(self.deadline) => Gone::Overtime,
+        }
+    }
+}
+
+impl ClientSink {
+    async fn send(&self, frames: Bytes) -> Result<(), Gone> {
+        tokio::select! {
+            sent = self.frames.send(frames) => sent.map_err(|_| Gone::Client),
+            () = self.stop.cancelled() => Err(Gone::Stopping),
         }
     }
 }

@@ -5,7 +5,10 @@
 //! name: `native…` speaks the Responses API, `prefill…` can continue an answer,
 //! anything else is plain Chat Completions.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
@@ -28,10 +31,14 @@ pub struct World {
     pub server: TestServer,
     pub upstream: ScriptedUpstream,
     pub tenant: Tenant,
+    /// Making one costs more than most requests. It belongs to one life of the
+    /// server: connections kept from an earlier one would fail.
+    client: Mutex<Option<(u32, Client)>>,
 }
 
 /// How a [`World`] is to be.
 pub struct WorldBuilder {
+    top: String,
     responses: String,
     max_concurrent: u32,
 }
@@ -43,14 +50,33 @@ impl World {
 
     pub fn builder() -> WorldBuilder {
         WorldBuilder {
+            top: String::new(),
             responses: String::new(),
             max_concurrent: 64,
         }
     }
 
+    /// Puts a world together.
+    pub fn of(server: TestServer, upstream: ScriptedUpstream, tenant: Tenant) -> Self {
+        Self {
+            server,
+            upstream,
+            tenant,
+            client: Mutex::default(),
+        }
+    }
+
     /// A client with the workload's key.
     pub fn client(&self) -> Client {
-        self.server.client(&self.tenant.key)
+        let mut kept = self.client.lock().expect("no panic while it was held");
+        match &*kept {
+            Some((pid, client)) if *pid == self.server.pid() => client.clone(),
+            _ => {
+                let client = self.server.client(&self.tenant.key);
+                *kept = Some((self.server.pid(), client.clone()));
+                client
+            }
+        }
     }
 
     /// Creates a response and expects a 200: the Response object.
@@ -121,6 +147,13 @@ impl World {
 }
 
 impl WorldBuilder {
+    /// A line before all tables.
+    pub fn top(mut self, line: &str) -> Self {
+        self.top.push_str(line);
+        self.top.push('\n');
+        self
+    }
+
     /// Lines of `[responses]`.
     pub fn responses(mut self, lines: &str) -> Self {
         self.responses.push_str(lines);
@@ -136,17 +169,14 @@ impl WorldBuilder {
     pub async fn start(self) -> World {
         let upstream = ScriptedUpstream::start().await.expect("a model server");
         let config = format!(
-            "[responses]\n{}\n{}",
+            "{}[responses]\n{}\n{}",
+            self.top,
             self.responses,
             upstreams(&upstream.base_url(), self.max_concurrent)
         );
         let server = TestServer::builder().config(&config).start().await;
         let tenant = server.project("tests").await;
-        World {
-            server,
-            upstream,
-            tenant,
-        }
+        World::of(server, upstream, tenant)
     }
 }
 
@@ -186,18 +216,18 @@ impl Events {
             .send()
             .await
             .expect("an answer");
-        let headers = answer.headers().clone();
-        let version = answer.version();
-        if answer.status() != 200 {
-            panic!(
-                "{}: {}",
-                answer.status(),
-                answer.text().await.expect("a body")
-            );
+        if answer.status() == 200 {
+            return Self::of(answer);
         }
+        let status = answer.status();
+        panic!("{status}: {}", answer.text().await.expect("a body"))
+    }
+
+    /// Reads a stream that has been answered.
+    pub fn of(answer: reqwest::Response) -> Self {
         Self {
-            headers,
-            version,
+            headers: answer.headers().clone(),
+            version: answer.version(),
             reader: SseReader::strict(answer.bytes_stream().boxed()),
             done: false,
         }

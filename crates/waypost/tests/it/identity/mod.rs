@@ -26,6 +26,8 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// A server that trusts an issuer, and a rule for one service account.
 struct World {
     server: TestServer,
+    /// Without a credential. Kept: making one reads all root certificates.
+    client: Client,
     issuer: Issuer,
     tenant: Tenant,
     provider_id: String,
@@ -42,19 +44,26 @@ impl World {
     async fn uploaded() -> Self {
         let issuer = Issuer::start().await.expect("an issuer");
         let verification = json!({"type": "uploaded_jwks", "jwks": issuer.jwks()});
-        Self::of(issuer, "", Some(verification)).await
+        Self::of(issuer, "", Some(verification), &[]).await
     }
 
     async fn with(identity: &str, verification: Option<Value>) -> Self {
         let issuer = Issuer::start().await.expect("an issuer");
-        Self::of(issuer, identity, verification).await
+        Self::of(issuer, identity, verification, &[]).await
     }
 
-    async fn of(issuer: Issuer, identity: &str, verification: Option<Value>) -> Self {
+    /// `origins` are allowed beside the issuer's.
+    async fn of(
+        issuer: Issuer,
+        identity: &str,
+        verification: Option<Value>,
+        origins: &[&str],
+    ) -> Self {
+        let issuer_url = issuer.url();
+        let allowed = [&[issuer_url.as_str()], origins].concat();
         let server = TestServer::builder()
             .config(&format!(
-                "[identity]\nallow_private_issuers = [\"{}\"]\n{identity}",
-                issuer.url()
+                "[identity]\nallow_private_issuers = {allowed:?}\n{identity}"
             ))
             .start()
             .await;
@@ -78,6 +87,7 @@ impl World {
         let rules = format!("{PROVIDERS}/{provider_id}/federation_rules");
         let rule_id = admin.post(&rules, rule).await.ok().text("id");
         Self {
+            client: server.anonymous(),
             server,
             issuer,
             tenant,
@@ -107,7 +117,7 @@ impl World {
     }
 
     async fn send(&self, body: Value) -> Reply {
-        self.server.anonymous().post("/oauth/token", body).await
+        self.client.post("/oauth/token", body).await
     }
 
     /// Exchanges a good token.
@@ -142,7 +152,7 @@ impl World {
 
     /// How many exchanges `/metrics` counts with this reason.
     async fn counted(&self, reason: &str) -> u64 {
-        let metrics = self.server.anonymous().get("/metrics").await.ok().text;
+        let metrics = self.client.get("/metrics").await.ok().text;
         let label = format!("waypost_token_exchanges_total{{reason=\"{reason}\"}} ");
         metrics
             .lines()
