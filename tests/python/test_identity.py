@@ -4,7 +4,7 @@ import time
 
 import openai
 import pytest
-from conftest import numbers, until
+from conftest import SUBJECT, numbers, until
 from openai import AsyncOpenAI, OpenAI
 
 
@@ -84,20 +84,20 @@ def test_revoked_token_is_exchanged_again(house, federation, organization):
         assert time.monotonic() - revoked_at < 2
         with pytest.raises(openai.AuthenticationError):
             client.responses.create(model="scripted?tokens=1", input="x")
-        rules.update(federation.rule, workload_identity_provider_id=federation.provider, enabled=True)
-        # Put the refused token back: the 401 makes the SDK exchange again and ask once more.
-        auth = client._workload_identity_auth
-        auth._store_token({"access_token": old, "expires_in": 3600.0})
+
+        # Another rule: the old tokens stay dead, and new ones can be had.
+        rules.delete(federation.rule, workload_identity_provider_id=federation.provider)
+        rules.create(
+            federation.provider,
+            project_id=federation.project,
+            service_account_id=federation.account,
+            attribute_matchers={"sub": SUBJECT},
+        )
+        until(lambda: exchange(house, federation).is_success, seconds=3)
+        client._workload_identity_auth._store_token({"access_token": old, "expires_in": 3600.0})
         before = len(asked)
-
-        def answered():
-            try:
-                return client.responses.create(model="scripted?tokens=1", input="x")
-            except openai.AuthenticationError:
-                return None
-
-        assert until(answered, seconds=3).status == "completed"
-        assert len(asked) > before
+        assert client.responses.create(model="scripted?tokens=1", input="x").status == "completed"
+        assert len(asked) == before + 1, "the 401 made the SDK exchange once and ask again"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_refused_tokens(house, federation, claims):
     with pytest.raises(openai.OAuthError) as refused:
         auth.get_token()
     expected = "invalid_grant" if "subject" in claims else "invalid_subject_token"
-    assert (refused.value.status_code, refused.value.code) == (401, expected)
+    assert (refused.value.status_code, refused.value.error) == (401, expected)
     assert house.issuer.url not in str(refused.value)
 
 

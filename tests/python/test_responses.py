@@ -139,7 +139,7 @@ def test_structured_format_reaches_the_upstream(client, house):
     assert order == ["zebra", "apple"], "the schema keeps its order of keys"
 
 
-def test_logprobs(client):
+def test_logprobs(client, house):
     response = client.responses.create(
         model="scripted?tokens=3&logprobs=1",
         input="x",
@@ -149,8 +149,9 @@ def test_logprobs(client):
     logprobs = response.output[0].content[0].logprobs
     assert "".join(entry.token for entry in logprobs) == numbers(3)
     assert all(entry.logprob <= 0 for entry in logprobs)
-    without = client.responses.create(model="scripted?tokens=3&logprobs=1", input="x")
-    assert not without.output[0].content[0].logprobs
+    plain = "scripted?tokens=3&prompt_tokens=81"
+    assert not client.responses.create(model=plain, input="x").output[0].content[0].logprobs
+    assert "logprobs" not in house.last_upstream_request(plain)
 
 
 def test_image_as_input(client, house):

