@@ -84,6 +84,13 @@ pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> 
             "The body is empty; a JSON object is expected.",
         ));
     }
+    // serde reads an array as a struct's fields in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::invalid(
+            "Invalid type for the request body: expected an object, but got an array instead.",
+        )
+        .code("invalid_type"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

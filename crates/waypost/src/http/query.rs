@@ -184,6 +184,19 @@ impl<'de> Deserializer<'de> for &Node {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
+        match self {
+            // A list would be taken as the struct's fields in their order.
+            Node::Many(_) => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         visitor.visit_some(self)
     }
@@ -207,7 +220,7 @@ impl<'de> Deserializer<'de> for &Node {
     }
 
     serde::forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier
+        char str string bytes byte_buf unit unit_struct tuple tuple_struct map identifier
         ignored_any
     }
 }
@@ -313,6 +326,7 @@ mod tests {
             ("at[gt]=x", "\"at.gt\""),
             ("at[x]=1", "\"at.x\""),
             ("at=5", "\"at\""),
+            ("at[]=5", "\"at\""),
             ("ids[]=a&ids[x]=b", "\"ids[x]\""),
             ("nope=1", "\"nope\""),
         ] {

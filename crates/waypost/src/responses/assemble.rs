@@ -37,6 +37,8 @@ pub struct Assembler {
     finish: Option<Finish>,
     /// Deltas of text delivered by earlier attempts: about as many tokens.
     carried_tokens: u64,
+    /// Items, calls and parts begun so far.
+    pieces: usize,
     /// An answer that goes on where an earlier attempt stopped: the model's
     /// fresh reasoning has no place in it.
     continuing: bool,
@@ -93,6 +95,12 @@ impl Assembler {
         self.finish
     }
 
+    /// How many items, calls and parts there are: a server may invent any
+    /// number of them.
+    pub fn pieces(&self) -> usize {
+        self.pieces
+    }
+
     /// Closes what is open and returns the output. `status` is that of the
     /// items still open: `completed` or `incomplete`. An incomplete item has to
     /// be the last one (Open Responses), so a call that others follow and whose
@@ -137,7 +145,7 @@ impl Assembler {
             return Value::Null;
         };
         let input = usage.input_tokens.saturating_sub(self.carried_tokens);
-        let output = usage.output_tokens + self.carried_tokens;
+        let output = usage.output_tokens.saturating_add(self.carried_tokens);
         json!({
             "input_tokens": input,
             "input_tokens_details": {
@@ -146,7 +154,7 @@ impl Assembler {
             },
             "output_tokens": output,
             "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-            "total_tokens": input + output,
+            "total_tokens": input.saturating_add(output),
         })
     }
 
@@ -194,6 +202,7 @@ impl Assembler {
                 annotations: vec![],
             };
             add_part(*index, id, parts, part, out);
+            self.pieces += 1;
         }
         let content_index = parts.len() as u64 - 1;
         if let Some(Part::Text { text, logprobs, .. }) = parts.last_mut() {
@@ -258,6 +267,7 @@ impl Assembler {
                 },
                 out,
             );
+            self.pieces += 1;
         }
         let content_index = parts.len() as u64 - 1;
         if let Some(Part::Refusal { text }) = parts.last_mut() {
@@ -324,6 +334,7 @@ impl Assembler {
             if summary.is_empty() || part >= summary.len() {
                 close_summary_part(*index, id, summary, out);
                 summary.push(String::new());
+                self.pieces += 1;
                 push(
                     out,
                     &Event::SummaryPartAdded {
@@ -375,6 +386,7 @@ impl Assembler {
             .iter()
             .position(|c| c.key == key)
             .unwrap_or_else(|| {
+                self.pieces += 1;
                 self.calls.push(Call {
                     key,
                     index: None,
@@ -493,6 +505,7 @@ impl Assembler {
             id: id::fresh(prefix),
             kind,
         };
+        self.pieces += 1;
         self.output.push(None);
         push(
             out,

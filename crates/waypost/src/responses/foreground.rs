@@ -93,12 +93,7 @@ impl Foreground {
         let (frames, receiver) = mpsc::channel::<Bytes>(CLIENT_QUEUE);
         let (begun, begins) = oneshot::channel();
         let app = self.app.clone();
-        let gauge = app.metrics.streams_open.clone();
-        app.shutdown.spawn(async move {
-            gauge.inc();
-            self.run_stream(slot, frames, begun).await;
-            gauge.dec();
-        });
+        app.shutdown.spawn(self.run_stream(slot, frames, begun));
         begins
             .await
             .map_err(|_| ApiError::internal("the run ended before it began"))??;

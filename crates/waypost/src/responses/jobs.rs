@@ -306,3 +306,65 @@ async fn sweep_loop(app: AppRef) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use waypost_engine::{
+        events::EventBatch,
+        responses::{NewJob, NewResponse},
+    };
+
+    use super::*;
+    use crate::app::tests::app;
+
+    const WORKER: &str = "worker";
+
+    /// Stores a job and claims it, as if for a task.
+    async fn claimed(app: &AppRef) -> Lease {
+        let row = NewResponse {
+            id: id::fresh("resp_"),
+            project_id: "proj_test".to_owned(),
+            body: "{}".to_owned(),
+            created_at: crate::clock::now(),
+            background: true,
+            streamable: true,
+            store: true,
+            previous_response_id: None,
+            input: Vec::new(),
+        };
+        let job = NewJob {
+            queue: "queue".to_owned(),
+            request: b"{}"[..].into(),
+        };
+        let store = &app.engine.store;
+        store
+            .create_background(row, EventBatch::of::<Vec<u8>>([]), job, 10)
+            .await
+            .expect("created");
+        let want = vec![Want {
+            queue: "queue".to_owned(),
+            max: 1,
+        }];
+        let lease = Duration::from_secs(30);
+        let jobs = store.claim_jobs(WORKER, want, lease).await;
+        jobs.expect("claimed").remove(0).lease
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_no_task_has_is_given_back_and_no_other() {
+        let (app, _dir) = app().await;
+        let (mine, stray) = (claimed(&app).await, claimed(&app).await);
+        app.jobs.add(&mine);
+        let beat = async || {
+            let beat = app.engine.store.heartbeat(WORKER, Duration::from_secs(30));
+            beat.await.expect("a heartbeat")
+        };
+        // Once is no proof: its task may be about to start.
+        let first = give_back(&app, beat().await, &HashSet::new()).await;
+        assert_eq!(first, HashSet::from([stray]));
+        assert_eq!(beat().await.len(), 2);
+        let second = give_back(&app, beat().await, &first).await;
+        assert!(second.is_empty());
+        assert_eq!(beat().await, [mine]);
+    }
+}

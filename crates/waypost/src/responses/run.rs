@@ -29,8 +29,13 @@ use crate::{
 
 /// Encoded events that may wait for the sink before reading stops.
 const MAX_PENDING: usize = 256 * 1024;
-/// Text of one answer, arguments and reasoning included.
+/// What one answer may hold: text, reasoning, arguments, annotations, log
+/// probabilities, and [`DELTA_COST`] for every delta.
 const MAX_OUTPUT: usize = 64 * 1024 * 1024;
+/// What a delta counts beside its text: each becomes an event of the log.
+const DELTA_COST: usize = 16;
+/// Items and parts of one answer.
+const MAX_PIECES: usize = 4096;
 
 /// Where a run's events go.
 pub trait Sink: Send {
@@ -199,11 +204,16 @@ impl Intake<'_> {
             }
             self.taken += size(&delta);
             self.assembler.apply(delta, out);
-        }
-        if self.taken > MAX_OUTPUT {
-            return Some(Err(UpstreamError::Malformed(format!(
-                "more than {MAX_OUTPUT} bytes of output"
-            ))));
+            if self.taken > MAX_OUTPUT {
+                return Some(Err(UpstreamError::Malformed(format!(
+                    "more than {MAX_OUTPUT} bytes of output"
+                ))));
+            }
+            if self.assembler.pieces() > MAX_PIECES {
+                return Some(Err(UpstreamError::Malformed(format!(
+                    "more than {MAX_PIECES} items and parts of output"
+                ))));
+            }
         }
         match next {
             Ok(true) => None,
@@ -214,15 +224,27 @@ impl Intake<'_> {
 }
 
 fn size(delta: &Delta) -> usize {
-    match delta {
-        Delta::Text { text, .. }
-        | Delta::Refusal(text)
-        | Delta::Reasoning(text)
-        | Delta::ReasoningSummary { text, .. }
-        | Delta::ReasoningEncrypted(text) => text.len(),
-        Delta::ToolCall { arguments, .. } => arguments.len(),
-        _ => 0,
-    }
+    let json = |value: &Value| value.to_string().len();
+    DELTA_COST
+        + match delta {
+            Delta::Text { text, logprobs } => text.len() + logprobs.iter().map(json).sum::<usize>(),
+            Delta::Refusal(text)
+            | Delta::Reasoning(text)
+            | Delta::ReasoningSummary { text, .. }
+            | Delta::ReasoningEncrypted(text) => text.len(),
+            Delta::Annotation(annotation) => json(annotation),
+            Delta::ToolCall {
+                call_id,
+                name,
+                arguments,
+                ..
+            } => {
+                let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+                arguments.len() + length(call_id) + length(name)
+            }
+            Delta::Message { phase } => phase.as_ref().map_or(0, String::len),
+            Delta::ReasoningBreak | Delta::Usage(_) | Delta::Finish(_) => 0,
+        }
 }
 
 /// The model is done: closes the items and says how it ended.

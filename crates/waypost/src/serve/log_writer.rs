@@ -1,5 +1,9 @@
 //! Log lines go to standard error by way of a thread: when whoever reads them
 //! is slow, lines are dropped and counted, and no request waits.
+//!
+//! One event is one line: text from outside (a model server's error message)
+//! may hold line breaks and terminal sequences, with which it could write lines
+//! of its own or move the cursor over others.
 
 use std::{
     io::{self, Write},
@@ -79,7 +83,12 @@ impl<'a> MakeWriter<'a> for LogWriter {
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.lines.try_send(Message::Line(line.to_vec())).is_err() {
+        if self
+            .0
+            .lines
+            .try_send(Message::Line(one_line(line)))
+            .is_err()
+        {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -88,6 +97,22 @@ impl Write for Line<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The event with its control characters escaped, but for the line break at
+/// its end.
+fn one_line(event: &[u8]) -> Vec<u8> {
+    let end = event.len() - usize::from(event.ends_with(b"\n"));
+    let mut line = Vec::with_capacity(event.len());
+    for byte in &event[..end] {
+        if byte.is_ascii_control() && *byte != b'\t' {
+            line.extend(byte.escape_ascii());
+        } else {
+            line.push(*byte);
+        }
+    }
+    line.extend_from_slice(&event[end..]);
+    line
 }
 
 impl Drop for LogGuard {
@@ -121,6 +146,15 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn an_event_is_one_line_without_control_characters() {
+        let event = "a\tb\nc\r\u{1b}[31mé\n".as_bytes();
+        let line = "a\tb\\nc\\r\\x1b[31mé\n".as_bytes();
+        assert_eq!(one_line(event), line);
+        assert_eq!(one_line(b"a\n\n"), b"a\\n\n");
+        assert_eq!(one_line(b""), b"");
     }
 
     #[test]

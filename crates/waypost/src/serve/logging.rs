@@ -1,7 +1,5 @@
 //! Where log lines go: standard error, as text or JSON.
 
-use std::io::IsTerminal;
-
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
@@ -18,7 +16,8 @@ pub(super) fn start(config: &LogConfig) -> anyhow::Result<LogGuard> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal());
+        // Colours would be control characters, which no line may hold.
+        .with_ansi(false);
     match config.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::config::UpstreamApi;
 
-/// The longest line of an answer.
-const MAX_LINE: usize = 16 * 1024 * 1024;
+/// The longest event of an answer, with its comments.
+const MAX_EVENT: usize = 16 * 1024 * 1024;
 /// Most of an error answer that is read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Longest time to wait for the rest of an error answer.
@@ -163,24 +163,50 @@ impl Decoder {
 }
 
 /// Ends a stream whose events would fill the memory: the decoder keeps an
-/// event until it is whole.
+/// event until the blank line after it, however many lines it has.
 fn bounded(
     bytes: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
-    let mut since_break = 0;
+    let mut size = EventSize::default();
     bytes.map(move |chunk| {
         let chunk = chunk.map_err(std::io::Error::other)?;
-        since_break = match chunk.iter().rposition(|b| *b == b'\n' || *b == b'\r') {
-            Some(at) => chunk.len() - at,
-            None => since_break + chunk.len(),
-        };
-        if since_break > MAX_LINE {
+        if size.after(&chunk) > MAX_EVENT {
             return Err(std::io::Error::other(format!(
-                "a line over {MAX_LINE} bytes"
+                "an event over {MAX_EVENT} bytes"
             )));
         }
         Ok(chunk)
     })
+}
+
+/// Bytes since the last blank line.
+#[derive(Default)]
+struct EventSize {
+    bytes: usize,
+    line_is_empty: bool,
+    /// CR and LF are one line break together.
+    last_was_cr: bool,
+}
+
+impl EventSize {
+    /// The size of the open event after these bytes.
+    fn after(&mut self, chunk: &[u8]) -> usize {
+        for byte in chunk {
+            self.bytes += 1;
+            match byte {
+                b'\n' if self.last_was_cr => {}
+                b'\n' | b'\r' => {
+                    if self.line_is_empty {
+                        self.bytes = 0;
+                    }
+                    self.line_is_empty = true;
+                }
+                _ => self.line_is_empty = false,
+            }
+            self.last_was_cr = *byte == b'\r';
+        }
+        self.bytes
+    }
 }
 
 /// `Retry-After` in seconds; a date is not understood, and is as good as none.
@@ -217,4 +243,25 @@ fn with_causes(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_ends_at_a_blank_line_of_any_kind() {
+        for (chunks, size) in [
+            (&["data: x\n\n"][..], 0),
+            (&["data: x\r\n\r\n", "d"], 2),
+            (&["data: x\r\r"], 0),
+            (&["data: x\n", "\n", "da"], 2),
+            (&["data: x\r", "\n", "data"], 13),
+            (&["data: x\n", "data: y\n"], 16),
+        ] {
+            let mut event = EventSize::default();
+            let sizes = chunks.iter().map(|chunk| event.after(chunk.as_bytes()));
+            assert_eq!(sizes.last(), Some(size), "{chunks:?}");
+        }
+    }
 }

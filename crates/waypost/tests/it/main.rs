@@ -13,6 +13,7 @@ mod admin;
 mod chat;
 mod cli;
 mod faults;
+mod hostile;
 mod http;
 mod identity;
 mod models;

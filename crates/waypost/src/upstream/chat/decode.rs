@@ -13,6 +13,9 @@ use crate::upstream::{
     generation::{Delta, Finish, Usage},
 };
 
+/// Function calls of one answer.
+const MAX_CALLS: usize = 256;
+
 /// Reads one streamed answer.
 #[derive(Debug, Default)]
 pub struct ChatDecoder {
@@ -29,7 +32,7 @@ struct Chunk {
     #[serde(default)]
     choices: Vec<Choice>,
     #[serde(default)]
-    usage: Option<ChunkUsage>,
+    usage: Option<Value>,
     #[serde(default)]
     error: Option<Value>,
 }
@@ -37,7 +40,7 @@ struct Chunk {
 #[derive(Deserialize)]
 struct Choice {
     #[serde(default)]
-    index: u64,
+    index: Option<u64>,
     #[serde(default)]
     delta: Option<ChunkDelta>,
     #[serde(default)]
@@ -84,30 +87,6 @@ struct Logprobs {
     content: Option<Vec<Value>>,
 }
 
-#[derive(Deserialize)]
-struct ChunkUsage {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
-}
-
-#[derive(Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
-}
-
 impl ChatDecoder {
     /// Reads one `data:` payload and appends what it says.
     pub fn data(&mut self, data: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
@@ -132,23 +111,12 @@ impl ChatDecoder {
         }
         for choice in chunk.choices {
             // We never ask for more than one choice.
-            if choice.index == 0 {
+            if choice.index.unwrap_or(0) == 0 {
                 self.choice(choice, out)?;
             }
         }
-        if let Some(usage) = chunk.usage {
-            out.push(Delta::Usage(Usage {
-                input_tokens: usage.prompt_tokens,
-                cached_tokens: usage
-                    .prompt_tokens_details
-                    .and_then(|d| d.cached_tokens)
-                    .unwrap_or_default(),
-                output_tokens: usage.completion_tokens,
-                reasoning_tokens: usage
-                    .completion_tokens_details
-                    .and_then(|d| d.reasoning_tokens)
-                    .unwrap_or_default(),
-            }));
+        if let Some(usage) = chunk.usage.filter(Value::is_object) {
+            out.push(Delta::Usage(read_usage(&usage)));
         }
         Ok(())
     }
@@ -195,7 +163,7 @@ impl ChatDecoder {
             out.push(Delta::Refusal(text));
         }
         for piece in delta.tool_calls.unwrap_or_default() {
-            self.call_piece(piece, out);
+            self.call_piece(piece, out)?;
         }
         if let Some(reason) = choice.finish_reason.filter(|r| !r.is_empty()) {
             let finish = match reason.as_str() {
@@ -214,7 +182,7 @@ impl ChatDecoder {
         Ok(())
     }
 
-    fn call_piece(&mut self, piece: CallPiece, out: &mut Vec<Delta>) {
+    fn call_piece(&mut self, piece: CallPiece, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
         let id = piece.id.filter(|id| !id.is_empty());
         let (name, arguments) = piece.function.map_or((None, None), |f| {
             (f.name.filter(|n| !n.is_empty()), f.arguments)
@@ -241,6 +209,11 @@ impl ChatDecoder {
         };
         self.last_call = Some(key);
         if !self.calls.iter().any(|(k, _)| *k == key) {
+            if self.calls.len() == MAX_CALLS {
+                return Err(UpstreamError::Malformed(format!(
+                    "more than {MAX_CALLS} function calls"
+                )));
+            }
             self.calls.push((key, id.clone()));
         }
         out.push(Delta::ToolCall {
@@ -249,6 +222,19 @@ impl ChatDecoder {
             name,
             arguments,
         });
+        Ok(())
+    }
+}
+
+/// Token counts, as far as they can be read: an answer that is whole does not
+/// fail over them.
+fn read_usage(usage: &Value) -> Usage {
+    let count = |value: &Value| value.as_u64().unwrap_or_default();
+    Usage {
+        input_tokens: count(&usage["prompt_tokens"]),
+        cached_tokens: count(&usage["prompt_tokens_details"]["cached_tokens"]),
+        output_tokens: count(&usage["completion_tokens"]),
+        reasoning_tokens: count(&usage["completion_tokens_details"]["reasoning_tokens"]),
     }
 }
 

@@ -13,6 +13,9 @@ use crate::upstream::{
     generation::{Delta, Finish, Usage},
 };
 
+/// Texts of one answer that are kept track of.
+const MAX_TEXTS: usize = 4096;
+
 /// Reads one streamed answer.
 #[derive(Debug, Default)]
 pub struct NativeDecoder {
@@ -156,6 +159,11 @@ impl NativeDecoder {
             }
             // Lifecycle, part boundaries, keepalive, and whatever is new.
             _ => {}
+        }
+        if self.delivered.len() > MAX_TEXTS {
+            return Err(UpstreamError::Malformed(format!(
+                "more than {MAX_TEXTS} texts in one answer"
+            )));
         }
         Ok(())
     }
