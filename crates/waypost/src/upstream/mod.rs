@@ -8,6 +8,7 @@ pub mod chat;
 pub mod dialect;
 pub mod discover;
 pub mod error;
+pub mod gather;
 pub mod generation;
 pub mod listing;
 pub mod native;
