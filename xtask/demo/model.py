@@ -17,6 +17,7 @@ import xllamacpp
 
 CONTEXT_TOKENS = 8192
 PARALLEL = 2
+MAX_THREADS = 4
 
 
 def main() -> None:
@@ -48,7 +49,18 @@ def parameters(path: pathlib.Path) -> xllamacpp.CommonParams:
     params.port = 0
     params.n_ctx = CONTEXT_TOKENS
     params.n_parallel = PARALLEL
+    # A small model repeats itself.
+    params.sampling.penalty_repeat = 1.1
+    params.sampling.penalty_last_n = 256
+    # One core is for everybody else, and nobody spins while waiting: on a busy machine threads
+    # that spin for each other take a hundred times as long.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads()
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
     return params
+
+
+def threads() -> int:
+    return max(1, min(len(os.sched_getaffinity(0)) - 1, MAX_THREADS))
 
 
 main()

@@ -57,6 +57,7 @@ def main() -> None:
         if reader.deltas == demo["drop_after"]:
             break
     stream.close()
+    reader.broke_at = time.monotonic()
     say("dropped", event=reader.last)
     time.sleep(demo["pause_seconds"])
 
@@ -80,6 +81,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.id, self.last, self.deltas, self.text, self.ended = "", -1, 0, [], False
+        self.broke_at = 0.0
 
     def take(self, event) -> None:
         number = event.sequence_number
@@ -109,7 +111,7 @@ def resume(client, reader) -> None:
                         "resumed",
                         first=event.sequence_number,
                         seconds=now - tried,
-                        away_seconds=now - asked,
+                        away_seconds=now - reader.broke_at,
                     )
                 reader.take(event)
             problem = "the stream ended"
@@ -118,6 +120,7 @@ def resume(client, reader) -> None:
         if reader.ended:
             return
         if reader.last > after:
+            reader.broke_at = time.monotonic()
             say("lost", event=reader.last, problem=problem)
             return
         if time.monotonic() - asked > PATIENCE_SECONDS:

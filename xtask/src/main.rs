@@ -32,10 +32,13 @@ enum Command {
 fn main() -> ExitCode {
     let done = process::watch_signals().and_then(|()| match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
-        Command::Test(args) => test::run(&args),
+        Command::Test(args) => Ok(test::run(&args)),
         Command::Bench(args) => bench::run(&args),
     });
     done.unwrap_or_else(|error| {
+        while process::is_stopping() {
+            std::thread::park();
+        }
         eprintln!("\n{} {error:#}", terminal::red("error:"));
         ExitCode::FAILURE
     })

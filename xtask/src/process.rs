@@ -143,6 +143,11 @@ pub fn watch_signals() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether a signal is ending xtask. What fails now fails because of that.
+pub fn is_stopping() -> bool {
+    lock(&LIVE).closed
+}
+
 /// The next signal of [`watch_signals`] sends here instead of ending xtask.
 pub fn until_interrupted() -> Receiver<()> {
     let (sender, receiver) = channel();

@@ -61,7 +61,8 @@ type Result<T, E = StoreError> = std::result::Result<T, E>;
 ///   and at the head of its payload as `id`.
 /// - Every change raises [`Directory::version`] (`touch_keys` does not: it
 ///   changes nothing that decides).
-/// - A row of another project is `NotFound`.
+/// - A row of another project is `NotFound`; so are lists of a project, service
+///   account or provider that is not there.
 #[async_trait]
 pub trait DirectoryStore: Send + Sync {
     /// Everything at one moment; see [`Directory`].
@@ -71,6 +72,7 @@ pub trait DirectoryStore: Send + Sync {
     /// The organization's id (`org-…`), made once when the store was created.
     async fn organization_id(&self) -> Result<String>;
 
+    /// The event belongs to the new project, whatever the draft says.
     async fn create_project(&self, new: NewProject, audit: AuditDraft) -> Result<Project>;
     async fn get_project(&self, id: &str) -> Result<Project>;
     async fn list_projects(&self, page: PageQuery, include_archived: bool)
@@ -177,6 +179,7 @@ pub trait DirectoryStore: Send + Sync {
     async fn revoke_token(&self, revocation: Revocation) -> Result<()>;
     /// Adding a key whose `kid` is there changes nothing.
     async fn add_signing_key(&self, key: SealedSigningKey) -> Result<()>;
+    /// `NotFound` when it is not there.
     async fn delete_signing_key(&self, kid: &str) -> Result<()>;
 }
 
@@ -185,20 +188,22 @@ pub trait DirectoryStore: Send + Sync {
 /// A background response is queued, then claimed by a worker under a
 /// [`Lease`]; the worker appends events and finishes. The rules that make it
 /// safe, whatever dies or sleeps:
-/// - A lease is good while the row's epoch is the lease's **and** it has not
-///   expired. Every write of a worker is refused as [`StoreError::Fenced`]
-///   otherwise.
+/// - A lease is good while the row's epoch is the lease's, the job was not
+///   given back, **and** it has not expired. Every write of a worker is refused
+///   as [`StoreError::Fenced`] otherwise, also when the response is gone, and
+///   also when the write is a repeated one (but see `finish`).
 /// - Events are numbered from 0 without gaps. `append_events` names the number
 ///   of its first event: a batch that is already there (the reply to the first
 ///   try was lost) is accepted again without effect, anything else that does
-///   not fit is `Internal`.
+///   not fit is `Internal`. A batch without events changes nothing.
 /// - A response becomes terminal once: of any number of racing `finish` and
 ///   `cancel` calls, exactly one wins.
 /// - A log is read while it grows: what a reader saw stays.
 #[async_trait]
 pub trait ResponseStore: Send + Sync {
     /// Row, input, first events and job, as `queued`. An id that is there is a
-    /// `Conflict`. `LimitReached` when `max_queued` jobs wait already.
+    /// `Conflict`. `LimitReached` when `max_queued` jobs wait already, in all
+    /// queues together; a job that a worker has does not wait.
     async fn create_background(
         &self,
         new: NewResponse,
@@ -208,7 +213,8 @@ pub trait ResponseStore: Send + Sync {
     ) -> Result<()>;
 
     /// A foreground response, complete, with its terminal status; it has no
-    /// log and no job. An id that is there is a `Conflict`.
+    /// log and no job. An id that is there is a `Conflict`, a status that is
+    /// not terminal `Internal`.
     async fn insert_finished(
         &self,
         new: NewResponse,
@@ -282,7 +288,7 @@ pub trait ResponseStore: Send + Sync {
 
     /// Appends the last events, sets the terminal status and body, and removes
     /// the job. Finishing again with the same lease, `first_seq` and status is
-    /// accepted without effect.
+    /// accepted without effect. A status that is not terminal is `Internal`.
     async fn finish(
         &self,
         lease: &Lease,
@@ -292,12 +298,15 @@ pub trait ResponseStore: Send + Sync {
     ) -> Result<()>;
 
     /// Gives a job back, to be claimed not before `delay` from now.
-    /// `counts` says whether this claim counts as an attempt.
+    /// `counts` says whether this claim counts as an attempt. The response
+    /// stays `in_progress`: no status ever goes back.
     async fn release_job(&self, lease: &Lease, delay: Duration, counts: bool) -> Result<()>;
 
     /// Removes what is past its retention, a bounded number of rows per call;
     /// call again while it removes something. A response that is not terminal
-    /// is never removed.
+    /// is never removed, nor is its log. A dropped log reads as empty, with
+    /// `log_dropped`. Sweeping revocations does not raise
+    /// [`Directory::version`]: they were not in it any more.
     async fn sweep(&self, retention: Retention) -> Result<Swept>;
 
     async fn job_counts(&self) -> Result<JobCounts>;

@@ -55,31 +55,50 @@ pub type AppRef = Arc<App>;
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::time::Duration;
 
     use tempfile::TempDir;
     use waypost_engine::embedded::{self, EmbeddedOptions};
 
     use super::*;
+    use crate::identity::signing;
 
     /// An app with defaults on a store of its own, for tests of parts. The
     /// store lives as long as the directory.
     pub(crate) async fn app() -> (AppRef, TempDir) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let engine = embedded::open(&EmbeddedOptions::new(dir.path())).expect("an engine");
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            ..Config::default()
+        };
+        let directory = DirectoryHandle::load(engine.clone())
+            .await
+            .expect("a directory");
+        let master_key = signing::prepare(&config, &engine, &directory)
+            .await
+            .expect("a master key");
+        let metrics = Metrics::new();
+        let public_url = "http://127.0.0.1:8080".to_owned();
+        let url_rules = UrlRules::default();
         let app = App {
-            config: Config::default(),
-            directory: DirectoryHandle::load(engine.clone())
-                .await
-                .expect("a directory"),
+            identity: Identity::new(
+                &config.identity,
+                &public_url,
+                &url_rules,
+                master_key,
+                &metrics,
+            ),
+            config,
+            directory,
             engine,
-            upstreams: Upstreams::new(&[], Duration::from_secs(1)).expect("no upstreams"),
+            upstreams: Upstreams::new(&[], std::time::Duration::from_secs(1))
+                .expect("no upstream is wrong"),
             models: ModelListing::default(),
             jobs: Jobs::default(),
-            metrics: Metrics::new(),
+            metrics,
             shutdown: Shutdown::default(),
-            public_url: "http://127.0.0.1:8080".to_owned(),
-            url_rules: UrlRules::default(),
+            public_url,
+            url_rules,
             organization_id: "org-test".to_owned(),
             bootstrap_key: None,
             store_check: StoreCheck::default(),

@@ -39,8 +39,11 @@ async fn completions(
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
     let head: Head<'_> = json::parse(&body)?;
-    let upstream =
-        route(&app, &head.model).map_err(|error| error.with_status(StatusCode::NOT_FOUND))?;
+    let upstream = route(&app, &head.model).map_err(|error| match error.status() {
+        // This endpoint has always said 404 for a model that is not there.
+        StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
+        _ => error,
+    })?;
     if upstream.api != UpstreamApi::Chat {
         return Err(ApiError::invalid(
             "This model is served through the Responses API only. Use /v1/responses.",
@@ -84,6 +87,15 @@ async fn completions(
                 .code("upstream_error"),
         );
     }
+    if !(status.is_success() || speaks_json(&answer)) {
+        // A proxy's page, or a redirect that clients must not follow from here.
+        tracing::warn!(upstream = %upstream.name, %status, "the model server's answer is none of its API");
+        return Err(ApiError::bad_gateway(format!(
+            "The model server failed with status {}.",
+            status.as_u16()
+        ))
+        .code("upstream_error"));
+    }
     let headers = passed_on(answer.headers());
     let idle = app.config.responses.upstream_idle_timeout;
     let stop = app.shutdown.stopping();
@@ -101,6 +113,13 @@ async fn completions(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// An error of the API itself, which clients can read.
+fn speaks_json(answer: &reqwest::Response) -> bool {
+    let content_type = answer.headers().get(header::CONTENT_TYPE);
+    let is_error = answer.status().is_client_error() || answer.status().is_server_error();
+    is_error && content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
 }
 
 async fn send(

@@ -1,16 +1,12 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`: what the upstreams have.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use serde_json::{Value, json};
 use waypost_identity::Scope;
 
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError},
+    http::{caller::ProjectCaller, error::ApiError, path::ApiPath},
 };
 
 /// The routes of `/v1/models`.
@@ -31,7 +27,7 @@ async fn list(State(app): State<AppRef>, caller: ProjectCaller) -> Result<Json<V
 async fn retrieve(
     State(app): State<AppRef>,
     caller: ProjectCaller,
-    Path(model): Path<String>,
+    ApiPath(model): ApiPath<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ModelRead)?;
     let listing = app.models.get(&app.upstreams).await;

@@ -24,19 +24,18 @@ use crate::terminal::{count, green, span};
 use crate::tools::{self, Venv};
 
 /// Text deltas after which the workload drops its connection.
-const DROP_AFTER: usize = 40;
+const DROP_AFTER: usize = 24;
 /// Text deltas after which Waypost is killed.
-const KILL_AFTER: usize = 140;
+const KILL_AFTER: usize = 80;
 /// How long the workload stays away.
-const PAUSE_SECONDS: f64 = 0.7;
+const PAUSE_SECONDS: f64 = 0.3;
 /// How long nobody serves.
 const DOWN: Duration = Duration::from_millis(700);
 
 const AUDIENCE: &str = "https://waypost.example/demo";
 const SUBJECT: &str = "system:serviceaccount:demo:nightly-report";
-const PROMPT: &str = "Explain how a lighthouse works: the tower, the lamp, the lens, the keeper, \
-                      the fog signal, and how ships use it. Write at least six paragraphs.";
-const MAX_OUTPUT_TOKENS: u32 = 1_200;
+const PROMPT: &str = "Write a long story about an old lighthouse keeper and a storm.";
+const MAX_OUTPUT_TOKENS: u32 = 600;
 /// The scripted upstream's answer, when there is no real model: numbers, slowly.
 const SCRIPTED_MODEL: &str = "scripted?tokens=400&delay_ms=10";
 
@@ -252,7 +251,7 @@ fn workload_settings(model: &Model, ids: &Ids) -> Settings {
         ("prompt", json!(PROMPT)),
         (
             "options",
-            json!({"temperature": 0.3, "max_output_tokens": MAX_OUTPUT_TOKENS}),
+            json!({"temperature": 0.7, "max_output_tokens": MAX_OUTPUT_TOKENS}),
         ),
         ("drop_after", json!(DROP_AFTER)),
         ("pause_seconds", json!(PAUSE_SECONDS)),
@@ -267,6 +266,8 @@ struct Story {
     lost_at: Option<u64>,
     resumed_at: Vec<u64>,
     crash: bool,
+    /// The longest time without a new word after the crash.
+    silence: Duration,
     finished: Finished,
 }
 
@@ -284,6 +285,7 @@ fn play(
     let (mut id, mut deltas, mut crashed) = (String::new(), 0, false);
     let (mut dropped_at, mut lost_at, mut resumed_at) = (None, None, Vec::new());
     let mut finished = None;
+    let (mut last_word, mut silence) = (Instant::now(), Duration::ZERO);
     while let Some(said) = workload.next()? {
         match said {
             Said::Exchanged {
@@ -298,7 +300,11 @@ fn play(
                 voice::fact(&new);
                 id = new;
             }
-            Said::Text { delta, .. } => {
+            Said::Text { delta } => {
+                if crashed {
+                    silence = silence.max(last_word.elapsed());
+                }
+                last_word = Instant::now();
                 words.push(&delta);
                 deltas += 1;
                 if deltas == KILL_AFTER && model.continues {
@@ -348,6 +354,7 @@ fn play(
         lost_at,
         resumed_at,
         crash: model.continues,
+        silence,
         finished,
     };
     Ok((waypost, story))
@@ -400,7 +407,10 @@ impl Story {
                 "the restarted server took {taken_over} jobs over, not 1: the answer was over \
                  before the crash"
             );
-            voice::held("the crash cut off the answer; a new worker carried on");
+            voice::held(&format!(
+                "the crash cut off the answer; it went on after {}",
+                span(self.silence)
+            ));
         } else {
             voice::note("no crash this time: it is not known whether your model server");
             voice::note("can continue an answer that was cut off (assistant prefill)");

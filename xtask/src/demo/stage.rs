@@ -12,7 +12,7 @@ use crate::process::{self, Running};
 use crate::tools::{self, Binaries, Venv};
 
 /// How long a program may take until it serves. Loading the model is the longest.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Of a dead server's claim on a job. Short, so that nobody waits long in a demo; the default is
 /// 30 s.
 const LEASE: &str = "2s";

@@ -68,7 +68,8 @@ pub fn try_this(what: &str, command: &str) {
 pub struct Words {
     column: usize,
     word: String,
-    started: bool,
+    /// A space that is due before the next word, if that is on the same line.
+    space: bool,
 }
 
 impl Words {
@@ -84,9 +85,7 @@ impl Words {
                 }
                 c if c.is_whitespace() => {
                     self.flush();
-                    if self.column > 0 {
-                        self.put(" ");
-                    }
+                    self.space = true;
                 }
                 c if c.is_control() => {}
                 c => self.word.push(c),
@@ -101,7 +100,6 @@ impl Words {
         if self.column > 0 {
             self.end_line();
         }
-        self.started = false;
     }
 
     fn flush(&mut self) {
@@ -110,23 +108,23 @@ impl Words {
         if width == 0 {
             return;
         }
-        if self.column > 0 && self.column + width > TEXT_WIDTH {
+        if self.column > 0 && self.column + width >= TEXT_WIDTH {
             self.end_line();
         }
-        self.put(&word);
-    }
-
-    fn put(&mut self, text: &str) {
         if self.column == 0 {
             print!("  {} ", dim("│"));
+        } else if self.space {
+            print!(" ");
+            self.column += 1;
         }
-        print!("{text}");
-        self.column += text.chars().count();
-        self.started = true;
+        print!("{word}");
+        self.column += width;
+        self.space = false;
     }
 
     fn end_line(&mut self) {
         println!();
         self.column = 0;
+        self.space = false;
     }
 }

@@ -32,7 +32,6 @@ pub enum Said {
         seconds: f64,
     },
     Text {
-        event: u64,
         delta: String,
     },
     Dropped {

@@ -152,6 +152,10 @@ pub async fn creating_puts_the_new_id_into_the_event(factory: &dyn Factory) {
     let log = audit_log(&engine).await;
     let (event, payload) = (&log[0].event, &log[0].event.payload);
     assert_eq!(event.resource_id.as_ref(), Some(&project.id));
+    assert_eq!(
+        event.project,
+        Some((project.id.clone(), project.name.clone()))
+    );
     assert_eq!(payload.keys().collect::<Vec<_>>(), ["id", "data"]);
     assert_eq!(payload["id"], project.id.as_str());
     assert_eq!(log[1].event.resource_id.as_ref(), Some(&project.id));

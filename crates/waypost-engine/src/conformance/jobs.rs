@@ -69,7 +69,7 @@ pub async fn a_job_is_claimed_once(factory: &dyn Factory) {
 pub async fn an_ended_lease_is_taken_over(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     queued(&engine, "q").await;
-    let first = claim(&engine, "q", 1, SHORT).await.remove(0);
+    let first = claim(&engine, "q", 1, WHILE).await.remove(0);
     let append = engine.store.append_events(&first.lease, 1, one("old"));
     append.await.unwrap();
     let mut second = Vec::new();
@@ -137,10 +137,7 @@ pub async fn an_ended_lease_writes_nothing(factory: &dyn Factory) {
 pub async fn a_heartbeat_extends_and_names_good_leases(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lost = running(&engine, SHORT).await;
-    let mut kept = vec![
-        running(&engine, Duration::from_millis(600)).await,
-        running(&engine, LONG).await,
-    ];
+    let mut kept = vec![running(&engine, WHILE).await, running(&engine, LONG).await];
     queued(&engine, "theirs").await;
     let want = vec![Want {
         queue: "theirs".into(),
@@ -155,7 +152,7 @@ pub async fn a_heartbeat_extends_and_names_good_leases(factory: &dyn Factory) {
     named.sort_by(|a, b| a.response_id.cmp(&b.response_id));
     kept.sort_by(|a, b| a.response_id.cmp(&b.response_id));
     assert_eq!(named, kept);
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(WHILE).await;
     for lease in &kept {
         let append = engine.store.append_events(lease, 1, one("still"));
         append.await.unwrap();
@@ -225,7 +222,7 @@ pub async fn ready_queues_are_named(factory: &dyn Factory) {
         queues
     };
     assert_eq!(ready().await, ["a", "b", "c", "ü"]);
-    claim(&engine, "a", 1, SHORT).await;
+    claim(&engine, "a", 1, WHILE).await;
     claim(&engine, "b", 1, LONG).await;
     claim(&engine, "c", 1, LONG).await;
     assert_eq!(ready().await, ["b", "ü"]);

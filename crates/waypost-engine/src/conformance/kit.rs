@@ -28,8 +28,10 @@ use crate::{
 pub const PROJECT: &str = "proj_kit";
 /// A lease that does not end during a case.
 pub const LONG: Duration = Duration::from_mins(10);
-/// A lease that ends during a case.
+/// A lease that ends during a case, perhaps before its next line.
 pub const SHORT: Duration = Duration::from_millis(50);
+/// A lease that ends during a case, after its next lines on a slow machine.
+pub const WHILE: Duration = Duration::from_millis(1500);
 /// Keeps everything.
 pub const KEEP: Retention = Retention {
     event_log_ms: 3_600_000,

@@ -128,6 +128,7 @@ pub async fn racing_epochs_number_without_gaps(factory: &dyn Factory) {
                     let mut seq = job.response.next_seq;
                     let epoch = job.lease.epoch;
                     loop {
+                        assert!(seq < APPENDS * 3, "the lease does not end");
                         let batch = one(&format!("{epoch} {seq}"));
                         match engine.store.append_events(&job.lease, seq, batch).await {
                             Ok(()) => seq += 1,

@@ -263,7 +263,11 @@ pub async fn cancelling_ends_a_background_response(factory: &dyn Factory) {
     let late = engine.store.append_events(&lease, 5, batch.clone()).await;
     assert_eq!(kind(&late), "fenced");
     let end = terminal(Status::Completed);
-    let late = engine.store.finish(&lease, 5, batch, end).await;
+    let late = engine.store.finish(&lease, 5, batch.clone(), end).await;
+    assert_eq!(kind(&late), "fenced");
+    // The numbers and the status would fit a repeated finish.
+    let end = terminal(Status::Cancelled);
+    let late = engine.store.finish(&lease, 4, batch, end).await;
     assert_eq!(kind(&late), "fenced");
     let late = engine.store.release_job(&lease, SHORT, true).await;
     assert_eq!(kind(&late), "fenced");

@@ -89,9 +89,11 @@ pub async fn a_failing_call_disturbs_nobody(factory: &dyn Factory) {
                         // Fails after its first statements.
                         let mut new = new_response();
                         new.input.clear();
-                        let first = EventBatch::of(["created"]);
+                        let (id, first) = (new.id.clone(), EventBatch::of(["created"]));
                         let made = (engine.store).create_background(new, first, new_job("q"), 0);
                         assert_eq!(kind(&made.await), "limit");
+                        let half = engine.store.get_response(PROJECT, &id).await;
+                        assert_eq!(kind(&half), "not found");
                     }
                     _ => {
                         let mut new = new_response();

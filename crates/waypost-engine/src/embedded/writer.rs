@@ -290,6 +290,8 @@ impl Thread {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn writer() -> Writer {
@@ -357,6 +359,34 @@ mod tests {
         }
         later.unwrap();
         assert_eq!(rows(&writer).await, [1, 3]);
+    }
+
+    /// On a full disk the change that makes room must get through, although
+    /// everybody else's fail all the time.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn failing_groups_do_not_keep_others_out() {
+        let writer = Arc::new(writer());
+        let failing: Vec<_> = (0..16)
+            .map(|_| {
+                let writer = Arc::clone(&writer);
+                tokio::spawn(async move {
+                    loop {
+                        let breaks = writer.write(|tx| {
+                            run(tx.conn, "ROLLBACK", [])?;
+                            Ok(())
+                        });
+                        breaks.await.unwrap_err();
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        for n in 0..100 {
+            writer.write(move |tx| insert(tx, n)).await.unwrap();
+        }
+        for task in failing {
+            task.abort();
+        }
     }
 
     #[tokio::test]

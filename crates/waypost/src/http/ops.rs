@@ -23,6 +23,10 @@ const CHECK_COUNTS: Duration = Duration::from_secs(1);
 /// A store that does not answer within this is not ready.
 const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
+/// A directory that was not confirmed for this long is not ready; it is
+/// confirmed twice a second.
+const STALE: Duration = Duration::from_secs(5);
+
 /// The last check of the store; one runs at a time.
 #[derive(Default)]
 pub struct StoreCheck(Mutex<Option<(Instant, Result<(), String>)>>);
@@ -60,10 +64,14 @@ async fn healthz() -> &'static str {
 /// Each part and why it is not ready; 503 when one is not.
 async fn readyz(State(app): State<AppRef>) -> Response {
     let store = app.store_check.get(&app.engine).await;
-    let directory = match app.engine.store.directory_version().await {
-        Ok(version) if version <= app.directory.current().version => Ok(()),
-        Ok(_) => Err("changes are not in force yet".to_owned()),
-        Err(error) => Err(error.to_string()),
+    let age = app.directory.age();
+    let directory = if age < STALE {
+        Ok(())
+    } else {
+        Err(format!(
+            "changes of the last {} s may not be in force: the store cannot be read",
+            age.as_secs()
+        ))
     };
     let server = if app.shutdown.is_draining() {
         Err("the server is shutting down".to_owned())

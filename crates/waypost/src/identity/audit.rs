@@ -18,7 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use waypost_engine::audit::AuditDraft;
-use waypost_identity::AccessClaims;
+use waypost_identity::{AccessClaims, Scope};
 
 use super::{exchange::Attempt, limits::Bucket};
 use crate::{app::AppRef, http::edge::RequestInfo};
@@ -92,7 +92,7 @@ impl AuditQueue {
             "identity_provider_id": claims.provider_id,
             "federation_rule_id": claims.rule_id,
             "expires_at": claims.expires_at,
-            "scopes": claims.scopes.map(|scopes| scopes.iter().map(|s| s.name()).collect::<Vec<_>>()),
+            "scopes": claims.scopes.map(|scopes| scopes.iter().map(Scope::name).collect::<Vec<_>>()),
             "subject": attempt.subject,
             "subject_token": subject_token(&attempt),
         });
@@ -170,30 +170,20 @@ impl AuditQueue {
 
 /// Writes what was queued, until the drain has begun and the queue is empty.
 pub(super) async fn run(app: AppRef) {
-    let receiver = app
-        .identity
-        .audit
-        .receiver
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    let Some(mut receiver) = receiver else {
+    let queue = &app.identity.audit.receiver;
+    let queue = queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut queue) = queue else {
         return;
     };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        let received = tokio::select! {
+        tokio::select! {
             biased;
-            received = receiver.recv_many(&mut batch, BATCH) => received,
+            _ = queue.recv_many(&mut batch, BATCH) => write(&app, &mut batch).await,
             () = app.shutdown.begun() => break,
-        };
-        if received == 0 {
-            return;
         }
-        write(&app, &mut batch).await;
     }
-    while let Ok(1..) =
-        tokio::time::timeout(LAST_EVENTS, receiver.recv_many(&mut batch, BATCH)).await
+    while let Ok(1..) = tokio::time::timeout(LAST_EVENTS, queue.recv_many(&mut batch, BATCH)).await
     {
         write(&app, &mut batch).await;
     }

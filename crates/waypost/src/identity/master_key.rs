@@ -208,7 +208,8 @@ fn keep_private(path: &Path) -> Result<(), MasterKeyError> {
         source,
     };
     let mode = fs::metadata(path).map_err(read)?.permissions().mode();
-    if mode & 0o077 == 0 {
+    let for_others = mode & 0o077;
+    if for_others == 0 {
         return Ok(());
     }
     tracing::warn!(

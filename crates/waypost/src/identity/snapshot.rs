@@ -11,7 +11,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -159,6 +159,8 @@ struct Shared {
     current: ArcSwap<Snapshot>,
     /// Held while loading, so that an older load never replaces a newer one.
     loading: Mutex<()>,
+    /// When the store was last seen to hold what `current` holds.
+    confirmed: ArcSwap<Instant>,
 }
 
 impl DirectoryHandle {
@@ -169,6 +171,7 @@ impl DirectoryHandle {
             current: ArcSwap::from_pointee(Snapshot::build(directory, &Snapshot::default())),
             engine,
             loading: Mutex::new(()),
+            confirmed: ArcSwap::from_pointee(Instant::now()),
         })))
     }
 
@@ -181,16 +184,21 @@ impl DirectoryHandle {
     /// the call.
     pub async fn refresh_now(&self) -> Result<(), StoreError> {
         let _loading = self.0.loading.lock().await;
+        let asked = Instant::now();
         let version = self.0.engine.store.directory_version().await?;
-        if version == self.current().version {
-            return Ok(());
+        if version != self.current().version {
+            let directory = self.0.engine.store.load_directory().await?;
+            let before = self.0.current.load_full();
+            let snapshot = Snapshot::build(directory, &before);
+            self.0.current.store(Arc::new(snapshot));
         }
-        let directory = self.0.engine.store.load_directory().await?;
-        let before = self.0.current.load_full();
-        self.0
-            .current
-            .store(Arc::new(Snapshot::build(directory, &before)));
+        self.0.confirmed.store(Arc::new(asked));
         Ok(())
+    }
+
+    /// How long ago the snapshot was last seen to be what the store holds.
+    pub fn age(&self) -> Duration {
+        self.0.confirmed.load().elapsed()
     }
 }
 

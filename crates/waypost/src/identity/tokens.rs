@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use moka::sync::Cache;
-use waypost_identity::{AccessClaims, AccessTokenRefusal, ScopeSet, TokenFingerprint};
+use waypost_identity::{AccessClaims, AccessTokenRefusal, Permissions, ScopeSet, TokenFingerprint};
 
 use super::view::View;
 use crate::{
@@ -35,7 +35,7 @@ impl TokenAuthority for OwnTokens {
         let view = app.identity.view(&app.directory);
         let now = clock::seconds(clock::now());
         let claims = app.identity.tokens.claims(&view, token, now)?;
-        let scopes = standing(&view, &claims).ok_or(TokenRefusal::Revoked)?;
+        let present = standing(&view, &claims).ok_or(TokenRefusal::Revoked)?;
         Ok(ProjectCaller {
             project_id: claims.project_id.clone(),
             service_account_id: claims.service_account_id.clone(),
@@ -44,7 +44,7 @@ impl TokenAuthority for OwnTokens {
                 provider_id: claims.provider_id.clone(),
                 rule_id: claims.rule_id.clone(),
             },
-            scopes,
+            scopes: narrowed(claims.scopes, present.scopes()),
         })
     }
 }
@@ -94,10 +94,9 @@ impl AccessTokens {
     }
 }
 
-/// Whether everything the token was issued under still stands; if so, what it
-/// may do: its own scopes, and no more than its rule gives at present. The
-/// inner `None` is no restriction.
-fn standing(view: &View, claims: &AccessClaims) -> Option<Option<ScopeSet>> {
+/// What the token's rule gives at present, if everything the token was issued
+/// under still stands.
+fn standing(view: &View, claims: &AccessClaims) -> Option<Permissions> {
     let snapshot = &view.snapshot;
     if snapshot.revoked.contains(&claims.token_id) {
         return None;
@@ -112,9 +111,33 @@ fn standing(view: &View, claims: &AccessClaims) -> Option<Option<ScopeSet>> {
         return None;
     }
     snapshot.active_service_account(&claims.project_id, &claims.service_account_id)?;
-    let present = rule.compiled().ok()?.permissions.scopes();
-    Some(match (claims.scopes, present) {
+    rule.compiled().ok().map(|rule| rule.permissions)
+}
+
+/// What both lists allow; `None` is no restriction.
+fn narrowed(issued: Option<ScopeSet>, present: Option<ScopeSet>) -> Option<ScopeSet> {
+    match (issued, present) {
         (Some(issued), Some(present)) => Some(issued.intersection(present)),
         (issued, present) => issued.or(present),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waypost_identity::Scope;
+
+    use super::*;
+
+    #[test]
+    fn scopes_only_narrow() {
+        let set = |scopes: &[Scope]| Some(scopes.iter().copied().collect::<ScopeSet>());
+        let read = set(&[Scope::ModelRead]);
+        let both = set(&[Scope::ModelRead, Scope::ModelRequest]);
+        assert_eq!(narrowed(None, None), None);
+        assert_eq!(narrowed(read, None), read);
+        assert_eq!(narrowed(None, read), read);
+        assert_eq!(narrowed(both, read), read);
+        let other = set(&[Scope::TunnelUse]);
+        assert_eq!(narrowed(read, other), Some(ScopeSet::EMPTY));
+    }
 }

@@ -11,8 +11,13 @@
 use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
 
-use super::events::{Event, encode};
+use super::events::Event;
 use crate::upstream::generation::{Delta, Finish, Usage};
+
+mod items;
+mod replay;
+
+use items::{Call, Open, OpenKind, Part, add_part, close_part, close_summary_part, push};
 
 /// Turns deltas into events and collects the output.
 #[derive(Debug, Default)]
@@ -37,90 +42,7 @@ pub struct Assembler {
     continuing: bool,
 }
 
-#[derive(Debug)]
-struct Open {
-    index: u64,
-    id: String,
-    kind: OpenKind,
-}
-
-#[derive(Debug)]
-enum OpenKind {
-    Message {
-        phase: Option<String>,
-        parts: Vec<Part>,
-    },
-    Reasoning {
-        text: Option<String>,
-        summary: Vec<String>,
-        encrypted: Option<String>,
-    },
-}
-
-/// A content part of a message; only the last one is open.
-#[derive(Debug)]
-enum Part {
-    Text {
-        text: String,
-        logprobs: Vec<Value>,
-        annotations: Vec<Value>,
-    },
-    Refusal {
-        text: String,
-    },
-}
-
-#[derive(Debug)]
-struct Call {
-    key: u64,
-    index: u64,
-    id: String,
-    call_id: String,
-    name: String,
-    arguments: String,
-}
-
-/// A message that an earlier attempt left open.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OpenMessage {
-    pub index: u64,
-    pub id: String,
-    pub phase: Option<String>,
-    pub text: String,
-    pub logprobs: Vec<Value>,
-    /// Deltas it came in.
-    pub deltas: u64,
-}
-
 impl Assembler {
-    /// Goes on after a crash: items that were complete stay as they are; the
-    /// open message, if there is one, grows further.
-    pub fn resume(done: Vec<Value>, open: Option<OpenMessage>) -> Self {
-        let mut this = Self {
-            output: done.into_iter().map(Some).collect(),
-            ..Self::default()
-        };
-        if let Some(open) = open {
-            this.output.push(None);
-            this.carried_tokens = open.deltas;
-            this.continuing = true;
-            let part = Part::Text {
-                text: open.text,
-                logprobs: open.logprobs,
-                annotations: Vec::new(),
-            };
-            this.open = Some(Open {
-                index: open.index,
-                id: open.id,
-                kind: OpenKind::Message {
-                    phase: open.phase,
-                    parts: vec![part],
-                },
-            });
-        }
-        this
-    }
-
     /// Takes in one delta and appends the events it makes.
     pub fn apply(&mut self, delta: Delta, out: &mut EventBatchBuilder) {
         match delta {
@@ -172,7 +94,9 @@ impl Assembler {
     }
 
     /// Closes what is open and returns the output. `status` is that of the
-    /// items still open: `completed` or `incomplete`.
+    /// items still open: `completed` or `incomplete`. An incomplete item has to
+    /// be the last one (Open Responses), so a call that others follow and whose
+    /// arguments are whole is complete: models write one call after the other.
     pub fn close(&mut self, status: &str, out: &mut EventBatchBuilder) -> Vec<Value> {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() && self.calls.is_empty() && self.output.is_empty() {
@@ -180,18 +104,27 @@ impl Assembler {
             self.deliver_text(&held, Vec::new(), out);
         }
         self.close_open(status, out);
+        for at in 0..self.calls.len() {
+            if self.calls[at].index.is_none() {
+                // It never got a name: what the server sent is still shown.
+                self.announce(at, out);
+            }
+        }
+        let last = (self.output.len() as u64).saturating_sub(1);
         for call in std::mem::take(&mut self.calls) {
-            let item = call.item(status);
+            let output_index = call.index.unwrap_or(last);
+            let whole = output_index < last && call.has_whole_arguments();
+            let item = call.item(if whole { "completed" } else { status });
             push(
                 out,
                 &Event::ArgumentsDone {
                     item_id: &call.id,
-                    output_index: call.index,
+                    output_index,
                     name: &call.name,
                     arguments: &call.arguments,
                 },
             );
-            self.item_done(call.index, item, out);
+            self.item_done(output_index, item, out);
         }
         self.output.iter().flatten().cloned().collect()
     }
@@ -437,43 +370,77 @@ impl Assembler {
         arguments: &str,
         out: &mut EventBatchBuilder,
     ) {
-        let at = if let Some(at) = self.calls.iter().position(|c| c.key == key) {
-            // A name that comes late is better than none.
-            if let (true, Some(name)) = (self.calls[at].name.is_empty(), name) {
-                self.calls[at].name = name;
-            }
-            at
-        } else {
-            self.held.clear();
-            self.close_open("completed", out);
-            let call = Call {
-                key,
-                index: self.output.len() as u64,
-                id: id::fresh("fc_"),
-                call_id: call_id.unwrap_or_else(|| id::fresh("call_")),
-                name: name.unwrap_or_default(),
-                arguments: String::new(),
-            };
-            self.output.push(None);
-            push(
-                out,
-                &Event::ItemAdded {
-                    output_index: call.index,
-                    item: &call.item("in_progress"),
-                },
-            );
-            self.calls.push(call);
-            self.calls.len() - 1
-        };
+        let at = self
+            .calls
+            .iter()
+            .position(|c| c.key == key)
+            .unwrap_or_else(|| {
+                self.calls.push(Call {
+                    key,
+                    index: None,
+                    id: id::fresh("fc_"),
+                    call_id: String::new(),
+                    name: String::new(),
+                    arguments: String::new(),
+                });
+                self.calls.len() - 1
+            });
         let call = &mut self.calls[at];
-        if !arguments.is_empty() {
-            call.arguments.push_str(arguments);
+        if call.index.is_none() {
+            // The item is announced with its name and call id, once they came.
+            if let (true, Some(call_id)) = (call.call_id.is_empty(), call_id) {
+                call.call_id = call_id;
+            }
+            if let (true, Some(name)) = (call.name.is_empty(), name) {
+                call.name = name;
+            }
+            if !call.name.is_empty() {
+                self.announce(at, out);
+            }
+        }
+        let call = &mut self.calls[at];
+        if arguments.is_empty() {
+            return;
+        }
+        call.arguments.push_str(arguments);
+        if let Some(output_index) = call.index {
             push(
                 out,
                 &Event::ArgumentsDelta {
                     item_id: &call.id,
-                    output_index: call.index,
+                    output_index,
                     delta: arguments,
+                },
+            );
+        }
+    }
+
+    /// Opens the item of a call, with the arguments that came before it.
+    fn announce(&mut self, at: usize, out: &mut EventBatchBuilder) {
+        self.held.clear();
+        self.close_open("completed", out);
+        let output_index = self.output.len() as u64;
+        self.output.push(None);
+        let call = &mut self.calls[at];
+        call.index = Some(output_index);
+        if call.call_id.is_empty() {
+            call.call_id = id::fresh("call_");
+        }
+        push(
+            out,
+            &Event::ItemAdded {
+                output_index,
+                item: &call.opening(),
+            },
+        );
+        if !call.arguments.is_empty() {
+            let (item_id, delta) = (&call.id, &call.arguments);
+            push(
+                out,
+                &Event::ArgumentsDelta {
+                    item_id,
+                    output_index,
+                    delta,
                 },
             );
         }
@@ -583,150 +550,6 @@ impl Assembler {
             *slot = Some(item);
         }
     }
-}
-
-impl Open {
-    fn item(&self, status: &str) -> Value {
-        match &self.kind {
-            OpenKind::Message { phase, parts } => {
-                let mut item = json!({
-                    "id": self.id,
-                    "type": "message",
-                    "status": status,
-                    "content": parts.iter().map(Part::json).collect::<Vec<_>>(),
-                    "role": "assistant",
-                });
-                if let Some(phase) = phase {
-                    item["phase"] = json!(phase);
-                }
-                item
-            }
-            OpenKind::Reasoning {
-                text,
-                summary,
-                encrypted,
-            } => {
-                let part = |text: &String, kind| json!({"type": kind, "text": text});
-                let mut item = json!({
-                    "id": self.id,
-                    "type": "reasoning",
-                    "status": status,
-                    "summary": summary.iter().map(|t| part(t, "summary_text")).collect::<Vec<_>>(),
-                    "content": text.iter().map(|t| part(t, "reasoning_text")).collect::<Vec<_>>(),
-                });
-                if let Some(sealed) = encrypted {
-                    item["encrypted_content"] = json!(sealed);
-                }
-                item
-            }
-        }
-    }
-}
-
-impl Call {
-    fn item(&self, status: &str) -> Value {
-        json!({
-            "id": self.id,
-            "type": "function_call",
-            "status": status,
-            "arguments": self.arguments,
-            "call_id": self.call_id,
-            "name": self.name,
-        })
-    }
-}
-
-impl Part {
-    fn json(&self) -> Value {
-        match self {
-            Self::Text {
-                text,
-                logprobs,
-                annotations,
-            } => json!({
-                "type": "output_text",
-                "annotations": annotations,
-                "logprobs": logprobs,
-                "text": text,
-            }),
-            Self::Refusal { text } => json!({"type": "refusal", "refusal": text}),
-        }
-    }
-}
-
-fn add_part(index: u64, id: &str, parts: &mut Vec<Part>, part: Part, out: &mut EventBatchBuilder) {
-    push(
-        out,
-        &Event::PartAdded {
-            item_id: id,
-            output_index: index,
-            content_index: parts.len() as u64,
-            part: &part.json(),
-        },
-    );
-    parts.push(part);
-}
-
-fn close_part(index: u64, id: &str, parts: &[Part], out: &mut EventBatchBuilder) {
-    let Some(part) = parts.last() else { return };
-    let content_index = parts.len() as u64 - 1;
-    match part {
-        Part::Text { text, logprobs, .. } => push(
-            out,
-            &Event::TextDone {
-                item_id: id,
-                output_index: index,
-                content_index,
-                text,
-                logprobs,
-            },
-        ),
-        Part::Refusal { text } => push(
-            out,
-            &Event::RefusalDone {
-                item_id: id,
-                output_index: index,
-                content_index,
-                refusal: text,
-            },
-        ),
-    }
-    push(
-        out,
-        &Event::PartDone {
-            item_id: id,
-            output_index: index,
-            content_index,
-            part: &part.json(),
-        },
-    );
-}
-
-fn close_summary_part(index: u64, id: &str, summary: &[String], out: &mut EventBatchBuilder) {
-    let Some(text) = summary.last() else { return };
-    let summary_index = summary.len() as u64 - 1;
-    push(
-        out,
-        &Event::SummaryDone {
-            item_id: id,
-            output_index: index,
-            summary_index,
-            text,
-        },
-    );
-    push(
-        out,
-        &Event::SummaryPartDone {
-            item_id: id,
-            output_index: index,
-            summary_index,
-            part: &json!({"type": "summary_text", "text": text}),
-        },
-    );
-}
-
-fn push(out: &mut EventBatchBuilder, event: &Event<'_>) {
-    out.push(&encode(event));
 }
 
 #[cfg(test)]

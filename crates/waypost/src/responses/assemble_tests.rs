@@ -181,24 +181,35 @@ fn a_refusal_is_a_part_of_its_own() {
     );
 }
 
+/// An assembler made from the log of these deltas, and what it had seen.
+fn replayed(deltas: Vec<Delta>) -> Assembler {
+    let mut first = Assembler::default();
+    let mut out = EventBatchBuilder::default();
+    for delta in deltas {
+        first.apply(delta, &mut out);
+    }
+    let mut again = Assembler::default();
+    for event in events(&out.take()) {
+        again.replay(&event);
+    }
+    again
+}
+
 #[test]
 fn a_resumed_message_goes_on_in_the_same_item() {
-    let done = json!({"id": "rs_1", "type": "reasoning", "summary": [], "content": []});
-    let open = OpenMessage {
-        index: 1,
-        id: "msg_1".into(),
-        phase: None,
-        text: "one tw".into(),
-        logprobs: vec![],
-        deltas: 2,
-    };
-    let assembler = Assembler::resume(vec![done], Some(open));
+    let mut assembler = replayed(vec![
+        Delta::Reasoning("hm".into()),
+        text("one"),
+        text(" tw"),
+    ]);
+    let prefix = assembler.open_text().unwrap();
+    assert_eq!((prefix.text.as_str(), prefix.tokens), ("one tw", 2));
+    assembler.continue_message();
     let (events, output) = assemble(
         assembler,
         vec![Delta::Reasoning("again".into()), text("o"), text(" three")],
     );
     assert_eq!(output.len(), 2);
-    assert_eq!(output[1]["id"], "msg_1");
     assert_eq!(output[1]["content"][0]["text"], "one two three");
     assert!(!types(&events).contains(&"response.output_item.added"));
     assert_eq!(events[0]["delta"], "o");
@@ -206,16 +217,20 @@ fn a_resumed_message_goes_on_in_the_same_item() {
 }
 
 #[test]
+fn only_a_message_of_nothing_but_text_can_be_continued() {
+    for deltas in [
+        vec![Delta::Reasoning("hm".into())],
+        vec![text("a"), Delta::Refusal("no".into())],
+        vec![text("a"), call(0, Some("c"), Some("f"), "{")],
+        vec![call(0, Some("c"), Some("f"), "{"), text("a")],
+    ] {
+        assert!(replayed(deltas.clone()).open_text().is_none(), "{deltas:?}");
+    }
+}
+
+#[test]
 fn usage_counts_what_earlier_attempts_delivered() {
-    let open = OpenMessage {
-        index: 0,
-        id: "msg_1".into(),
-        phase: None,
-        text: "a b".into(),
-        logprobs: vec![],
-        deltas: 2,
-    };
-    let mut assembler = Assembler::resume(vec![], Some(open));
+    let mut assembler = replayed(vec![text("a"), text(" b")]);
     assert_eq!(assembler.usage(), Value::Null);
     let mut out = EventBatchBuilder::default();
     assembler.apply(

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waypost_engine::{
     StoreError,
@@ -40,6 +41,7 @@ const PAGE_BYTES: usize = 1024 * 1024;
 /// Pauses before another attempt: doubling, with this first and longest one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LONGEST: Duration = Duration::from_mins(1);
+const OVERTIME: &str = "It took longer than responses may take here.";
 /// A drain has this long to hand a job back.
 const HAND_BACK: Duration = Duration::from_secs(1);
 
@@ -52,6 +54,7 @@ pub async fn run(app: &AppRef, job: ClaimedJob, lost: CancellationToken) {
         next_seq: job.response.next_seq,
         lost,
         stop: app.shutdown.stopping(),
+        deadline: Instant::now() + time_left(app, &job),
     };
     let mut claim = match Claim::new(app, job, sink) {
         Ok(claim) => claim,
@@ -90,15 +93,12 @@ impl Claim {
         // A job of another version of this program may not be readable: that
         // is a failure of the job, not of the worker.
         let generation: Option<Generation> = serde_json::from_slice(&job.request).ok();
-        let upstream = generation
-            .as_ref()
-            .and_then(|g| app.upstreams.for_model(&g.model))
-            .cloned();
+        let upstream = app.upstreams.by_name(&job.queue).cloned();
         Ok(Self {
             app: app.clone(),
             object: object::in_progress(&object),
             generation,
-            upstream: upstream.filter(|u| u.name == job.queue),
+            upstream,
             job,
             sink,
         })
@@ -152,14 +152,8 @@ impl Claim {
         let stopped = if generation.max_output_tokens.is_some_and(|max| spent >= max) {
             Ok(Finish::Length)
         } else {
-            let limit = self.time_left();
-            let work = self.generate(&upstream, &generation, prefix, &mut assembler, &mut pending);
-            match tokio::time::timeout(limit, work).await {
-                Ok(result) => result,
-                Err(_elapsed) => {
-                    return self.give_up(assembler, "It took longer than responses may take here.");
-                }
-            }
+            self.generate(&upstream, &generation, prefix, &mut assembler, &mut pending)
+                .await
         };
         match stopped {
             Ok(finish) => Next::Finish(run::end(&self.object, &mut assembler, finish, pending)),
@@ -175,6 +169,7 @@ impl Claim {
                     counts: false,
                 }
             }
+            Err(Stop::Gone(Gone::Overtime)) => self.failed(&mut assembler, OVERTIME, pending),
             Err(Stop::Gone(_)) => Next::Leave,
             Err(Stop::Upstream(error)) => {
                 self.after(&error, &upstream, &generation, assembler, pending)
@@ -243,7 +238,7 @@ impl Claim {
                 pending,
             ))
         };
-        if !error.is_retryable() || self.used_up().is_some() {
+        if !error.is_retryable() || self.is_last(error) {
             return failure(&mut assembler, &self.object, pending);
         }
         // The next claim decides by the log; ask it now whether it could.
@@ -256,7 +251,9 @@ impl Claim {
             .map(|folded| folded.plan(upstream, generation))
         {
             Ok(Plan::Run { .. }) => Next::Release {
-                delay: error.retry_after().unwrap_or_else(|| self.backoff()),
+                delay: error
+                    .retry_after()
+                    .map_or_else(|| self.backoff(), |told| told.max(BACKOFF_FIRST)),
                 // Waiting as told is no attempt; the time limit bounds it.
                 counts: !error.is_throttle(),
             },
@@ -270,22 +267,21 @@ impl Claim {
         }
     }
 
+    /// Whether there would be no attempt after this one: then the failure is
+    /// told as it is, not that attempts ran out.
+    fn is_last(&self, error: &UpstreamError) -> bool {
+        let attempts_left = self.job.attempt < self.app.config.responses.max_attempts;
+        time_left(&self.app, &self.job).is_zero() || !(attempts_left || error.is_throttle())
+    }
+
     /// Why there is to be no further attempt, if so.
     fn used_up(&self) -> Option<&'static str> {
         if self.job.attempt > self.app.config.responses.max_attempts {
             return Some("It was tried as often as is allowed here.");
         }
-        self.time_left()
+        time_left(&self.app, &self.job)
             .is_zero()
-            .then_some("It took longer than responses may take here.")
-    }
-
-    fn time_left(&self) -> Duration {
-        let age = clock::now()
-            .saturating_sub(self.job.response.created_at)
-            .max(0);
-        let age = Duration::from_millis(age.unsigned_abs());
-        self.app.config.responses.max_duration.saturating_sub(age)
+            .then_some(OVERTIME)
     }
 
     fn backoff(&self) -> Duration {
@@ -294,18 +290,16 @@ impl Claim {
     }
 
     fn give_up(&self, mut assembler: Assembler, why: &str) -> Next {
+        self.failed(&mut assembler, why, EventBatchBuilder::default())
+    }
+
+    fn failed(&self, assembler: &mut Assembler, why: &str, pending: EventBatchBuilder) -> Next {
         tracing::warn!(response_id = %self.sink.lease.response_id, why, "a background response failed");
         let failure = Failure {
             code: "server_error",
             message: format!("The response could not be completed. {why}"),
         };
-        let pending = EventBatchBuilder::default();
-        Next::Finish(run::failure(
-            &self.object,
-            &mut assembler,
-            &failure,
-            pending,
-        ))
+        Next::Finish(run::failure(&self.object, assembler, &failure, pending))
     }
 
     /// What the log holds.
@@ -333,6 +327,7 @@ impl Claim {
     }
 
     async fn finish(&mut self, end: End) {
+        let events = end.events();
         let store = self.app.engine.store.clone();
         let (lease, first_seq) = (self.sink.lease.clone(), self.sink.next_seq);
         let mut pause = BACKOFF_FIRST;
@@ -342,7 +337,7 @@ impl Claim {
                 body: end.object.to_string(),
             };
             match store
-                .finish(&lease, first_seq, end.events.clone(), terminal)
+                .finish(&lease, first_seq, events.clone(), terminal)
                 .await
             {
                 Ok(()) => break,
@@ -351,7 +346,7 @@ impl Claim {
                     tracing::warn!(response_id = %lease.response_id, %error, "finishing failed; trying again");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        _ = self.sink.gone() => return,
+                        _ = self.sink.given_up() => return,
                     }
                     pause = (pause * 2).min(BACKOFF_LONGEST);
                 }
@@ -363,7 +358,7 @@ impl Claim {
         }
         let hint = ResponseHint::Events {
             first_seq,
-            batch: end.events,
+            batch: events,
             terminal: true,
         };
         self.app
@@ -388,4 +383,11 @@ impl Claim {
             }
         }
     }
+}
+
+/// What is left of the longest time that a response may take.
+fn time_left(app: &AppRef, job: &ClaimedJob) -> Duration {
+    let age = clock::now().saturating_sub(job.response.created_at).max(0);
+    let age = Duration::from_millis(age.unsigned_abs());
+    app.config.responses.max_duration.saturating_sub(age)
 }

@@ -1,9 +1,6 @@
 //! `POST /v1/responses/{id}/cancel`: the first terminal state wins.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 use waypost_engine::{
     StoreError,
@@ -20,14 +17,14 @@ use super::{
 };
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError},
+    http::{caller::ProjectCaller, error::ApiError, path::ApiPath},
 };
 
 /// Cancels a background response. Again: the same answer.
 pub async fn cancel(
     State(app): State<AppRef>,
     caller: ProjectCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ResponsesWrite)?;
     let stored = find(&app, &caller.project_id, &id).await?;

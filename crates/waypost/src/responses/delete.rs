@@ -1,9 +1,6 @@
 //! `DELETE /v1/responses/{id}`: row, input and event log.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use waypost_engine::StoreError;
 use waypost_identity::Scope;
@@ -11,13 +8,13 @@ use waypost_identity::Scope;
 use super::retrieve::{find, not_found};
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError},
+    http::{caller::ProjectCaller, error::ApiError, path::ApiPath},
 };
 
 pub async fn delete(
     State(app): State<AppRef>,
     caller: ProjectCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ResponsesWrite)?;
     find(&app, &caller.project_id, &id).await?;

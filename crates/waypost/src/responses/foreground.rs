@@ -14,17 +14,17 @@ use axum::{
 use bytes::Bytes;
 use http::Version;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
-use waypost_engine::{
-    events::EventBatchBuilder,
-    responses::{NewResponse, Status},
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
 };
+use tokio_stream::wrappers::ReceiverStream;
+use waypost_engine::{events::EventBatchBuilder, responses::NewResponse};
 
 use super::{
     assemble::Assembler,
     events::{DONE, Event, encode},
-    object::{self, Failure},
+    object::Failure,
     recover::Seam,
     run::{self, End, Gone, Sink, Stop},
     sink::{CLIENT_QUEUE, ClientSink, NoSink},
@@ -38,6 +38,7 @@ use crate::{
 /// How long a streaming client waits for the model server's status before its
 /// own stream begins. Until then a failure is an ordinary HTTP error.
 const HEAD_PATIENCE: Duration = Duration::from_secs(3);
+const OVERTIME: &str = "The response took longer than responses may take here.";
 
 /// A foreground response, checked and ready to run.
 pub struct Foreground {
@@ -56,31 +57,30 @@ impl Foreground {
         let _slot = self.slot().await?;
         let mut sink = NoSink {
             stop: self.app.shutdown.stopping(),
+            deadline: self.deadline(),
         };
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
-        let result = async {
-            let mut answer =
-                stream::open(&self.app.upstreams, &self.upstream, &self.generation, None)
-                    .await
-                    .map_err(Stop::Upstream)?;
-            let mut seam = Seam::default();
-            run::pump(
-                &mut answer,
-                &mut assembler,
-                &mut seam,
-                &mut pending,
-                &mut sink,
-            )
-            .await
+        let open = stream::open(&self.app.upstreams, &self.upstream, &self.generation, None);
+        let result = match open.await {
+            Ok(mut answer) => {
+                let mut seam = Seam::default();
+                run::pump(
+                    &mut answer,
+                    &mut assembler,
+                    &mut seam,
+                    &mut pending,
+                    &mut sink,
+                )
+                .await
+            }
+            Err(error) => Err(Stop::Upstream(error)),
         };
-        let result = tokio::time::timeout(self.app.config.responses.max_duration, result).await;
-        let finish = match result {
-            Ok(Ok(finish)) => finish,
-            Ok(Err(Stop::Upstream(error))) => return Err(self.refusal(&error)),
-            Ok(Err(Stop::Gone(_))) => return Err(ApiError::unavailable("The server is stopping.")),
-            Err(_elapsed) => return Err(ApiError::unavailable("The response took too long.")),
-        };
+        let finish = result.map_err(|stop| match stop {
+            Stop::Upstream(error) => self.refusal(&error),
+            Stop::Gone(Gone::Overtime) => ApiError::unavailable(OVERTIME),
+            Stop::Gone(_) => ApiError::unavailable("The server is stopping."),
+        })?;
         let end = run::end(&self.object, &mut assembler, finish, pending);
         self.store(&end).await?;
         Ok(Json(end.object).into_response())
@@ -120,6 +120,7 @@ impl Foreground {
             frames,
             next_seq: 0,
             stop: self.app.shutdown.stopping(),
+            deadline: self.deadline(),
         };
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
@@ -129,7 +130,6 @@ impl Foreground {
         pending.push(&encode(&Event::InProgress {
             response: &self.object,
         }));
-        let limit = self.app.config.responses.max_duration;
         let work = async {
             let open = stream::open(&self.app.upstreams, &self.upstream, &self.generation, None);
             tokio::pin!(open);
@@ -171,49 +171,38 @@ impl Foreground {
             )
             .await
         };
-        let end = match tokio::time::timeout(limit, work).await {
-            Ok(Ok(finish)) => run::end(&self.object, &mut assembler, finish, pending),
-            Ok(Err(Stop::Gone(_))) => return,
-            Ok(Err(Stop::Upstream(error))) => {
+        let end = match work.await {
+            Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
+            Err(Stop::Gone(Gone::Overtime)) => {
+                self.failed(&mut assembler, "server_error", OVERTIME.to_owned(), pending)
+            }
+            Err(Stop::Gone(_)) => return,
+            Err(Stop::Upstream(error)) => {
                 self.note(&error);
                 let (code, message) = error.for_response();
-                self.failed(&mut assembler, Failure { code, message }, pending)
-            }
-            Err(_elapsed) => {
-                let message = "The response took too long.".to_owned();
-                self.failed(
-                    &mut assembler,
-                    Failure {
-                        code: "server_error",
-                        message,
-                    },
-                    pending,
-                )
+                self.failed(&mut assembler, code, message, pending)
             }
         };
         let end = match self.store(&end).await {
             Ok(()) => end,
+            // It was generated and cannot be kept: `completed` would be a
+            // promise that a GET breaks.
             Err(_logged) => {
-                // It was generated and cannot be kept: `completed` would be a
-                // promise that a GET breaks.
                 let message = "The response could not be stored.".to_owned();
                 let failure = Failure {
                     code: "server_error",
                     message,
                 };
-                let object = object::failed(&self.object, vec![], Value::Null, &failure);
-                let mut events = EventBatchBuilder::default();
-                events.push(&encode(&Event::Failed { response: &object }));
-                End {
-                    status: Status::Failed,
-                    events: events.take(),
-                    object,
-                }
+                end.into_failure(&self.object, &failure)
             }
         };
-        if sink.write(end.events).await.is_ok() && self.app.config.responses.done_marker {
+        if sink.write(end.events()).await.is_ok() && self.app.config.responses.done_marker {
             let _ = sink.frames.send(DONE).await;
         }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.app.config.responses.max_duration
     }
 
     async fn slot(&self) -> Result<Slot, ApiError> {
@@ -233,10 +222,11 @@ impl Foreground {
     fn failed(
         &self,
         assembler: &mut Assembler,
-        failure: Failure,
+        code: &'static str,
+        message: String,
         pending: EventBatchBuilder,
     ) -> End {
-        run::failure(&self.object, assembler, &failure, pending)
+        run::failure(&self.object, assembler, &Failure { code, message }, pending)
     }
 
     async fn store(&self, end: &End) -> Result<(), ApiError> {

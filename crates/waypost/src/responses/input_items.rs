@@ -1,9 +1,6 @@
 //! `GET /v1/responses/{id}/input_items`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use waypost_engine::{StoreError, page::PageQuery};
@@ -12,7 +9,7 @@ use waypost_identity::Scope;
 use super::retrieve::find;
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError, query::ApiQuery},
+    http::{caller::ProjectCaller, error::ApiError, path::ApiPath, query::ApiQuery},
 };
 
 /// The query; `include[]` is accepted and changes nothing here.
@@ -34,7 +31,7 @@ enum Order {
 pub async fn input_items(
     State(app): State<AppRef>,
     caller: ProjectCaller,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
     ApiQuery(query): ApiQuery<InputItemsQuery>,
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ResponsesRead)?;

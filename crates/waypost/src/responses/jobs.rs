@@ -6,7 +6,7 @@
 //! task is gone, whatever ends it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -207,6 +207,7 @@ impl Drop for Held {
 
 async fn heartbeat_loop(app: AppRef, worker: String) {
     let lease = app.config.responses.lease;
+    let mut strays = HashSet::new();
     let mut good_until = Instant::now() + lease;
     loop {
         if app.shutdown.is_draining() {
@@ -231,6 +232,7 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
             Ok(held) => {
                 good_until = asked + lease;
                 app.jobs.keep_only(&held, &before);
+                strays = give_back(&app, held, &strays).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "the heartbeat failed");
@@ -241,6 +243,30 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
             }
         }
     }
+}
+
+/// A task may end without giving its job back (the store refused, it panicked),
+/// and the heartbeat, being one call for all, would hold that lease for ever.
+/// What no task owns at two heartbeats in a row goes back to the queue; at one,
+/// it may just have been claimed. Returns what no task owns now.
+async fn give_back(app: &AppRef, held: Vec<Lease>, before: &HashSet<Lease>) -> HashSet<Lease> {
+    let running = app.jobs.epochs();
+    let unowned = held
+        .into_iter()
+        .filter(|lease| running.get(&lease.response_id) != Some(&lease.epoch));
+    let mut strays = HashSet::new();
+    for lease in unowned {
+        if !before.contains(&lease) {
+            strays.insert(lease);
+            continue;
+        }
+        tracing::warn!(response_id = %lease.response_id, "a job that no task owns goes back to the queue");
+        if let Err(error) = app.engine.store.release_job(&lease, RETRY, true).await {
+            tracing::warn!(response_id = %lease.response_id, %error, "releasing a job failed");
+            strays.insert(lease);
+        }
+    }
+    strays
 }
 
 async fn sweep_loop(app: AppRef) {

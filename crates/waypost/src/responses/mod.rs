@@ -30,6 +30,8 @@ mod items;
 pub mod jobs;
 mod object;
 mod poll;
+#[cfg(test)]
+mod properties;
 mod recover;
 mod request;
 mod retrieve;

@@ -4,13 +4,9 @@
 //! from scratch when nothing was delivered, from the open message's text where
 //! the model server can continue an answer, and not at all otherwise.
 
-use serde_json::Value;
 use waypost_engine::events::EventBatch;
 
-use super::{
-    assemble::{Assembler, OpenMessage},
-    events::type_of,
-};
+use super::{assemble::Assembler, events::type_of};
 use crate::upstream::{
     Upstream,
     generation::{Generation, Prefix},
@@ -21,18 +17,7 @@ use crate::upstream::{
 pub struct Folded {
     /// `response.in_progress` is there already.
     pub announced: bool,
-    done: Vec<Option<Value>>,
-    open: Vec<OpenItem>,
-}
-
-#[derive(Debug)]
-struct OpenItem {
-    index: u64,
-    item: Value,
-    parts: u64,
-    text: String,
-    logprobs: Vec<Value>,
-    deltas: u64,
+    assembler: Assembler,
 }
 
 /// How to go on.
@@ -56,102 +41,42 @@ impl Folded {
     pub fn read(&mut self, batch: &EventBatch) {
         for event in batch.iter() {
             match type_of(&event) {
+                "response.created" | "response.queued" => {}
                 "response.in_progress" => self.announced = true,
-                "response.output_item.added"
-                | "response.output_item.done"
-                | "response.content_part.added"
-                | "response.output_text.delta" => self.event(&event),
-                _ => {}
-            }
-        }
-    }
-
-    fn event(&mut self, event: &[u8]) {
-        // Our own log, written by `events::encode`: it parses.
-        let Ok(event) = serde_json::from_slice::<Value>(event) else {
-            return;
-        };
-        let index = event["output_index"].as_u64().unwrap_or_default();
-        let open = |open: &mut Vec<OpenItem>| open.iter().position(|o| o.index == index);
-        match event["type"].as_str().unwrap_or_default() {
-            "response.output_item.added" => {
-                self.done.push(None);
-                self.open.push(OpenItem {
-                    index,
-                    item: event["item"].clone(),
-                    parts: 0,
-                    text: String::new(),
-                    logprobs: Vec::new(),
-                    deltas: 0,
-                });
-            }
-            "response.output_item.done" => {
-                if let Some(at) = open(&mut self.open) {
-                    self.open.remove(at);
-                }
-                if let Some(slot) = self.done.get_mut(index as usize) {
-                    *slot = Some(event["item"].clone());
-                }
-            }
-            "response.content_part.added" => {
-                if let Some(at) = open(&mut self.open) {
-                    self.open[at].parts += 1;
-                }
-            }
-            _ => {
-                if let Some(at) = open(&mut self.open) {
-                    let item = &mut self.open[at];
-                    item.deltas += 1;
-                    item.text
-                        .push_str(event["delta"].as_str().unwrap_or_default());
-                    item.logprobs
-                        .extend(event["logprobs"].as_array().cloned().unwrap_or_default());
+                _ => {
+                    // Our own log, written by `events::encode`: it parses.
+                    if let Ok(event) = serde_json::from_slice(&event) {
+                        self.assembler.replay(&event);
+                    }
                 }
             }
         }
     }
 
     /// How to go on at this upstream.
-    pub fn plan(mut self, upstream: &Upstream, generation: &Generation) -> Plan {
-        if self.done.is_empty() {
+    pub fn plan(self, upstream: &Upstream, generation: &Generation) -> Plan {
+        let mut assembler = Box::new(self.assembler);
+        if assembler.is_untouched() {
             return Plan::Run {
-                assembler: Box::default(),
+                assembler,
                 prefix: None,
             };
         }
-        let opened = std::mem::take(&mut self.open);
-        let (one, more) = {
-            let mut items = opened.into_iter();
-            (items.next(), items.count())
+        let Some(prefix) = assembler.open_text() else {
+            return Plan::GiveUp {
+                assembler,
+                why: "where it cannot be continued",
+            };
         };
-        // Only the open item is missing from a dense list.
-        let done: Vec<Value> = self.done.into_iter().flatten().collect();
-        let Some(item) = one.filter(|_| more == 0) else {
-            return give_up(done, None, "between two output items");
-        };
-        let is_text = item.item["type"] == "message" && item.parts == 1 && item.deltas > 0;
-        let open = OpenMessage {
-            index: item.index,
-            id: item.item["id"].as_str().unwrap_or_default().to_owned(),
-            phase: item.item["phase"].as_str().map(str::to_owned),
-            text: item.text,
-            logprobs: item.logprobs,
-            deltas: item.deltas,
-        };
-        if !is_text {
-            let message = (item.item["type"] == "message").then_some(open);
-            return give_up(done, message, "inside an item that cannot be continued");
-        }
-        if let Err(why) = can_continue(upstream, generation) {
-            return give_up(done, Some(open), why);
-        }
-        let prefix = Prefix {
-            text: open.text.clone(),
-            tokens: open.deltas,
-        };
-        Plan::Run {
-            assembler: Box::new(Assembler::resume(done, Some(open))),
-            prefix: Some(prefix),
+        match can_continue(upstream, generation) {
+            Ok(()) => {
+                assembler.continue_message();
+                Plan::Run {
+                    assembler,
+                    prefix: Some(prefix),
+                }
+            }
+            Err(why) => Plan::GiveUp { assembler, why },
         }
     }
 }
@@ -171,13 +96,6 @@ fn can_continue(upstream: &Upstream, generation: &Generation) -> Result<(), &'st
         return Err("inside a structured answer, which cannot be continued");
     }
     Ok(())
-}
-
-fn give_up(done: Vec<Value>, open: Option<OpenMessage>, why: &'static str) -> Plan {
-    Plan::GiveUp {
-        assembler: Box::new(Assembler::resume(done, open)),
-        why,
-    }
 }
 
 /// Hides the seam between delivered text and its continuation.

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::Version;
@@ -14,7 +14,7 @@ use waypost_identity::Scope;
 use super::{context::shown, follow::follow, object, poll};
 use crate::{
     app::{App, AppRef},
-    http::{caller::ProjectCaller, error::ApiError, query::ApiQuery, sse},
+    http::{caller::ProjectCaller, error::ApiError, path::ApiPath, query::ApiQuery, sse},
 };
 
 /// The query of a retrieve.
@@ -29,7 +29,7 @@ pub async fn retrieve(
     State(app): State<AppRef>,
     caller: ProjectCaller,
     version: Version,
-    Path(id): Path<String>,
+    ApiPath(id): ApiPath<String>,
     ApiQuery(query): ApiQuery<RetrieveQuery>,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ResponsesRead)?;

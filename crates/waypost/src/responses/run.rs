@@ -5,7 +5,7 @@
 //! collects. That is the group commit of a stream, without a timer: the slower
 //! the sink, the larger the batches, up to a bound at which reading waits.
 
-use futures::future::poll_immediate;
+use futures::{FutureExt, future::poll_immediate};
 use serde_json::Value;
 use waypost_engine::{
     events::{EventBatch, EventBatchBuilder},
@@ -53,6 +53,9 @@ pub enum Gone {
     Stopping,
     /// The store cannot take it.
     Store,
+    /// The response has taken as long as it may. Nothing is lost: what is
+    /// pending can still be written.
+    Overtime,
 }
 
 /// Why a run did not come to an end.
@@ -67,8 +70,45 @@ pub enum Stop {
 pub struct End {
     pub status: Status,
     pub object: Value,
-    /// Closing events of open items, then the terminal event.
-    pub events: EventBatch,
+    /// Events that close what was open. The terminal event follows them.
+    closing: EventBatch,
+}
+
+impl End {
+    /// The last events: closing ones, then the terminal one.
+    pub fn events(&self) -> EventBatch {
+        let response = &self.object;
+        let terminal = match self.status {
+            Status::Completed => Event::Completed { response },
+            Status::Incomplete => Event::Incomplete { response },
+            _ => Event::Failed { response },
+        };
+        let mut events = EventBatchBuilder::default();
+        for event in self.closing.iter() {
+            events.push(&event);
+        }
+        events.push(&encode(&terminal));
+        events.take()
+    }
+
+    /// The same output, but failed after all.
+    pub fn into_failure(self, base: &Value, failure: &Failure) -> Self {
+        let Self {
+            mut object,
+            closing,
+            ..
+        } = self;
+        let output = match object["output"].take() {
+            Value::Array(output) => output,
+            _ => Vec::new(),
+        };
+        let object = object::failed(base, output, object["usage"].take(), failure);
+        Self {
+            status: Status::Failed,
+            object,
+            closing,
+        }
+    }
 }
 
 /// Streams an answer into the sink until the model is done. What is not yet
@@ -89,6 +129,10 @@ pub async fn pump<S: Sink>(
     };
     let mut ended: Option<Result<(), UpstreamError>> = None;
     loop {
+        // A server that never pauses must not keep us from seeing this.
+        if let Some(gone) = sink.gone().now_or_never() {
+            return Err(Stop::Gone(gone));
+        }
         if pending.is_empty() && ended.is_none() {
             tokio::select! {
                 gone = sink.gone() => return Err(Stop::Gone(gone)),
@@ -218,7 +262,11 @@ pub fn end(
             object::incomplete(base, output, usage, "content_filter"),
         ),
     };
-    with_terminal(status, object, pending)
+    End {
+        status,
+        object,
+        closing: pending.take(),
+    }
 }
 
 /// The response failed: what was generated stays, unfinished.
@@ -230,20 +278,9 @@ pub fn failure(
 ) -> End {
     let output = assembler.close("incomplete", &mut pending);
     let object = object::failed(base, output, assembler.usage(), failure);
-    with_terminal(Status::Failed, object, pending)
-}
-
-fn with_terminal(status: Status, object: Value, mut pending: EventBatchBuilder) -> End {
-    let response = &object;
-    let event = match status {
-        Status::Completed => Event::Completed { response },
-        Status::Incomplete => Event::Incomplete { response },
-        _ => Event::Failed { response },
-    };
-    pending.push(&encode(&event));
     End {
-        status,
-        events: pending.take(),
+        status: Status::Failed,
         object,
+        closing: pending.take(),
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, responses::Lease};
 
@@ -30,6 +30,8 @@ pub struct LogSink {
     pub lost: CancellationToken,
     /// Cancelled when the server stops.
     pub stop: CancellationToken,
+    /// When the response has taken as long as it may.
+    pub deadline: Instant,
 }
 
 impl Sink for LogSink {
@@ -47,7 +49,13 @@ impl Sink for LogSink {
                     tracing::warn!(response_id = %self.lease.response_id, %error, "appending events failed; trying again");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        gone = self.gone() => return Err(gone),
+                        gone = self.given_up() => {
+                            // This batch is not written: nothing may follow it.
+                            return Err(match gone {
+                                Gone::Stopping => Gone::Store,
+                                other => other,
+                            });
+                        }
                     }
                     pause = (pause * 2).min(RETRY_LONGEST);
                 }
@@ -72,6 +80,16 @@ impl Sink for LogSink {
 
     async fn gone(&mut self) -> Gone {
         tokio::select! {
+            gone = self.given_up() => gone,
+            () = tokio::time::sleep_until(self.deadline) => Gone::Overtime,
+        }
+    }
+}
+
+impl LogSink {
+    /// Resolves when writing has no more sense, late or not.
+    pub async fn given_up(&self) -> Gone {
+        tokio::select! {
             () = self.lost.cancelled() => Gone::Fenced,
             () = self.stop.cancelled() => Gone::Stopping,
         }
@@ -83,6 +101,7 @@ pub struct ClientSink {
     pub frames: mpsc::Sender<Bytes>,
     pub next_seq: u64,
     pub stop: CancellationToken,
+    pub deadline: Instant,
 }
 
 impl Sink for ClientSink {
@@ -102,6 +121,7 @@ impl Sink for ClientSink {
         tokio::select! {
             () = self.frames.closed() => Gone::Client,
             () = self.stop.cancelled() => Gone::Stopping,
+            () = tokio::time::sleep_until(self.deadline) => Gone::Overtime,
         }
     }
 }
@@ -110,6 +130,7 @@ impl Sink for ClientSink {
 /// ends the run, so nothing else has to.
 pub struct NoSink {
     pub stop: CancellationToken,
+    pub deadline: Instant,
 }
 
 impl Sink for NoSink {
@@ -118,7 +139,9 @@ impl Sink for NoSink {
     }
 
     async fn gone(&mut self) -> Gone {
-        self.stop.cancelled().await;
-        Gone::Stopping
+        tokio::select! {
+            () = self.stop.cancelled() => Gone::Stopping,
+            () = tokio::time::sleep_until(self.deadline) => Gone::Overtime,
+        }
     }
 }

@@ -64,6 +64,6 @@ pub(super) fn print(app: &App, base_url: &str) {
         tracing::info!("issuers: public https, and {}", origins.join(", "));
     }
     tracing::info!(
-        "open without authentication: /healthz /readyz /metrics /oauth/token /.well-known/openid-configuration /.well-known/jwks.json"
+        "open without authentication: /healthz /readyz /metrics /oauth/token /oauth/revoke /.well-known/openid-configuration /.well-known/jwks.json"
     );
 }

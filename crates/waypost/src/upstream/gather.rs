@@ -61,14 +61,19 @@ where
 mod tests {
     use super::*;
 
-    async fn all(chunks: Vec<Result<&'static str, &'static str>>) -> Vec<Result<Bytes, &'static str>> {
+    async fn all(
+        chunks: Vec<Result<&'static str, &'static str>>,
+    ) -> Vec<Result<Bytes, &'static str>> {
         let chunks = chunks.into_iter().map(|chunk| chunk.map(Bytes::from));
         gathered(stream::iter(chunks)).collect().await
     }
 
     #[tokio::test]
     async fn a_burst_is_one_piece_and_an_error_comes_last() {
-        assert_eq!(all(vec![Ok("a"), Ok("b"), Ok("c")]).await, [Ok("abc".into())]);
+        assert_eq!(
+            all(vec![Ok("a"), Ok("b"), Ok("c")]).await,
+            [Ok("abc".into())]
+        );
         let failing = all(vec![Ok("a"), Ok("b"), Err("broken")]).await;
         assert_eq!(failing, [Ok("ab".into()), Err("broken")]);
         assert_eq!(all(vec![Err("broken")]).await, [Err("broken")]);

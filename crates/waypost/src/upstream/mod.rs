@@ -194,9 +194,7 @@ impl Upstream {
     ) -> reqwest::RequestBuilder {
         let mut url = self.base_url.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
-        let mut request = client
-            .request(method, url)
-            .headers(self.headers.clone());
+        let mut request = client.request(method, url).headers(self.headers.clone());
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key.expose());
         }

@@ -7,8 +7,14 @@
     reason = "nothing outside sees a test binary; each module uses what it needs"
 )]
 mod harness;
+mod support;
 
 mod admin;
+mod chat;
 mod cli;
+mod faults;
 mod http;
-mod sdk;
+mod identity;
+mod models;
+mod responses;
+mod upstreams;

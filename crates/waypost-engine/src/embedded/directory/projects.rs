@@ -17,7 +17,7 @@ use crate::{
     page::{Page, PageQuery},
 };
 
-pub(super) fn create(tx: &mut Tx<'_>, new: NewProject, audit: AuditDraft) -> Result<Project> {
+pub(super) fn create(tx: &mut Tx<'_>, new: NewProject, mut audit: AuditDraft) -> Result<Project> {
     let project = Project {
         id: tx.id("proj_"),
         name: Some(new.name),
@@ -35,6 +35,7 @@ pub(super) fn create(tx: &mut Tx<'_>, new: NewProject, audit: AuditDraft) -> Res
             project.created_at,
         ),
     )?;
+    audit.project = Some((project.id.clone(), project.name.clone()));
     record(tx, audit, Some(&project.id))?;
     Ok(project)
 }

@@ -220,7 +220,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_ambiguous_is_refused() {
-        let many: String = (0..65).map(|n| format!("p{n}=1&")).collect();
+        let many = (0..65)
+            .map(|n| format!("p{n}=1"))
+            .collect::<Vec<_>>()
+            .join("&");
         for (kind, body) in [
             ("application/json", r#"{"a":"1","a":"1"}"#),
             ("application/json", "[]"),

@@ -208,13 +208,17 @@ async fn all_filters_and_both_cursors_work() {
     let found = events(&root, &format!("project_ids[]={}", b.project_id)).await;
     assert_eq!(
         types(&found),
-        ["api_key.created", "service_account.created"]
+        [
+            "api_key.created",
+            "service_account.created",
+            "project.created"
+        ]
     );
     let both = format!(
         "project_ids[]={}&project_ids[]={}",
         a.project_id, b.project_id
     );
-    assert_eq!(events(&root, &both).await.len(), 5);
+    assert_eq!(events(&root, &both).await.len(), 7);
     let found = events(
         &root,
         "event_types[]=project.updated&event_types[]=project.archived",

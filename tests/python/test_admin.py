@@ -1,24 +1,61 @@
-"""The admin API through OpenAI's own Python SDK, answers validated strictly.
+"""The admin API, every resource, on a server of its own; answers validated strictly.
 
-Usage: admin.py BASE_URL ADMIN_KEY. Needs the package `openai`, 3.54 or later:
-its types are the oracle. Exits with 0 when everything held.
+The SDK's types are the oracle: a field that they do not know fails, unless we say that it is ours.
 """
 
 import asyncio
-import sys
+import os
+import secrets
 import time
 
 import openai
+import pytest
+from conftest import Process
 from openai import AsyncOpenAI, OpenAI
 
-BASE_URL, ADMIN_KEY = sys.argv[1] + "/v1", sys.argv[2]
-client = OpenAI(
-    admin_api_key=ADMIN_KEY,
-    base_url=BASE_URL,
-    max_retries=0,
-    _strict_response_validation=True,
-)
-organization = client.admin.organization
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """An organization that nobody else changes."""
+    admin_key = "sk-admin-" + secrets.token_hex(32)
+    command = [os.environ["WAYPOST_BIN"], "serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]
+    env = {"WAYPOST_ADMIN_KEY": admin_key, "WAYPOST_UPSTREAM_URL": "http://127.0.0.1:9/v1"}
+    process = Process(tmp_path_factory.mktemp("admin"), "waypost", command, env)
+    try:
+        process.start()
+        yield process.url + "/v1", admin_key
+    finally:
+        process.stop()
+
+
+def test_every_resource(server):
+    base_url, admin_key = server
+    with OpenAI(
+        admin_api_key=admin_key,
+        base_url=base_url,
+        max_retries=0,
+        _strict_response_validation=True,
+    ) as client:
+        organization = client.admin.organization
+        project = projects(organization)
+        account = service_accounts(organization, project, base_url)
+        admin_keys(organization, base_url)
+        federation(organization, project, account)
+        audit(organization, project)
+
+
+def test_asynchronous_client(server):
+    base_url, admin_key = server
+
+    async def story():
+        async with AsyncOpenAI(
+            admin_api_key=admin_key, base_url=base_url, _strict_response_validation=True
+        ) as client:
+            projects = client.admin.organization.projects
+            made = await projects.create(name="async")
+            assert [p.id async for p in projects.list(limit=1)][-1] == made.id
+
+    asyncio.run(story())
 
 
 def known(model, *ours):
@@ -45,7 +82,7 @@ def refused(error, call, *args, param=None, code=None, **kwargs):
     raise AssertionError(f"{call} should have been refused")
 
 
-def projects():
+def projects(organization):
     project = known(organization.projects.create(name="sdk"))
     assert known(organization.projects.retrieve(project.id)) == project
     assert known(organization.projects.update(project.id, name="sdk 2")).name == "sdk 2"
@@ -64,7 +101,7 @@ def projects():
     return project
 
 
-def service_accounts(project):
+def service_accounts(organization, project, base_url):
     accounts = organization.projects.service_accounts
     made = known(accounts.create(project.id, name="with key"))
     assert made.role == "member" and made.api_key.value.startswith("sk-svcacct-")
@@ -98,7 +135,7 @@ def service_accounts(project):
     worker = OpenAI(
         api_key=made.api_key.value,
         admin_api_key=made.api_key.value,
-        base_url=BASE_URL,
+        base_url=base_url,
         max_retries=0,
     )
     refused(openai.PermissionDeniedError, worker.admin.organization.projects.list)
@@ -107,12 +144,12 @@ def service_accounts(project):
     return made
 
 
-def admin_keys():
+def admin_keys(organization, base_url):
     keys = organization.admin_api_keys
     made = known(keys.create(name="ops", expires_in_seconds=600))
     assert made.value.startswith("sk-admin-")
     assert 590 <= made.expires_at - made.created_at <= 600
-    with OpenAI(admin_api_key=made.value, base_url=BASE_URL) as ops:
+    with OpenAI(admin_api_key=made.value, base_url=base_url) as ops:
         assert [k.id for k in ops.admin.organization.admin_api_keys.list()] == [made.id]
     shown = known(keys.retrieve(made.id))
     assert shown.last_used_at and abs(shown.last_used_at - time.time()) < 60
@@ -121,7 +158,7 @@ def admin_keys():
     refused(openai.NotFoundError, keys.retrieve, made.id)
 
 
-def federation(project, account):
+def federation(organization, project, account):
     providers = organization.workload_identity_providers
     jwk = {
         "kty": "EC",
@@ -195,7 +232,7 @@ def federation(project, account):
     assert providers.delete(made.id).deleted
 
 
-def audit(project):
+def audit(organization, project):
     logs = organization.audit_logs
     ours = ("object", "ip_address", "user_agent", "request_id")
     every = [known(event, *ours) for event in logs.list(limit=3)]
@@ -214,21 +251,3 @@ def audit(project):
     assert not list(logs.list(effective_at={"lt": start}))
     before = logs.list(before=every[4].id, limit=2)
     assert [event.id for event in before.data] == [event.id for event in every[2:4]]
-
-
-async def in_async():
-    async with AsyncOpenAI(
-        admin_api_key=ADMIN_KEY, base_url=BASE_URL, _strict_response_validation=True
-    ) as aclient:
-        projects = aclient.admin.organization.projects
-        made = await projects.create(name="async")
-        assert [p.id async for p in projects.list(limit=1)][-1] == made.id
-
-
-project = projects()
-account = service_accounts(project)
-admin_keys()
-federation(project, account)
-audit(project)
-asyncio.run(in_async())
-print("the Python SDK's admin client works")

@@ -1,0 +1,144 @@
+//! An assembler's state from the log that it wrote: what a run after a crash
+//! goes on from.
+
+use serde_json::Value;
+
+use super::{Assembler, Call, Open, OpenKind, Part};
+use crate::upstream::generation::Prefix;
+
+impl Assembler {
+    /// Takes in an event of the log. What changes no state is passed over.
+    pub fn replay(&mut self, event: &Value) {
+        let index = event["output_index"].as_u64().unwrap_or_default();
+        let delta = event["delta"].as_str().unwrap_or_default();
+        match event["type"].as_str().unwrap_or_default() {
+            "response.output_item.added" => self.replay_added(index, &event["item"]),
+            "response.output_item.done" => {
+                if self.open.as_ref().is_some_and(|open| open.index == index) {
+                    self.open = None;
+                }
+                self.calls.retain(|call| call.index != Some(index));
+                if let Some(slot) = self.output.get_mut(index as usize) {
+                    *slot = Some(event["item"].clone());
+                }
+            }
+            "response.function_call_arguments.delta" => {
+                if let Some(call) = self.calls.iter_mut().find(|c| c.index == Some(index)) {
+                    call.arguments.push_str(delta);
+                }
+            }
+            kind => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.index == index) {
+                    open.replay(kind, delta, event);
+                    if kind == "response.output_text.delta" {
+                        self.carried_tokens += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The text that a model server can be asked to continue: when all that is
+    /// open is one message with nothing but text.
+    pub fn open_text(&self) -> Option<Prefix> {
+        let Some(Open {
+            kind: OpenKind::Message { parts, .. },
+            ..
+        }) = &self.open
+        else {
+            return None;
+        };
+        match parts.as_slice() {
+            [Part::Text { text, .. }] if self.calls.is_empty() && !text.is_empty() => {
+                Some(Prefix {
+                    text: text.clone(),
+                    tokens: self.carried_tokens,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether anything was delivered.
+    pub fn is_untouched(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// From here on the open message grows: fresh reasoning has no place in it.
+    pub fn continue_message(&mut self) {
+        self.continuing = true;
+    }
+
+    fn replay_added(&mut self, index: u64, item: &Value) {
+        self.output.push(None);
+        let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
+        let id = text("id");
+        let kind = match item["type"].as_str() {
+            Some("function_call") => {
+                self.calls.push(Call {
+                    key: index,
+                    index: Some(index),
+                    id,
+                    call_id: text("call_id"),
+                    name: text("name"),
+                    arguments: String::new(),
+                });
+                return;
+            }
+            Some("reasoning") => OpenKind::Reasoning {
+                text: None,
+                summary: Vec::new(),
+                encrypted: None,
+            },
+            _ => OpenKind::Message {
+                phase: item["phase"].as_str().map(str::to_owned),
+                parts: Vec::new(),
+            },
+        };
+        // Deltas of an earlier message are not those of this one.
+        self.carried_tokens = 0;
+        self.open = Some(Open { index, id, kind });
+    }
+}
+
+impl Open {
+    fn replay(&mut self, kind: &str, delta: &str, event: &Value) {
+        match (&mut self.kind, kind) {
+            (OpenKind::Message { parts, .. }, "response.content_part.added") => {
+                parts.push(match event["part"]["type"].as_str() {
+                    Some("refusal") => Part::Refusal {
+                        text: String::new(),
+                    },
+                    _ => Part::Text {
+                        text: String::new(),
+                        logprobs: Vec::new(),
+                        annotations: Vec::new(),
+                    },
+                });
+            }
+            (OpenKind::Message { parts, .. }, _) => match (parts.last_mut(), kind) {
+                (Some(Part::Text { text, logprobs, .. }), "response.output_text.delta") => {
+                    text.push_str(delta);
+                    logprobs.extend(event["logprobs"].as_array().into_iter().flatten().cloned());
+                }
+                (Some(Part::Text { annotations, .. }), "response.output_text.annotation.added") => {
+                    annotations.push(event["annotation"].clone());
+                }
+                (Some(Part::Refusal { text }), "response.refusal.delta") => text.push_str(delta),
+                _ => {}
+            },
+            (OpenKind::Reasoning { text, .. }, "response.reasoning_text.delta") => {
+                text.get_or_insert_default().push_str(delta);
+            }
+            (OpenKind::Reasoning { summary, .. }, "response.reasoning_summary_part.added") => {
+                summary.push(String::new());
+            }
+            (OpenKind::Reasoning { summary, .. }, "response.reasoning_summary_text.delta") => {
+                if let Some(text) = summary.last_mut() {
+                    text.push_str(delta);
+                }
+            }
+            _ => {}
+        }
+    }
+}

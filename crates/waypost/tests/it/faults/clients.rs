@@ -1,0 +1,141 @@
+//! Clients that hardly read: what they cost does not grow with the answer.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio::net::TcpSocket;
+
+use crate::support::{PATIENCE, World, ended, output_text, until};
+
+/// 10 MB of text.
+const MODEL: &str = "chat?tokens=10000&shape=filler&token_bytes=1000&coalesce=8";
+const READING: Duration = Duration::from_secs(6);
+/// What the kernel's buffers and a few batches on each side may take.
+const FOREGROUND_MIB: u64 = 24;
+/// Each reader may hold a page of the log and what is on its way.
+const READERS: usize = 8;
+const PER_READER_MIB: u64 = 4;
+
+/// Resident memory in MiB.
+fn resident(world: &World) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.server.pid()));
+    let status = status.expect("a running process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.and_then(|kib| kib.parse::<u64>().ok())
+        .expect("a number")
+        / 1024
+}
+
+/// The highest resident memory for some time.
+async fn most_resident(world: &World, time: Duration, mut step: impl FnMut()) -> u64 {
+    let end = Instant::now() + time;
+    let mut most = 0;
+    while Instant::now() < end {
+        most = most.max(resident(world));
+        step();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    most
+}
+
+/// Sends a request over a connection whose receive buffer is as small as the
+/// system allows.
+async fn slow_client(world: &World, method: &str, path: &str, body: &str) -> TcpStream {
+    let address: SocketAddr = world
+        .server
+        .base_url
+        .strip_prefix("http://")
+        .and_then(|address| address.parse().ok())
+        .expect("an address");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(2048).expect("a small buffer");
+    let stream = socket.connect(address).await.expect("a connection");
+    let mut stream = stream.into_std().expect("a plain socket");
+    stream.set_nonblocking(false).expect("a blocking socket");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a read timeout");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        world.tenant.key,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("a sent request");
+    stream
+}
+
+/// Reads one byte.
+fn sip(stream: &mut TcpStream) {
+    let mut byte = [0; 1];
+    stream.read_exact(&mut byte).expect("a byte");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreground_reader_at_a_few_bytes_a_second() {
+    if !cfg!(target_os = "linux") {
+        eprintln!("SKIPPED: resident memory is read from /proc");
+        return;
+    }
+    let world = World::start().await;
+    // Warm: allocator, connections, code.
+    let warm = "chat?tokens=300&shape=filler&token_bytes=1000";
+    world
+        .stream(json!({"model": warm, "input": "x"}))
+        .await
+        .checked()
+        .await;
+    let before = resident(&world);
+    let body = json!({"model": MODEL, "input": "x", "stream": true}).to_string();
+    let mut client = slow_client(&world, "POST", "/v1/responses", &body).await;
+    let most = most_resident(&world, READING, || sip(&mut client)).await;
+    println!("foreground: {before} MiB before, at most {most} MiB");
+    assert!(
+        most < before + FOREGROUND_MIB,
+        "{before} MiB grew to {most} MiB"
+    );
+    assert_eq!(
+        world.upstream.stats().active_streams,
+        1,
+        "it was not held back"
+    );
+    drop(client);
+    until("the model server is left", async || {
+        world.upstream.stats().active_streams == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_a_background_log_at_a_few_bytes_a_second() {
+    if !cfg!(target_os = "linux") {
+        eprintln!("SKIPPED: resident memory is read from /proc");
+        return;
+    }
+    let world = World::start().await;
+    // The same job without readers: what generating and storing costs.
+    let first = world.background_streamable(MODEL).await;
+    let client = world.client();
+    ended(&client, &first, PATIENCE * 3).await;
+    let before = resident(&world);
+    let second = world.background_streamable(MODEL).await;
+    let path = format!("/v1/responses/{second}?stream=true");
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(slow_client(&world, "GET", &path, "").await);
+    }
+    let most = most_resident(&world, READING, || readers.iter_mut().for_each(sip)).await;
+    // Readers do not hold the job up.
+    let response = ended(&client, &second, PATIENCE * 3).await;
+    assert_eq!(output_text(&response).len(), 10_000_000);
+    let most =
+        most.max(most_resident(&world, READING / 3, || readers.iter_mut().for_each(sip)).await);
+    println!("background: {before} MiB before, at most {most} MiB with {READERS} readers");
+    let allowed = READERS as u64 * PER_READER_MIB;
+    assert!(most < before + allowed, "{before} MiB grew to {most} MiB");
+}

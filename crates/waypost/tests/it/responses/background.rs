@@ -1,0 +1,242 @@
+//! Background responses: queue, polling, attempts, limits, retention.
+
+use serde_json::{Value, json};
+
+use crate::support::{World, answer_of, checked, id_of, output_text, until};
+
+#[tokio::test]
+async fn polling_sees_the_statuses_in_order_and_a_hint() {
+    let world = World::builder().max_concurrent(1).start().await;
+    let body = json!({"model": "chat?tokens=60&delay_ms=20", "input": "x", "background": true});
+    let client = world.client();
+    let first = client.post("/v1/responses", body.clone()).await.ok();
+    assert_eq!(first.json["status"], "queued");
+    assert_eq!(first.json["background"], true);
+    assert!(poll_hint(&first) > 0);
+    let second = client.post("/v1/responses", body).await.ok();
+    let (first, second) = (id_of(&first.json), id_of(&second.json));
+    world.running(&first).await;
+    let reply = world.get(&second).await.ok();
+    assert_eq!(reply.json["status"], "queued");
+    assert!(poll_hint(&reply) > 0);
+    let reply = world.get(&first).await.ok();
+    assert_eq!(reply.json["status"], "in_progress");
+    assert_eq!(reply.json["completed_at"], Value::Null);
+    assert!(poll_hint(&reply) > 0);
+    for id in [first, second] {
+        let response = world.ended(&id).await;
+        assert_eq!(response["status"], "completed");
+        assert_eq!(output_text(&response), answer_of("chat?tokens=60"));
+        let reply = world.get(&id).await.ok();
+        assert!(!reply.headers.contains_key("openai-poll-after-ms"));
+    }
+    assert_eq!(world.upstream.stats().max_concurrent_calls, 1);
+}
+
+fn poll_hint(reply: &crate::harness::Reply) -> u64 {
+    let hint = reply.headers.get("openai-poll-after-ms").expect("a hint");
+    hint.to_str()
+        .ok()
+        .and_then(|ms| ms.parse().ok())
+        .expect("milliseconds")
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_does_not_end_it() {
+    let world = World::start().await;
+    let model = "chat?tokens=40&delay_ms=10";
+    let id = world.background_streamable(model).await;
+    let response = world.ended(&id).await;
+    assert_eq!(response["status"], "completed");
+    assert_eq!(output_text(&response), answer_of(model));
+    let events = world.replay(&id, None).await.collect().await;
+    assert_eq!(checked(&events), response);
+    assert_eq!(world.upstream.stats().aborted_streams, 0);
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_word_is_tried_again() {
+    let world = World::start().await;
+    for (model, calls) in [
+        ("chat?tokens=5&fail_first=2", 3),
+        ("chat?tokens=5&status=429&retry_after=1&fail_first=1", 2),
+        ("chat?tokens=5&reset_after=0&fail_first=1", 2),
+        ("chat?tokens=5&eof_after=0&fail_first=1", 2),
+        ("chat?tokens=5&html_body=1&fail_first=1", 2),
+        ("native?tokens=5&fail_first=1", 2),
+    ] {
+        let id = world.background_streamable(model).await;
+        let response = world.ended(&id).await;
+        assert_eq!(response["status"], "completed", "{model}: {response}");
+        assert_eq!(output_text(&response), answer_of(model));
+        assert_eq!(world.upstream.stats().models[model], calls, "{model}");
+        let events = world.replay(&id, None).await.collect().await;
+        assert_eq!(checked(&events), response, "{model}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_are_bounded_and_the_reason_is_told() {
+    let world = World::builder().responses("max_attempts = 2").start().await;
+    let model = "chat?status=503";
+    let response = world.ended(&world.background(model).await).await;
+    assert_eq!(response["status"], "failed");
+    assert_eq!(response["error"]["code"], "server_error");
+    assert_eq!(
+        response["error"]["message"],
+        "The model server failed with status 503."
+    );
+    assert_eq!(world.upstream.stats().models[model], 2);
+    let model = "chat?status=400";
+    let response = world.ended(&world.background(model).await).await;
+    assert_eq!(response["error"]["code"], "invalid_prompt");
+    assert_eq!(response["error"]["message"], "The script answers 400.");
+    assert_eq!(world.upstream.stats().models[model], 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_goes_on_or_fails() {
+    let world = World::builder()
+        .responses("upstream_idle_timeout = \"400ms\"")
+        .start()
+        .await;
+    for fault in [
+        "reset_after=5",
+        "eof_after=5",
+        "cut_after=5",
+        "malformed_after=5",
+        "error_after=5",
+        "stall_after=5",
+    ] {
+        let query = format!("tokens=12&coalesce=1&fail_first=1&{fault}");
+        // It cannot continue an answer: what was said stays, and it failed.
+        let model = format!("chat?{query}");
+        let id = world.background_streamable(&model).await;
+        let response = world.ended(&id).await;
+        assert_eq!(response["status"], "failed", "{model}");
+        assert_eq!(response["error"]["code"], "server_error", "{model}");
+        let text = output_text(&response);
+        assert!(
+            answer_of(&model).starts_with(&text) && !text.is_empty(),
+            "{model}: {text}"
+        );
+        let events = world.replay(&id, None).await.collect().await;
+        assert_eq!(checked(&events), response, "{model}");
+
+        // It can: nobody sees a seam.
+        let model = format!("prefill?{query}");
+        let id = world.background_streamable(&model).await;
+        let response = world.ended(&id).await;
+        assert_eq!(response["status"], "completed", "{model}: {response}");
+        assert_eq!(output_text(&response), answer_of(&model), "{model}");
+        let events = world.replay(&id, None).await.collect().await;
+        assert_eq!(checked(&events), response, "{model}");
+    }
+    // Tool calls and structured answers are never continued.
+    let model = "prefill?tools=1&tool_fragments=8&coalesce=1&reset_after=4&fail_first=1";
+    let response = world.ended(&world.background(model).await).await;
+    assert_eq!(response["status"], "failed");
+    assert_eq!(world.upstream.stats().models[model], 1);
+    let model = "prefill?tokens=9&coalesce=1&reset_after=4&fail_first=1";
+    let body = json!({"model": model, "input": "x", "background": true,
+        "text": {"format": {"type": "json_object"}}});
+    let response = world.ended(&id_of(&world.create(body).await)).await;
+    assert_eq!(response["status"], "failed");
+}
+
+#[tokio::test]
+async fn a_continued_answer_respects_the_limit() {
+    let world = World::start().await;
+    let model = "prefill?tokens=100&coalesce=1&reset_after=10&fail_first=1";
+    let body = json!({"model": model, "input": "x", "background": true, "stream": true,
+        "max_output_tokens": 16});
+    let response = world.stream(body).await.checked().await;
+    assert_eq!(response["status"], "incomplete", "{response}");
+    assert_eq!(
+        response["incomplete_details"]["reason"],
+        "max_output_tokens"
+    );
+    // The white space at the seam was one token of the second attempt.
+    let text = output_text(&response);
+    assert_eq!(text, (0..15).map(|n| format!("{n} ")).collect::<String>());
+    assert_eq!(
+        response["usage"]["output_tokens"], 16,
+        "{}",
+        response["usage"]
+    );
+}
+
+#[tokio::test]
+async fn a_full_queue_is_said() {
+    let world = World::builder()
+        .responses("max_queued = 2")
+        .max_concurrent(1)
+        .start()
+        .await;
+    let stuck = "chat?stall_after=1&coalesce=1";
+    let running = world.background(stuck).await;
+    world.running(&running).await;
+    let waiting = [world.background(stuck).await, world.background(stuck).await];
+    let body = json!({"model": stuck, "input": "x", "background": true});
+    let reply = world.client().post("/v1/responses", body).await;
+    reply.error(429, None, Some("queue_full"));
+    assert!(reply.headers.contains_key("retry-after"));
+    for id in waiting.iter().chain([&running]) {
+        let path = format!("/v1/responses/{id}/cancel");
+        world.client().post(&path, json!({})).await.ok();
+    }
+    world.idle().await;
+}
+
+#[tokio::test]
+async fn the_log_goes_and_the_response_stays() {
+    let world = World::builder()
+        .responses("event_log_retention = \"1s\"")
+        .start()
+        .await;
+    let id = world.background_streamable("chat?tokens=3").await;
+    let response = world.ended(&id).await;
+    let path = format!("/v1/responses/{id}?stream=true");
+    let client = world.client();
+    until("the log is dropped", async || {
+        client.get(&path).await.status != 200
+    })
+    .await;
+    let message = client.get(&path).await.error(400, Some("stream"), None);
+    assert_eq!(
+        message,
+        "This response cannot be streamed because it was not created with stream=true or the \
+         stream TTL has expired."
+    );
+    assert_eq!(world.get(&id).await.ok().json, response);
+}
+
+#[tokio::test]
+async fn without_store_it_is_kept_for_a_short_time() {
+    let world = World::builder()
+        .responses("background_without_store = \"ephemeral\"\nephemeral_retention = \"1s\"")
+        .start()
+        .await;
+    let body = json!({"model": "chat?tokens=3", "input": "x", "background": true, "store": false});
+    let id = id_of(&world.create(body).await);
+    let response = world.ended(&id).await;
+    assert_eq!(response["store"], false);
+    assert_eq!(output_text(&response), "0 1 2 ");
+    until("it is gone", async || world.get(&id).await.status == 404).await;
+}
+
+#[tokio::test]
+async fn it_takes_no_longer_than_allowed() {
+    let world = World::builder()
+        .responses("max_duration = \"1s\"")
+        .start()
+        .await;
+    let model = "chat?tokens=10000&delay_ms=50";
+    let id = world.background_streamable(model).await;
+    let response = world.ended(&id).await;
+    assert_eq!(response["status"], "failed", "{response}");
+    let events = world.replay(&id, None).await.collect().await;
+    assert_eq!(checked(&events), response);
+    assert!(answer_of(model).starts_with(&output_text(&response)));
+    world.idle().await;
+}

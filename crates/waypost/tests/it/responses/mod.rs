@@ -1,0 +1,13 @@
+//! The Responses API through the front door.
+
+mod background;
+mod cancel;
+mod context;
+mod create;
+mod delete;
+mod foreground;
+mod input_items;
+mod resume;
+mod shapes;
+mod sse;
+mod tenancy;
