@@ -2,13 +2,16 @@
 //!
 //! A client connection hands its body over one chunk at a time, although one
 //! read has brought many: passed on like that, every chunk of a burst is a
-//! write of its own. So a chunk is held while the connection's task gets one
-//! turn; what it brings by then goes out together. A stream whose tokens come
-//! apart is delayed by that turn, a microsecond, and by nothing else.
+//! write of its own. So a chunk is held while the connection's task gets
+//! a few turns; what it brings by then goes out together. A stream whose tokens
+//! come apart is delayed by those turns, microseconds, and by nothing else.
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, future::poll_immediate, stream};
 
+/// Turns that the connection's task gets without bringing anything. It may run
+/// on another thread, which takes a few microseconds to wake.
+const TURNS: u32 = 3;
 /// What is joined at most, about.
 const MAX_GATHERED: usize = 64 * 1024;
 
@@ -29,11 +32,11 @@ where
         };
         let mut joined: Option<BytesMut> = None;
         let mut failed = None;
-        let mut given_way = false;
+        let mut turns = 0;
         loop {
             match poll_immediate(chunks.next()).await {
                 Some(Some(Ok(next))) => {
-                    given_way = false;
+                    turns = 0;
                     let joined = joined.get_or_insert_with(|| BytesMut::from(&first[..]));
                     joined.extend_from_slice(&next);
                     if joined.len() >= MAX_GATHERED {
@@ -45,9 +48,9 @@ where
                     break;
                 }
                 Some(None) => break,
-                None if given_way => break,
+                None if turns >= TURNS => break,
                 None => {
-                    given_way = true;
+                    turns += 1;
                     tokio::task::yield_now().await;
                 }
             }
