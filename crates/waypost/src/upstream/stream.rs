@@ -11,6 +11,7 @@ use super::{
     Upstream, Upstreams,
     chat::{self, ChatDecoder},
     error::UpstreamError,
+    gather::gathered,
     generation::{Delta, Generation, Prefix},
     native::{self, NativeDecoder},
 };
@@ -73,7 +74,7 @@ pub async fn open(
             "a stream was asked for, the answer is '{content_type}'"
         )));
     }
-    let events = SseByteStream::new(bounded(answer.bytes_stream())).boxed();
+    let events = SseByteStream::new(bounded(gathered(answer.bytes_stream()))).boxed();
     Ok(AnswerStream {
         events,
         decoder,
