@@ -17,7 +17,7 @@ use crate::{
         json::{self, JsonBytes},
     },
     responses::{create::route, foreground::note_upstream_error},
-    upstream::{error::UpstreamError, gather::gathered},
+    upstream::error::UpstreamError,
 };
 
 /// The route of `/v1/chat/completions`.
@@ -100,7 +100,7 @@ async fn completions(
     let idle = app.config.responses.upstream_idle_timeout;
     let stop = app.shutdown.stopping();
     // The slot is held until the body is sent or dropped.
-    let bytes = Box::pin(gathered(answer.bytes_stream()));
+    let bytes = answer.bytes_stream();
     let body = futures::stream::unfold((bytes, slot), move |(mut bytes, slot)| async move {
         let next = match tokio::time::timeout(idle, bytes.next()).await {
             Ok(next) => next?.map_err(std::io::Error::other),
