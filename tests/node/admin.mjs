@@ -53,6 +53,7 @@ test('projects, accounts and keys, and their audit log', async () => {
 
   const events = await collect(auditLogs.list({ limit: 2, project_ids: [project.id] }));
   assert.deepEqual(events.map(({ type }) => type).reverse(), [
+    'project.created',
     'project.updated',
     'service_account.created',
     'api_key.created',

@@ -151,7 +151,14 @@ fn deny() -> anyhow::Result<Outcome> {
         return Ok(missing("cargo-deny", "cargo install cargo-deny --locked"));
     }
     // Advisories need a database from the network; they have a place of their own.
-    in_cargo(&["deny", "check", "bans", "licenses", "sources"])
+    in_cargo(&[
+        "deny",
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ])
 }
 
 fn rust() -> anyhow::Result<Outcome> {

@@ -46,6 +46,10 @@ impl Kept<'_> {
         println!("\n  {}", dim("In another terminal:"));
         println!("\nexport WAYPOST={waypost}");
         println!("export ADMIN_KEY={}", self.admin_key);
+        println!(
+            "export RULE=workload_identity_providers/{}/federation_rules/{}",
+            ids.provider, ids.rule
+        );
         voice::try_this(
             "the workload's own JWT, then an access token for it",
             &format!(
@@ -74,10 +78,7 @@ impl Kept<'_> {
         );
         voice::try_this(
             "stop trusting the workload: its token is refused within a second",
-            &format!(
-                "curl -s -H \"Authorization: Bearer $ADMIN_KEY\" \\\n  -H 'Content-Type: application/json' -d '{{\"enabled\": false}}' \\\n  $WAYPOST/v1/organization/workload_identity_providers/\\\n{}/federation_rules/{}",
-                ids.provider, ids.rule
-            ),
+            "curl -s -H \"Authorization: Bearer $ADMIN_KEY\" \\\n  -H 'Content-Type: application/json' -d '{\"enabled\": false}' \\\n  $WAYPOST/v1/organization/$RULE",
         );
         println!();
     }

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waypost_engine::{
@@ -47,7 +47,6 @@ const HAND_BACK: Duration = Duration::from_secs(1);
 
 /// Runs one claim to its end.
 pub async fn run(app: &AppRef, job: ClaimedJob, lost: CancellationToken) {
-    let id = job.lease.response_id.clone();
     let sink = LogSink {
         engine: app.engine.clone(),
         lease: job.lease.clone(),
@@ -56,14 +55,7 @@ pub async fn run(app: &AppRef, job: ClaimedJob, lost: CancellationToken) {
         stop: app.shutdown.stopping(),
         deadline: Instant::now() + time_left(app, &job),
     };
-    let mut claim = match Claim::new(app, job, sink) {
-        Ok(claim) => claim,
-        Err(error) => {
-            tracing::error!(response_id = %id, %error, "a stored job cannot be read");
-            return;
-        }
-    };
-    claim.run().await;
+    Claim::new(app, job, sink).run().await;
 }
 
 struct Claim {
@@ -88,20 +80,28 @@ enum Next {
 }
 
 impl Claim {
-    fn new(app: &AppRef, job: ClaimedJob, sink: LogSink) -> Result<Self, serde_json::Error> {
-        let object: Value = serde_json::from_str(&job.response.body)?;
+    fn new(app: &AppRef, job: ClaimedJob, sink: LogSink) -> Self {
         // A job of another version of this program may not be readable: that
         // is a failure of the job, not of the worker.
+        let object = serde_json::from_str(&job.response.body).unwrap_or_else(|_| {
+            let row = &job.response;
+            object::new(
+                &row.id,
+                clock::seconds(row.created_at),
+                row.status,
+                Map::new(),
+            )
+        });
         let generation: Option<Generation> = serde_json::from_slice(&job.request).ok();
         let upstream = app.upstreams.by_name(&job.queue).cloned();
-        Ok(Self {
+        Self {
             app: app.clone(),
             object: object::in_progress(&object),
             generation,
             upstream,
             job,
             sink,
-        })
+        }
     }
 
     async fn run(&mut self) {
@@ -129,7 +129,7 @@ impl Claim {
         else {
             return self.give_up(
                 Assembler::default(),
-                "No configured model server serves it any more.",
+                "No configured model server serves it any more, or another version of this server stored it.",
             );
         };
         let (mut assembler, prefix) = match folded.plan(&upstream, &generation) {

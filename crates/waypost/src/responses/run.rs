@@ -5,7 +5,7 @@
 //! collects. That is the group commit of a stream, without a timer: the slower
 //! the sink, the larger the batches, up to a bound at which reading waits.
 
-use futures::FutureExt;
+use futures::{FutureExt, future::poll_immediate};
 use serde_json::Value;
 use waypost_engine::{
     events::{EventBatch, EventBatchBuilder},
@@ -29,6 +29,8 @@ use crate::{
 
 /// Encoded events that may wait for the sink before reading stops.
 const MAX_PENDING: usize = 256 * 1024;
+/// Encoded events of one burst that are written together.
+const MAX_BURST: usize = 32 * 1024;
 /// What one answer may hold: text, reasoning, arguments, annotations, log
 /// probabilities, and [`DELTA_COST`] for every delta.
 const MAX_OUTPUT: usize = 64 * 1024 * 1024;
@@ -140,6 +142,13 @@ pub async fn pump<S: Sink>(
             tokio::select! {
                 gone = sink.gone() => return Err(Stop::Gone(gone)),
                 end = intake.step(pending) => ended = end,
+            }
+        }
+        // What has arrived with it goes along: one write for a burst.
+        while !pending.is_empty() && ended.is_none() && pending.len() < MAX_BURST {
+            match poll_immediate(intake.step(pending)).await {
+                Some(end) => ended = end,
+                None => break,
             }
         }
         if let Some(end) = ended {

@@ -14,6 +14,9 @@ use super::{
 
 /// Frames that may wait for a foreground client.
 pub const CLIENT_QUEUE: usize = 4;
+/// A foreground client that takes nothing for so long has left: until then it
+/// holds a slot of the model server.
+const CLIENT_PATIENCE: Duration = Duration::from_mins(10);
 /// First and longest pause between tries of a write that failed for a reason
 /// that may pass (a full disk, say).
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -134,6 +137,7 @@ impl ClientSink {
         tokio::select! {
             sent = self.frames.send(frames) => sent.map_err(|_| Gone::Client),
             () = self.stop.cancelled() => Err(Gone::Stopping),
+            () = tokio::time::sleep(CLIENT_PATIENCE) => Err(Gone::Client),
         }
     }
 }

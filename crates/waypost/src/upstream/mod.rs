@@ -8,6 +8,7 @@ pub mod chat;
 pub mod dialect;
 pub mod discover;
 pub mod error;
+pub mod gather;
 pub mod generation;
 pub mod listing;
 pub mod native;
@@ -34,8 +35,8 @@ pub struct Slot(#[expect(dead_code, reason = "held for its Drop")] OwnedSemaphor
 #[derive(Debug)]
 pub struct Upstream {
     pub name: String,
-    /// Without a slash at the end.
-    pub base_url: String,
+    /// Parsed once: it is the beginning of every request's.
+    pub base_url: reqwest::Url,
     pub api: UpstreamApi,
     pub capabilities: Capabilities,
     pub max_concurrent: u32,
@@ -127,7 +128,7 @@ impl Upstream {
         }
         Ok(Self {
             name: config.name.clone(),
-            base_url: config.base_url.as_str().trim_end_matches('/').to_owned(),
+            base_url: reqwest::Url::parse(&config.base_url)?,
             api: config.api,
             capabilities,
             max_concurrent: config.max_concurrent,
@@ -191,9 +192,9 @@ impl Upstream {
         method: reqwest::Method,
         path: &str,
     ) -> reqwest::RequestBuilder {
-        let mut request = client
-            .request(method, format!("{}{path}", self.base_url))
-            .headers(self.headers.clone());
+        let mut url = self.base_url.clone();
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        let mut request = client.request(method, url).headers(self.headers.clone());
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key.expose());
         }

@@ -11,6 +11,7 @@ use super::{
     Upstream, Upstreams,
     chat::{self, ChatDecoder},
     error::UpstreamError,
+    gather::gathered,
     generation::{Delta, Generation, Prefix},
     native::{self, NativeDecoder},
 };
@@ -29,6 +30,8 @@ pub struct AnswerStream {
     events: BoxStream<'static, Result<Sse, sse_stream::Error>>,
     decoder: Decoder,
     idle_timeout: Duration,
+    /// Some servers send log probabilities to everyone.
+    wants_logprobs: bool,
 }
 
 enum Decoder {
@@ -71,11 +74,12 @@ pub async fn open(
             "a stream was asked for, the answer is '{content_type}'"
         )));
     }
-    let events = SseByteStream::new(bounded(answer.bytes_stream())).boxed();
+    let events = SseByteStream::new(bounded(gathered(answer.bytes_stream()))).boxed();
     Ok(AnswerStream {
         events,
         decoder,
         idle_timeout: upstreams.idle_timeout,
+        wants_logprobs: generation.top_logprobs.is_some(),
     })
 }
 
@@ -115,9 +119,13 @@ impl AnswerStream {
             Some(Ok(Sse {
                 data: Some(data), ..
             })) => {
+                let before = out.len();
                 match &mut self.decoder {
                     Decoder::Chat(d) => d.data(&data, out)?,
                     Decoder::Native(d) => d.data(&data, out)?,
+                }
+                if !self.wants_logprobs {
+                    forget_logprobs(&mut out[before..]);
                 }
                 Ok(!self.decoder.is_done())
             }
@@ -127,6 +135,14 @@ impl AnswerStream {
                 other => UpstreamError::Malformed(other.to_string()),
             }),
             None => self.decoder.end().map(|()| false),
+        }
+    }
+}
+
+fn forget_logprobs(deltas: &mut [Delta]) {
+    for delta in deltas {
+        if let Delta::Text { logprobs, .. } = delta {
+            logprobs.clear();
         }
     }
 }

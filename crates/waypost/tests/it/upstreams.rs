@@ -84,3 +84,28 @@ async fn the_environment_names_one() {
         assert_eq!(last.headers["authorization"], "Bearer sk-from-env");
     }
 }
+
+#[tokio::test]
+async fn without_a_model_server_it_says_whose_turn_it_is() {
+    // It looks at the usual local ports; a developer may have one there.
+    for port in [11434, 8000, 8080, 1234] {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            eprintln!("SKIPPED: something listens on port {port} of this machine");
+            return;
+        }
+    }
+    let server = TestServer::start().await;
+    let tenant = server.project("p").await;
+    let client = server.client(&tenant.key);
+    for background in [false, true] {
+        let body = json!({"model": "any", "input": "x", "background": background});
+        let reply = client.post("/v1/responses", body).await;
+        let message = reply.error(503, None, Some("no_upstream"));
+        assert!(message.contains("[[upstreams]]"), "{message}");
+    }
+    let body = json!({"model": "any", "messages": []});
+    let reply = client.post("/v1/chat/completions", body).await;
+    reply.error(503, None, Some("no_upstream"));
+    let list = client.get("/v1/models").await.ok().json;
+    assert_eq!(list["data"], json!([]));
+}

@@ -16,12 +16,15 @@ use crate::{
 
 /// 10 MB of text.
 const MODEL: &str = "chat?tokens=10000&shape=filler&token_bytes=1000&coalesce=8";
+/// 40 MB: more than the kernel's buffers on both sides may swallow.
+const LONG: &str = "chat?tokens=40000&shape=filler&token_bytes=1000&coalesce=8";
 const READING: Duration = Duration::from_secs(6);
 /// What the kernel's buffers and a few batches on each side may take.
 const FOREGROUND_MIB: u64 = 24;
-/// The log's last batches, which all readers share: the whole answer, as often
-/// as the closing events say it.
-const SHARED_MIB: u64 = 64;
+/// The last batches, which all readers share (the whole answer, as often
+/// as the closing events say it), and what the allocator keeps of the first job.
+/// A copy for each reader would be 320.
+const SHARED_MIB: u64 = 112;
 /// Each reader may hold a page of the log and what is on its way.
 const READERS: usize = 8;
 const PER_READER_MIB: u64 = 4;
@@ -97,7 +100,7 @@ async fn a_foreground_reader_at_a_few_bytes_a_second() {
         .checked()
         .await;
     let before = resident(&world);
-    let body = json!({"model": MODEL, "input": "x", "stream": true}).to_string();
+    let body = json!({"model": LONG, "input": "x", "stream": true}).to_string();
     let mut client = slow_client(&world, "POST", "/v1/responses", &body).await;
     let most = most_resident(&world, READING, || sip(&mut client)).await;
     println!("foreground: {before} MiB before, at most {most} MiB");

@@ -34,6 +34,7 @@ async fn a_hundred_crashes_over_three_hundred_jobs() {
     let mut readers = Vec::new();
     let mut in_flight_at_kill = 0;
     for round in 0..KILLS {
+        let client = world.client();
         // Some are being created while it dies: only what was answered counts.
         let wanted = (JOBS * (round + 1) / KILLS).saturating_sub(jobs.len());
         let creating: Vec<_> = (0..wanted)
@@ -48,7 +49,7 @@ async fn a_hundred_crashes_over_three_hundred_jobs() {
                 // A name of its own for each job: the script is the same.
                 let model =
                     format!("{dialect}?tokens={tokens}&delay_ms={delay}&prompt_tokens={round}{n}");
-                tokio::spawn(try_create(world.client(), model))
+                tokio::spawn(try_create(client.clone(), model))
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(chance.within(0..350))).await;
@@ -57,7 +58,7 @@ async fn a_hundred_crashes_over_three_hundred_jobs() {
         for created in join_all(creating).await {
             if let Some((id, model)) = created.expect("no panic") {
                 if jobs.len().is_multiple_of(6) {
-                    readers.push((id.clone(), tokio::spawn(follow(world.client(), id.clone()))));
+                    readers.push((id.clone(), tokio::spawn(follow(client.clone(), id.clone()))));
                 }
                 jobs.push((id, model));
             }

@@ -240,3 +240,17 @@ async fn it_takes_no_longer_than_allowed() {
     assert!(answer_of(model).starts_with(&output_text(&response)));
     world.idle().await;
 }
+
+#[tokio::test]
+async fn a_throttle_without_a_pause_is_no_busy_loop() {
+    let world = World::start().await;
+    let model = "chat?status=429&retry_after=0";
+    let id = world.background(model).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1600)).await;
+    let calls = world.upstream.stats().models[model];
+    assert!((1..=5).contains(&calls), "{calls} calls");
+    // Being told to wait is no failure: it still waits its turn.
+    let path = format!("/v1/responses/{id}/cancel");
+    let reply = world.client().post(&path, json!({})).await.ok();
+    assert_eq!(reply.json["status"], "cancelled");
+}

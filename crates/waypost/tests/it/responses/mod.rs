@@ -8,6 +8,7 @@ mod delete;
 mod foreground;
 mod input_items;
 mod resume;
+mod scopes;
 mod shapes;
 mod sse;
 mod tenancy;

@@ -251,6 +251,9 @@ async fn logprobs() {
             .collect();
         assert_eq!(tokens, answer_of(&model), "{model}");
         assert!(logprobs.iter().all(|entry| entry["logprob"].is_number()));
+        // The server sends them all the same; nobody asked.
+        let response = all_ways(&world, ask(model.clone())).await;
+        assert_eq!(response["output"][0]["content"][0]["logprobs"], json!([]));
     }
 }
 
