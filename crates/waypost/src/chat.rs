@@ -140,7 +140,10 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     for (name, value) in headers {
         let pass = matches!(
             *name,
-            header::CONTENT_TYPE | header::CACHE_CONTROL | header::RETRY_AFTER
+            header::CONTENT_TYPE
+                | header::CONTENT_ENCODING
+                | header::CACHE_CONTROL
+                | header::RETRY_AFTER
         ) || name.as_str().starts_with("x-ratelimit-")
             || name.as_str() == "retry-after-ms";
         if pass {
