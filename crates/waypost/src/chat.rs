@@ -64,7 +64,8 @@ async fn completions(
         )
         .header(header::CONTENT_TYPE, "application/json")
         .body(body);
-    let answer = send(&app, request).await.map_err(|error| {
+    let idle = app.config.responses.upstream_idle_timeout;
+    let answer = app.upstreams.send(request, idle).await.map_err(|error| {
         note_upstream_error(&app, &upstream, &error);
         ApiError::bad_gateway(error.safe_sentence()).code("upstream_error")
     })?;
@@ -97,7 +98,6 @@ async fn completions(
         .code("upstream_error"));
     }
     let headers = passed_on(answer.headers());
-    let idle = app.config.responses.upstream_idle_timeout;
     let stop = app.shutdown.stopping();
     // The slot is held until the body is sent or dropped.
     let bytes = answer.bytes_stream();
@@ -120,17 +120,6 @@ fn speaks_json(answer: &reqwest::Response) -> bool {
     let content_type = answer.headers().get(header::CONTENT_TYPE);
     let is_error = answer.status().is_client_error() || answer.status().is_server_error();
     is_error && content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
-}
-
-async fn send(
-    app: &AppRef,
-    request: reqwest::RequestBuilder,
-) -> Result<reqwest::Response, UpstreamError> {
-    let idle = app.config.responses.upstream_idle_timeout;
-    tokio::time::timeout(idle, request.send())
-        .await
-        .map_err(|_| UpstreamError::Stalled(idle))?
-        .map_err(|error| UpstreamError::Unreachable(error.to_string()))
 }
 
 /// What of an answer's head is for the client. Rate limits and the like are,

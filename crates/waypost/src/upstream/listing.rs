@@ -102,7 +102,7 @@ async fn ask_all(upstreams: &Upstreams) -> Listing {
 
 async fn ask(upstreams: &Upstreams, upstream: &Upstream) -> Result<Vec<Model>, UpstreamError> {
     let request = upstream.request(&upstreams.client, reqwest::Method::GET, "/models");
-    let mut answer = send(request, PATIENCE).await?;
+    let mut answer = send(upstreams, request, PATIENCE).await?;
     let mut body = Vec::new();
     let read = async {
         while let Some(chunk) = answer

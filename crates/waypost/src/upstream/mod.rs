@@ -8,11 +8,11 @@ pub mod chat;
 pub mod dialect;
 pub mod discover;
 pub mod error;
-pub mod gather;
 pub mod generation;
 pub mod listing;
 pub mod native;
 pub mod stream;
+pub mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,11 @@ use dialect::Capabilities;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{self, Secret, UpstreamApi};
+use error::UpstreamError;
+use wire::Wire;
 
+/// How we introduce ourselves to model servers.
+const USER_AGENT: &str = concat!("waypost/", env!("CARGO_PKG_VERSION"));
 /// Time to establish a connection to a model server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections are dropped before servers usually do (a reused dead
@@ -56,7 +60,9 @@ enum Pattern {
 /// All configured model servers, and the client that speaks to them.
 #[derive(Debug)]
 pub struct Upstreams {
+    /// Builds all requests, and sends those that need TLS.
     pub client: reqwest::Client,
+    wire: Arc<Wire>,
     /// Longest silence within an answer.
     pub idle_timeout: Duration,
     all: Vec<Arc<Upstream>>,
@@ -73,7 +79,7 @@ impl Upstreams {
             .tcp_nodelay(true)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("waypost/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .build()?;
         let all = configs
             .iter()
@@ -81,9 +87,33 @@ impl Upstreams {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             client,
+            wire: Arc::default(),
             idle_timeout,
             all,
         })
+    }
+
+    /// Sends a request and waits for the answer's head, whatever its status.
+    pub async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        patience: Duration,
+    ) -> Result<reqwest::Response, UpstreamError> {
+        let request = request
+            .build()
+            .map_err(|error| UpstreamError::Unreachable(with_causes(&error)))?;
+        let send = async {
+            if request.url().scheme() == "http" {
+                let sent = self.wire.send(request).await;
+                sent.map_err(|error| UpstreamError::Unreachable(with_causes(&error)))
+            } else {
+                let sent = self.client.execute(request).await;
+                sent.map_err(|error| UpstreamError::Unreachable(with_causes(&error)))
+            }
+        };
+        tokio::time::timeout(patience, send)
+            .await
+            .map_err(|_| UpstreamError::Stalled(patience))?
     }
 
     /// The upstream that serves `model`.
@@ -200,4 +230,20 @@ impl Upstream {
         }
         request
     }
+}
+
+/// An error's own words leave its causes out.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some say what their cause says.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }

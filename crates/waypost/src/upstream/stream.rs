@@ -11,7 +11,6 @@ use super::{
     Upstream, Upstreams,
     chat::{self, ChatDecoder},
     error::UpstreamError,
-    gather::gathered,
     generation::{Delta, Generation, Prefix},
     native::{self, NativeDecoder},
 };
@@ -63,7 +62,7 @@ pub async fn open(
         .request(&upstreams.client, reqwest::Method::POST, path)
         .header(http::header::ACCEPT, "text/event-stream")
         .json(&body);
-    let answer = send(request, upstreams.idle_timeout).await?;
+    let answer = send(upstreams, request, upstreams.idle_timeout).await?;
     let content_type = answer
         .headers()
         .get(http::header::CONTENT_TYPE)
@@ -74,7 +73,7 @@ pub async fn open(
             "a stream was asked for, the answer is '{content_type}'"
         )));
     }
-    let events = SseByteStream::new(bounded(gathered(answer.bytes_stream()))).boxed();
+    let events = SseByteStream::new(bounded(answer.bytes_stream())).boxed();
     Ok(AnswerStream {
         events,
         decoder,
@@ -86,13 +85,11 @@ pub async fn open(
 /// Sends a request; anything but success becomes an error with the server's
 /// words.
 pub async fn send(
+    upstreams: &Upstreams,
     request: reqwest::RequestBuilder,
     patience: Duration,
 ) -> Result<reqwest::Response, UpstreamError> {
-    let answer = tokio::time::timeout(patience, request.send())
-        .await
-        .map_err(|_| UpstreamError::Stalled(patience))?
-        .map_err(|e| UpstreamError::Unreachable(with_causes(&e)))?;
+    let answer = upstreams.send(request, patience).await?;
     if answer.status().is_success() {
         return Ok(answer);
     }
@@ -232,18 +229,6 @@ async fn read_bounded(mut answer: reqwest::Response) -> Bytes {
         }
     }
     body.into()
-}
-
-/// reqwest's own message leaves the cause out.
-fn with_causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

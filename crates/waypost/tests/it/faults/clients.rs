@@ -20,7 +20,7 @@ const MODEL: &str = "chat?tokens=10000&shape=filler&token_bytes=1000&coalesce=8"
 const LONG: &str = "chat?tokens=40000&shape=filler&token_bytes=1000&coalesce=8";
 const READING: Duration = Duration::from_secs(6);
 /// What the kernel's buffers and a few batches on each side may take.
-const FOREGROUND_MIB: u64 = 24;
+const FOREGROUND_MIB: u64 = 32;
 /// The last batches, which all readers share (the whole answer, as often
 /// as the closing events say it), and what the allocator keeps of the first job.
 /// A copy for each reader would be 320.
