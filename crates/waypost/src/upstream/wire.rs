@@ -281,3 +281,7 @@ async fn connect(host: &str, port: u16, authority: &str) -> Result<Connection, W
         rests_since: Instant::now(),
     })
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
