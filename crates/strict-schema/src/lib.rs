@@ -1,0 +1,1 @@
+//! JSON Schema to OpenAI's strict subset: resolve, check, validate.
