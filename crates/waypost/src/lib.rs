@@ -17,4 +17,5 @@ pub mod models;
 pub mod responses;
 pub mod serve;
 pub mod shutdown;
+pub mod tools;
 pub mod upstream;

@@ -9,6 +9,7 @@
 
 pub mod load;
 pub mod secret;
+mod tools;
 pub mod units;
 mod upstream;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Overrides};
 pub use secret::Secret;
+pub use tools::{Buffer, ToolsConfig};
 pub use units::{ByteSize, Keep};
 pub use upstream::{Dialect, Upstream, UpstreamApi};
 
@@ -47,6 +49,7 @@ pub struct Config {
     pub log: LogConfig,
     pub identity: IdentityConfig,
     pub responses: ResponsesConfig,
+    pub tools: ToolsConfig,
     /// Model servers. Empty: the usual local ports are looked at on start.
     pub upstreams: Vec<Upstream>,
 }
@@ -229,6 +232,7 @@ impl Default for Config {
             log: LogConfig::default(),
             identity: IdentityConfig::default(),
             responses: ResponsesConfig::default(),
+            tools: ToolsConfig::default(),
             upstreams: Vec::new(),
         }
     }

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
 
 use super::events::Event;
-use crate::upstream::generation::{Delta, Finish, Usage};
+use crate::upstream::generation::{CallKind, Delta, Finish, Usage};
 
 mod items;
+mod own;
 mod replay;
 
-use items::{Call, Open, OpenKind, Part, add_part, close_part, close_summary_part, push};
+use items::{Call, Open, OpenKind, Own, Part, add_part, close_part, close_summary_part, push};
 
 /// Turns deltas into events and collects the output.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Assembler {
     /// The reasoning item or message that grows now.
     open: Option<Open>,
     calls: Vec<Call>,
+    /// Open items of this server's own making.
+    own: Vec<Own>,
     /// White space that may turn out to be nothing but a model's habit around
     /// tool calls; see [`Assembler::text`].
     held: String,
@@ -79,12 +82,23 @@ impl Assembler {
             }
             Delta::ToolCall {
                 key,
+                kind,
                 call_id,
                 name,
+                namespace,
                 arguments,
             } => {
-                self.tool_call(key, call_id, name, &arguments, out);
+                let at = self.call_at(key, kind);
+                let call = &mut self.calls[at];
+                call.begin(call_id, name, namespace);
+                if call.index.is_none() && !call.name.is_empty() {
+                    self.announce(at, out);
+                }
+                self.grow_call(at, &arguments, out);
             }
+            Delta::ItemAdded { key, item } => self.own_added(key, item, out),
+            Delta::ItemEvent { key, kind, fields } => self.own_event(key, kind, &fields, out),
+            Delta::ItemDone { key, item } => self.own_done(key, item, out),
             Delta::Usage(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
         }
@@ -112,6 +126,7 @@ impl Assembler {
             self.deliver_text(&held, Vec::new(), out);
         }
         self.close_open(status, out);
+        self.close_own(status, out);
         for at in 0..self.calls.len() {
             if self.calls[at].index.is_none() {
                 // It never got a name: what the server sent is still shown.
@@ -123,15 +138,7 @@ impl Assembler {
             let output_index = call.index.unwrap_or(last);
             let whole = output_index < last && call.has_whole_arguments();
             let item = call.item(if whole { "completed" } else { status });
-            push(
-                out,
-                &Event::ArgumentsDone {
-                    item_id: &call.id,
-                    output_index,
-                    name: &call.name,
-                    arguments: &call.arguments,
-                },
-            );
+            push(out, &call.done(output_index));
             self.item_done(output_index, item, out);
         }
         self.output.iter().flatten().cloned().collect()
@@ -373,57 +380,24 @@ impl Assembler {
         }
     }
 
-    fn tool_call(
-        &mut self,
-        key: u64,
-        call_id: Option<String>,
-        name: Option<String>,
-        arguments: &str,
-        out: &mut EventBatchBuilder,
-    ) {
-        let at = self
-            .calls
-            .iter()
-            .position(|c| c.key == key)
-            .unwrap_or_else(|| {
-                self.pieces += 1;
-                self.calls.push(Call {
-                    key,
-                    index: None,
-                    id: id::fresh("fc_"),
-                    call_id: String::new(),
-                    name: String::new(),
-                    arguments: String::new(),
-                });
-                self.calls.len() - 1
-            });
-        let call = &mut self.calls[at];
-        if call.index.is_none() {
-            // The item is announced with its name and call id, once they came.
-            if let (true, Some(call_id)) = (call.call_id.is_empty(), call_id) {
-                call.call_id = call_id;
-            }
-            if let (true, Some(name)) = (call.name.is_empty(), name) {
-                call.name = name;
-            }
-            if !call.name.is_empty() {
-                self.announce(at, out);
-            }
+    /// The place of the call with this key; a new one if it is new.
+    fn call_at(&mut self, key: u64, kind: CallKind) -> usize {
+        if let Some(at) = self.calls.iter().position(|c| c.key == key) {
+            return at;
         }
-        let call = &mut self.calls[at];
+        self.pieces += 1;
+        self.calls.push(Call::new(key, kind));
+        self.calls.len() - 1
+    }
+
+    fn grow_call(&mut self, at: usize, arguments: &str, out: &mut EventBatchBuilder) {
         if arguments.is_empty() {
             return;
         }
+        let call = &mut self.calls[at];
         call.arguments.push_str(arguments);
         if let Some(output_index) = call.index {
-            push(
-                out,
-                &Event::ArgumentsDelta {
-                    item_id: &call.id,
-                    output_index,
-                    delta: arguments,
-                },
-            );
+            push(out, &call.delta(output_index, arguments));
         }
     }
 
@@ -446,15 +420,7 @@ impl Assembler {
             },
         );
         if !call.arguments.is_empty() {
-            let (item_id, delta) = (&call.id, &call.arguments);
-            push(
-                out,
-                &Event::ArgumentsDelta {
-                    item_id,
-                    output_index,
-                    delta,
-                },
-            );
+            push(out, &call.delta(output_index, &call.arguments));
         }
     }
 

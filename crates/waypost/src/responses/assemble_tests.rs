@@ -13,6 +13,8 @@ fn text(t: &str) -> Delta {
 fn call(key: u64, id: Option<&str>, name: Option<&str>, arguments: &str) -> Delta {
     Delta::ToolCall {
         key,
+        kind: CallKind::Function,
+        namespace: None,
         call_id: id.map(Into::into),
         name: name.map(Into::into),
         arguments: arguments.into(),

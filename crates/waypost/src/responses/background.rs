@@ -28,11 +28,11 @@ use super::{
 use crate::{
     app::AppRef,
     clock,
+    tools::agent::Agent,
     upstream::{
         Upstream,
         error::UpstreamError,
         generation::{Finish, Generation, Prefix},
-        stream,
     },
 };
 
@@ -61,7 +61,7 @@ pub async fn run(app: &AppRef, job: ClaimedJob, lost: CancellationToken) {
 struct Claim {
     app: AppRef,
     object: Value,
-    generation: Option<Generation>,
+    generation: Option<Arc<Generation>>,
     upstream: Option<Arc<Upstream>>,
     job: ClaimedJob,
     sink: LogSink,
@@ -92,7 +92,7 @@ impl Claim {
                 Map::new(),
             )
         });
-        let generation: Option<Generation> = serde_json::from_slice(&job.request).ok();
+        let generation = serde_json::from_slice(&job.request).ok().map(Arc::new);
         let upstream = app.upstreams.by_name(&job.queue).cloned();
         Self {
             app: app.clone(),
@@ -180,8 +180,8 @@ impl Claim {
 
     async fn generate(
         &mut self,
-        upstream: &Upstream,
-        generation: &Generation,
+        upstream: &Arc<Upstream>,
+        generation: &Arc<Generation>,
         prefix: Option<Prefix>,
         assembler: &mut Assembler,
         pending: &mut EventBatchBuilder,
@@ -195,13 +195,13 @@ impl Claim {
             None => (None, Seam::default()),
         };
         let app = self.app.clone();
-        let mut answer = tokio::select! {
-            opened = stream::open(&app.upstreams, upstream, generation, prefix.as_ref()) => {
+        let mut agent = tokio::select! {
+            opened = Agent::open(&app, upstream, generation, prefix.as_ref()) => {
                 opened.map_err(Stop::Upstream)?
             }
             gone = self.sink.gone() => return Err(Stop::Gone(gone)),
         };
-        run::pump(&mut answer, assembler, &mut seam, pending, &mut self.sink).await
+        run::pump(&mut agent, assembler, &mut seam, pending, &mut self.sink).await
     }
 
     async fn write_rest(&mut self, pending: &mut EventBatchBuilder) -> Result<(), Gone> {

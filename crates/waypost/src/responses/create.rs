@@ -107,7 +107,7 @@ async fn foreground(
     let run = Foreground {
         app,
         upstream,
-        generation,
+        generation: Arc::new(generation),
         object,
         row,
     };

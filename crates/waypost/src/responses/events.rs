@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What every encoded event begins with.
 const HEAD: &[u8] = br#"{"type":""#;
@@ -143,6 +143,29 @@ pub enum Event<'a> {
         name: &'a str,
         arguments: &'a str,
     },
+    #[serde(rename = "response.custom_tool_call_input.delta")]
+    CustomInputDelta {
+        item_id: &'a str,
+        output_index: u64,
+        delta: &'a str,
+    },
+    #[serde(rename = "response.custom_tool_call_input.done")]
+    CustomInputDone {
+        item_id: &'a str,
+        output_index: u64,
+        input: &'a str,
+    },
+}
+
+/// An event about an item that this server made: its type is data.
+#[derive(Debug, Serialize)]
+pub struct ItemEvent<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'a str,
+    pub item_id: &'a str,
+    pub output_index: u64,
+    #[serde(flatten)]
+    pub fields: &'a Map<String, Value>,
 }
 
 /// Encodes an event for the log.

@@ -32,7 +32,8 @@ use super::{
 use crate::{
     app::AppRef,
     http::{error::ApiError, sse},
-    upstream::{Slot, Upstream, error::UpstreamError, generation::Generation, stream},
+    tools::agent::Agent,
+    upstream::{Slot, Upstream, error::UpstreamError, generation::Generation},
 };
 
 /// How long a streaming client waits for the model server's status before its
@@ -44,7 +45,7 @@ const OVERTIME: &str = "The response took longer than responses may take here.";
 pub struct Foreground {
     pub app: AppRef,
     pub upstream: Arc<Upstream>,
-    pub generation: Generation,
+    pub generation: Arc<Generation>,
     /// The Response object, `in_progress`.
     pub object: Value,
     /// What is stored at the end; `None` for `store: false`.
@@ -61,12 +62,12 @@ impl Foreground {
         };
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
-        let open = stream::open(&self.app.upstreams, &self.upstream, &self.generation, None);
+        let open = Agent::open(&self.app, &self.upstream, &self.generation, None);
         let result = match open.await {
-            Ok(mut answer) => {
+            Ok(mut agent) => {
                 let mut seam = Seam::default();
                 run::pump(
-                    &mut answer,
+                    &mut agent,
                     &mut assembler,
                     &mut seam,
                     &mut pending,
@@ -126,7 +127,7 @@ impl Foreground {
             response: &self.object,
         }));
         let work = async {
-            let open = stream::open(&self.app.upstreams, &self.upstream, &self.generation, None);
+            let open = Agent::open(&self.app, &self.upstream, &self.generation, None);
             tokio::pin!(open);
             let mut begun = Some(begun);
             let opened = tokio::select! {
@@ -143,12 +144,12 @@ impl Foreground {
                 }
                 gone = sink.gone() => return Err(Stop::Gone(gone)),
             };
-            let mut answer = match (opened, begun.take()) {
-                (Ok(answer), begun) => {
+            let mut agent = match (opened, begun.take()) {
+                (Ok(agent), begun) => {
                     if begun.is_some_and(|b| b.send(Ok(())).is_err()) {
                         return Err(Stop::Gone(Gone::Client));
                     }
-                    answer
+                    agent
                 }
                 (Err(error), Some(begun)) => {
                     let _ = begun.send(Err(self.refusal(&error)));
@@ -158,7 +159,7 @@ impl Foreground {
             };
             let mut seam = Seam::default();
             run::pump(
-                &mut answer,
+                &mut agent,
                 &mut assembler,
                 &mut seam,
                 &mut pending,

@@ -24,7 +24,7 @@ use crate::{
     config,
     upstream::{
         Upstream, Upstreams,
-        generation::{Delta, Finish, Generation, Usage},
+        generation::{CallKind, Delta, Finish, Generation, Usage},
     },
 };
 
@@ -43,6 +43,8 @@ fn deltas() -> impl Strategy<Value = Vec<Delta>> {
         2 => (0..3_u64, any::<bool>(), "[a-z]{0,4}").prop_map(|(key, named, arguments)| {
             Delta::ToolCall {
                 key,
+                kind: CallKind::Function,
+                namespace: None,
                 call_id: named.then(|| format!("call_{key}")),
                 name: named.then(|| "f".to_owned()),
                 arguments,

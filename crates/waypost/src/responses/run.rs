@@ -20,10 +20,10 @@ use super::{
 };
 use crate::{
     clock,
+    tools::{agent::Agent, turn::Step},
     upstream::{
         error::UpstreamError,
         generation::{Delta, Finish},
-        stream::AnswerStream,
     },
 };
 
@@ -119,18 +119,19 @@ impl End {
 /// Streams an answer into the sink until the model is done. What is not yet
 /// written then stays in `pending`, for the terminal write.
 pub async fn pump<S: Sink>(
-    answer: &mut AnswerStream,
+    agent: &mut Agent,
     assembler: &mut Assembler,
     seam: &mut Seam,
     pending: &mut EventBatchBuilder,
     sink: &mut S,
 ) -> Result<Finish, Stop> {
     let mut intake = Intake {
-        answer,
+        agent,
         assembler,
         seam,
         deltas: Vec::new(),
         taken: 0,
+        must_flush: false,
     };
     let mut ended: Option<Result<(), UpstreamError>> = None;
     loop {
@@ -145,7 +146,11 @@ pub async fn pump<S: Sink>(
             }
         }
         // What has arrived with it goes along: one write for a burst.
-        while !pending.is_empty() && ended.is_none() && pending.len() < MAX_BURST {
+        while !pending.is_empty()
+            && ended.is_none()
+            && !intake.must_flush
+            && pending.len() < MAX_BURST
+        {
             match poll_immediate(intake.step(pending)).await {
                 Some(end) => ended = end,
                 None => break,
@@ -162,6 +167,7 @@ pub async fn pump<S: Sink>(
             });
         }
         if pending.is_empty() {
+            intake.must_flush = false;
             continue;
         }
         let write = sink.write(pending.take());
@@ -170,9 +176,14 @@ pub async fn pump<S: Sink>(
             tokio::select! {
                 written = &mut write => {
                     written.map_err(Stop::Gone)?;
+                    // What came while it was written is still to be.
+                    intake.must_flush &= !pending.is_empty();
                     break;
                 }
-                end = intake.step(pending), if ended.is_none() && pending.len() < MAX_PENDING => {
+                end = intake.step(pending), if ended.is_none()
+                    && !intake.must_flush
+                    && pending.len() < MAX_PENDING =>
+                {
                     ended = end;
                 }
             }
@@ -189,18 +200,20 @@ pub async fn flush<S: Sink>(pending: &mut EventBatchBuilder, sink: &mut S) -> Re
 }
 
 struct Intake<'a> {
-    answer: &'a mut AnswerStream,
+    agent: &'a mut Agent,
     assembler: &'a mut Assembler,
     seam: &'a mut Seam,
     deltas: Vec<Delta>,
     taken: usize,
+    /// Nothing may be asked for before what came so far is written.
+    must_flush: bool,
 }
 
 impl Intake<'_> {
     /// Takes in what the server says next; `Some` when that was the end.
     /// Cancel-safe: nothing is awaited once deltas are there.
     async fn step(&mut self, out: &mut EventBatchBuilder) -> Option<Result<(), UpstreamError>> {
-        let next = self.answer.next(&mut self.deltas).await;
+        let next = self.agent.next(&mut self.deltas).await;
         for mut delta in self.deltas.drain(..) {
             if let Delta::Text { text, .. } = &mut delta {
                 let fresh = self.seam.pass(text);
@@ -225,8 +238,12 @@ impl Intake<'_> {
             }
         }
         match next {
-            Ok(true) => None,
-            Ok(false) => Some(Ok(())),
+            Ok(Step::More) => None,
+            Ok(Step::Flush) => {
+                self.must_flush = true;
+                None
+            }
+            Ok(Step::Done) => Some(Ok(())),
             Err(error) => Some(Err(error)),
         }
     }
@@ -245,12 +262,15 @@ fn size(delta: &Delta) -> usize {
             Delta::ToolCall {
                 call_id,
                 name,
+                namespace,
                 arguments,
                 ..
             } => {
                 let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-                arguments.len() + length(call_id) + length(name)
+                arguments.len() + length(call_id) + length(name) + length(namespace)
             }
+            Delta::ItemAdded { item, .. } | Delta::ItemDone { item, .. } => json(item),
+            Delta::ItemEvent { fields, .. } => fields.values().map(json).sum(),
             Delta::Message { phase } => phase.as_ref().map_or(0, String::len),
             Delta::ReasoningBreak | Delta::Usage(_) | Delta::Finish(_) => 0,
         }

@@ -15,7 +15,7 @@ pub struct Generation {
     pub instructions: Option<String>,
     /// Responses API items: earlier turns, then this request's input.
     pub items: Vec<Value>,
-    /// Function tools as the Responses API writes them.
+    /// Tools as the response echoes them: resolved, with `strict` said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,18 +66,43 @@ pub enum Delta {
     ReasoningEncrypted(String),
     /// The next reasoning belongs to a new item.
     ReasoningBreak,
-    /// A piece of a function call. The first piece of a `key` names it.
+    /// A piece of a call. The first piece of a `key` names it.
     ToolCall {
         /// Tells parallel calls apart within this answer.
         key: u64,
+        kind: CallKind,
         call_id: Option<String>,
         name: Option<String>,
+        /// The namespace of a function that has one.
+        namespace: Option<String>,
+        /// JSON text of a function call, plain text of a custom tool's input.
         arguments: String,
     },
+    /// An item that this server makes itself (`mcp_…`, `tool_search_…`): as it
+    /// is announced. Its `key` is its own, apart from those of calls.
+    ItemAdded { key: u64, item: Value },
+    /// An event about it, without `item_id` and `output_index`.
+    ItemEvent {
+        key: u64,
+        kind: &'static str,
+        fields: serde_json::Map<String, Value>,
+    },
+    /// The finished item.
+    ItemDone { key: u64, item: Value },
     /// Token counts; may come after [`Delta::Finish`].
     Usage(Usage),
     /// The model is done, and why.
     Finish(Finish),
+}
+
+/// What is called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CallKind {
+    /// A function: its arguments are JSON.
+    #[default]
+    Function,
+    /// A custom tool: its input is text.
+    Custom,
 }
 
 /// Why a model stopped.

@@ -1,9 +1,12 @@
 //! What is open in an answer, and how each looks on the wire.
 
 use serde_json::{Value, json};
-use waypost_engine::events::EventBatchBuilder;
+use waypost_engine::{events::EventBatchBuilder, id};
 
-use crate::responses::events::{Event, encode};
+use crate::{
+    responses::events::{Event, encode},
+    upstream::generation::CallKind,
+};
 
 #[derive(Debug)]
 pub(super) struct Open {
@@ -45,9 +48,21 @@ pub(super) struct Call {
     /// `None` until it is announced, which waits for its name.
     pub(super) index: Option<u64>,
     pub(super) id: String,
+    pub(super) kind: CallKind,
     pub(super) call_id: String,
     pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    /// JSON text, or a custom tool's input.
     pub(super) arguments: String,
+}
+
+/// An item that this server makes itself, while it is open.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) key: u64,
+    pub(super) index: u64,
+    /// As it was announced.
+    pub(super) item: Value,
 }
 
 impl Open {
@@ -89,26 +104,118 @@ impl Open {
 }
 
 impl Call {
+    /// A call that has not begun.
+    pub(super) fn new(key: u64, kind: CallKind) -> Self {
+        let prefix = match kind {
+            CallKind::Function => "fc_",
+            CallKind::Custom => "ctc_",
+        };
+        Self {
+            key,
+            index: None,
+            id: id::fresh(prefix),
+            kind,
+            call_id: String::new(),
+            name: String::new(),
+            namespace: None,
+            arguments: String::new(),
+        }
+    }
+
     pub(super) fn has_whole_arguments(&self) -> bool {
-        serde_json::from_str::<serde::de::IgnoredAny>(&self.arguments).is_ok()
+        self.kind == CallKind::Custom
+            || serde_json::from_str::<serde::de::IgnoredAny>(&self.arguments).is_ok()
+    }
+
+    /// Takes in what a piece says of the call, as long as it is not announced:
+    /// that waits for its name, and for its call id if it comes with it.
+    pub(super) fn begin(
+        &mut self,
+        call_id: Option<String>,
+        name: Option<String>,
+        namespace: Option<String>,
+    ) {
+        if self.index.is_some() {
+            return;
+        }
+        if let (true, Some(call_id)) = (self.call_id.is_empty(), call_id) {
+            self.call_id = call_id;
+        }
+        if let (true, Some(name)) = (self.name.is_empty(), name) {
+            self.name = name;
+        }
+        self.namespace = self.namespace.take().or(namespace);
+    }
+
+    /// The event that brings a piece of it.
+    pub(super) fn delta<'a>(&'a self, output_index: u64, delta: &'a str) -> Event<'a> {
+        let item_id = &self.id;
+        match self.kind {
+            CallKind::Function => Event::ArgumentsDelta {
+                item_id,
+                output_index,
+                delta,
+            },
+            CallKind::Custom => Event::CustomInputDelta {
+                item_id,
+                output_index,
+                delta,
+            },
+        }
+    }
+
+    /// The event that says all of it.
+    pub(super) fn done(&self, output_index: u64) -> Event<'_> {
+        let item_id = &self.id;
+        match self.kind {
+            CallKind::Function => Event::ArgumentsDone {
+                item_id,
+                output_index,
+                name: &self.name,
+                arguments: &self.arguments,
+            },
+            CallKind::Custom => Event::CustomInputDone {
+                item_id,
+                output_index,
+                input: &self.arguments,
+            },
+        }
     }
 
     /// The item as it is announced: without arguments.
     pub(super) fn opening(&self) -> Value {
         let mut item = self.item("in_progress");
-        item["arguments"] = json!("");
+        let text = match self.kind {
+            CallKind::Function => "arguments",
+            CallKind::Custom => "input",
+        };
+        item[text] = json!("");
         item
     }
 
     pub(super) fn item(&self, status: &str) -> Value {
-        json!({
-            "id": self.id,
-            "type": "function_call",
-            "status": status,
-            "arguments": self.arguments,
-            "call_id": self.call_id,
-            "name": self.name,
-        })
+        let mut item = match self.kind {
+            CallKind::Function => json!({
+                "id": self.id,
+                "type": "function_call",
+                "status": status,
+                "arguments": self.arguments,
+                "call_id": self.call_id,
+                "name": self.name,
+            }),
+            CallKind::Custom => json!({
+                "id": self.id,
+                "type": "custom_tool_call",
+                "status": status,
+                "call_id": self.call_id,
+                "name": self.name,
+                "input": self.arguments,
+            }),
+        };
+        if let Some(namespace) = &self.namespace {
+            item["namespace"] = json!(namespace);
+        }
+        item
     }
 }
 

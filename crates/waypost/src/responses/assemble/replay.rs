@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::{Assembler, Call, Open, OpenKind, Part};
-use crate::upstream::generation::Prefix;
+use super::{Assembler, Call, Open, OpenKind, Own, Part};
+use crate::upstream::generation::{CallKind, Prefix};
 
 impl Assembler {
     /// Takes in an event of the log. What changes no state is passed over.
@@ -18,11 +18,12 @@ impl Assembler {
                     self.open = None;
                 }
                 self.calls.retain(|call| call.index != Some(index));
+                self.own.retain(|own| own.index != index);
                 if let Some(slot) = self.output.get_mut(index as usize) {
                     *slot = Some(event["item"].clone());
                 }
             }
-            "response.function_call_arguments.delta" => {
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 if let Some(call) = self.calls.iter_mut().find(|c| c.index == Some(index)) {
                     call.arguments.push_str(delta);
                 }
@@ -49,7 +50,9 @@ impl Assembler {
             return None;
         };
         match parts.as_slice() {
-            [Part::Text { text, .. }] if self.calls.is_empty() && !text.is_empty() => {
+            [Part::Text { text, .. }]
+                if self.calls.is_empty() && self.own.is_empty() && !text.is_empty() =>
+            {
                 Some(Prefix {
                     text: text.clone(),
                     tokens: self.carried_tokens,
@@ -74,14 +77,26 @@ impl Assembler {
         let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
         let id = text("id");
         let kind = match item["type"].as_str() {
-            Some("function_call") => {
+            Some(kind @ ("function_call" | "custom_tool_call")) => {
+                let kind = match kind {
+                    "function_call" => CallKind::Function,
+                    _ => CallKind::Custom,
+                };
                 self.calls.push(Call {
-                    key: index,
                     index: Some(index),
                     id,
                     call_id: text("call_id"),
                     name: text("name"),
-                    arguments: String::new(),
+                    namespace: item["namespace"].as_str().map(str::to_owned),
+                    ..Call::new(index, kind)
+                });
+                return;
+            }
+            Some(kind) if kind != "message" && kind != "reasoning" => {
+                self.own.push(Own {
+                    key: index,
+                    index,
+                    item: item.clone(),
                 });
                 return;
             }

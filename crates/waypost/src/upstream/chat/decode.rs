@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::upstream::{
     error::UpstreamError,
-    generation::{Delta, Finish, Usage},
+    generation::{CallKind, Delta, Finish, Usage},
 };
 
 /// Function calls of one answer.
@@ -218,8 +218,10 @@ impl ChatDecoder {
         }
         out.push(Delta::ToolCall {
             key,
+            kind: CallKind::Function,
             call_id: id,
             name,
+            namespace: None,
             arguments,
         });
         Ok(())

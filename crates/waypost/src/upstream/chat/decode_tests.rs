@@ -75,6 +75,8 @@ fn reasoning_under_either_name_or_both_is_read_once() {
 fn calls_by_index_by_id_or_by_nothing() {
     let call = |key, id: Option<&str>, name: Option<&str>, args: &str| Delta::ToolCall {
         key,
+        kind: CallKind::Function,
+        namespace: None,
         call_id: id.map(Into::into),
         name: name.map(Into::into),
         arguments: args.into(),

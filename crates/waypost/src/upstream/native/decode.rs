@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::upstream::{
     error::UpstreamError,
-    generation::{Delta, Finish, Usage},
+    generation::{CallKind, Delta, Finish, Usage},
 };
 
 /// Texts of one answer that are kept track of.
@@ -204,8 +204,10 @@ impl NativeDecoder {
             }
             "function_call" => out.push(Delta::ToolCall {
                 key: output,
+                kind: CallKind::Function,
                 call_id: item["call_id"].as_str().map(str::to_owned),
                 name: item["name"].as_str().map(str::to_owned),
+                namespace: item["namespace"].as_str().map(str::to_owned),
                 arguments: String::new(),
             }),
             other => {
@@ -287,8 +289,10 @@ impl NativeDecoder {
             },
             Kind::Arguments => Delta::ToolCall {
                 key: output,
+                kind: CallKind::Function,
                 call_id: None,
                 name: None,
+                namespace: None,
                 arguments: text.into(),
             },
         });

@@ -1,0 +1,9 @@
+//! Tools: what a request's tools become for a model server, and what its
+//! calls become for the client.
+//!
+//! Two layers lie between an answer of a model server and the run that records
+//! it: a [`turn::Turn`] is one answer with its calls enforced, an
+//! [`agent::Agent`] is the turns of one response.
+
+pub mod agent;
+pub mod turn;
