@@ -1,1 +1,10 @@
 //! JSON Schema to OpenAI's strict subset: resolve, check, validate.
+pub mod argument;
+mod error;
+pub mod repair;
+pub mod verdict;
+
+pub use argument::{ArgumentChecker, Automaton, valid_prefix};
+pub use error::{CompileError, Mismatch};
+pub use repair::repair;
+pub use verdict::Validator;
