@@ -20,6 +20,7 @@ mod process;
 mod recovery;
 mod stats;
 mod table;
+mod tools;
 mod world;
 
 use std::fs;
@@ -80,6 +81,7 @@ enum Part {
     Lag,
     Exchange,
     Authentication,
+    Tools,
     Memory,
     Recovery,
 }
@@ -258,6 +260,7 @@ async fn sections(bench: &mut Bench, cli: &Cli) -> Vec<Section> {
             Part::Lag => lag::measure(bench).await.map(one),
             Part::Exchange => exchange::measure(bench).await.map(one),
             Part::Authentication => authentication::measure(bench).await.map(one),
+            Part::Tools => tools::measure(bench).map(one),
             Part::Memory => memory::measure(bench).await.map(one),
             Part::Recovery => recovery::measure(bench).await.map(one),
         };
