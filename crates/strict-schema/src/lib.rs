@@ -14,7 +14,7 @@ mod resolve;
 mod types;
 
 pub use check::{Violation, ViolationKind, Where, check_root, check_strict};
-pub use downlevel::{Dialect, Downleveled, downlevel};
+pub use downlevel::{Dialect, Downleveled, PatternStyle, downlevel};
 pub use json::{ParseError, ParseErrorKind, parse};
 pub use keyword::KeywordSet;
 pub use limits::Limits;

@@ -96,9 +96,9 @@ pub(crate) fn follow<'v>(root: &'v Value, node: &'v Value) -> Option<&'v Value> 
 }
 
 /// The pointer and the node that a reference leads to in the end.
-pub(crate) fn locate<'v>(root: &'v Value, reference: &'v str) -> Option<(String, &'v Value)> {
+pub(crate) fn locate<'v>(root: &'v Value, reference: &str) -> Option<(String, &'v Value)> {
     let map = root.as_object()?;
-    let mut reference = reference;
+    let mut reference: &str = reference;
     // A chain longer than this is a cycle, or deserves the same answer.
     for _ in 0..64 {
         let target = Target::of(reference);

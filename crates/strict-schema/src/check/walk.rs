@@ -120,8 +120,11 @@ impl<'a> Walk<'a> {
             self.array(&facts, at);
         }
         if facts.values.is_some() || facts.constant.is_some() {
-            values::enumeration(&facts, types, self.profile, at, &mut self.found);
-            self.found.truncate(MAX_FINDINGS);
+            let mut found = Vec::new();
+            values::enumeration(&facts, types, self.profile, at, &mut found);
+            for finding in found {
+                self.add(finding);
+            }
             self.count_values(&facts, at);
         }
         if facts.present.has(Keyword::Format) && self.profile.permitted.has(Keyword::Format) {
@@ -130,7 +133,9 @@ impl<'a> Walk<'a> {
         if facts.present.meets(values::JUDGED) {
             let mut found = Vec::new();
             values::bounds(map, types, at, &mut found);
-            found.into_iter().for_each(|finding| self.add(finding));
+            for finding in found {
+                self.add(finding);
+            }
         }
         self.children(map, &facts, at, level);
     }

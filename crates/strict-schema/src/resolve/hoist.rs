@@ -9,6 +9,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
@@ -310,13 +311,14 @@ fn rewrite_references(node: &mut Value, relocated: &Moves) {
         }
         match (Keyword::of(key).map(Keyword::shape), below) {
             (Some(Shape::Map), Value::Object(named)) => {
-                named
-                    .values_mut()
-                    .for_each(|schema| rewrite_references(schema, relocated));
+                for schema in named.values_mut() {
+                    rewrite_references(schema, relocated);
+                }
             }
             (Some(Shape::List | Shape::SchemaOrList), Value::Array(list)) => {
-                list.iter_mut()
-                    .for_each(|schema| rewrite_references(schema, relocated));
+                for schema in list.iter_mut() {
+                    rewrite_references(schema, relocated);
+                }
             }
             (Some(Shape::Schema | Shape::SchemaOrList), schema) => {
                 rewrite_references(schema, relocated);
@@ -334,7 +336,7 @@ fn reference_to(pointer: &str) -> String {
         if byte.is_ascii_graphic() && byte != b'%' && byte != b'"' {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

@@ -95,7 +95,7 @@ fn merge(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, pointer: &st
     let mut first = true;
     for part in &parts {
         let fits = if first {
-            merged = part.map.clone();
+            merged.clone_from(&part.map);
             true
         } else {
             conjoin(&mut merged, &part.map)
@@ -285,9 +285,11 @@ const OBJECT_SHAPE: KeywordSet = KeywordSet::of(&[
 /// does not where one keyword reads another of its own node.
 fn tied(a: &Map<String, Value>, keyword: Keyword) -> bool {
     match keyword {
-        Keyword::UnevaluatedProperties | Keyword::UnevaluatedItems | Keyword::PatternProperties => {
-            false
-        }
+        // The last one: null may come from one part and be refused by the other.
+        Keyword::UnevaluatedProperties
+        | Keyword::UnevaluatedItems
+        | Keyword::PatternProperties
+        | Keyword::Nullable => false,
         Keyword::If | Keyword::Then | Keyword::Else => !["if", "then", "else"]
             .iter()
             .any(|key| a.contains_key(*key)),
@@ -301,8 +303,6 @@ fn tied(a: &Map<String, Value>, keyword: Keyword) -> bool {
                 .iter()
                 .any(|key| a.contains_key(*key))
         }
-        // Null may come from one part and be refused by the other.
-        Keyword::Nullable => false,
         _ => true,
     }
 }

@@ -127,10 +127,6 @@ changes! {
     MapToArray "map_to_array",
     /// Down-levelling: a constraint that the engine does not take was dropped.
     ConstraintDropped "constraint_dropped",
-    /// Down-levelling: a pattern was written for the engine.
-    PatternRewritten "pattern_rewritten",
-    /// Down-levelling: a `$ref` was replaced by its target.
-    RefInlined "ref_inlined",
     /// Down-levelling: a part was replaced by "anything".
     Loosened "loosened",
 }

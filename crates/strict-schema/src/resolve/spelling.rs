@@ -106,7 +106,7 @@ fn wrap_reference(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at:
         ChangeCode::RefWrapped
     };
     rewriter.changed(at, code, Level::B);
-    drop_annotations(rewriter, map, at);
+    drop_idle(rewriter, map, at);
 }
 
 /// A list of one type to its name; the type of an object or of an enum inferred.

@@ -474,7 +474,7 @@ fn levels_of_wording_per_place() {
             "invalid_json_schema",
         ),
     ] {
-        let violations = strict_schema::check_strict(&schema, &Profile::default(), at).unwrap_err();
+        let violations = check_strict(&schema, &Profile::default(), at).unwrap_err();
         assert_eq!(violations.len(), 2);
         assert_eq!(
             violations[0].message,
