@@ -1,6 +1,7 @@
 //! Where a `$ref` points.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -114,6 +115,20 @@ pub(crate) fn locate<'v>(root: &'v Value, reference: &str) -> Option<(String, &'
         }
     }
     None
+}
+
+/// A pointer as the fragment of a reference (RFC 6901, section 6).
+pub(crate) fn fragment(pointer: &str) -> String {
+    let mut out = String::with_capacity(pointer.len() + 1);
+    out.push('#');
+    for byte in pointer.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' && byte != b'"' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {

@@ -10,7 +10,9 @@
 //! The invariant: levels A and B only narrow. A document that the resolved schema
 //! accepts, the original accepts.
 
+mod conjoin;
 mod hoist;
+mod idle;
 mod loose;
 mod merge;
 mod moves;
@@ -176,7 +178,7 @@ pub fn resolve(schema: &Value, profile: &Profile) -> Resolved {
         };
     }
     Resolved::Fallback {
-        reasons: reason::reasons(findings, &outcome.moves),
+        reasons: reason::reasons(findings, &outcome.moves, schema),
     }
 }
 
@@ -192,6 +194,7 @@ fn guard(schema: &Value, profile: &Profile) -> Result<(), Vec<Reason>> {
         Err(_) => Err(reason::reasons(
             check::findings(schema, profile),
             &moves::Moves::default(),
+            schema,
         )),
     }
 }
