@@ -4,6 +4,8 @@
 //! two unions) there is no result. A property that both declare keeps both
 //! schemas in an `allOf`, and is merged when the walk comes to it.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet};
@@ -35,7 +37,7 @@ pub(super) fn conjoin(a: &mut Map<String, Value>, b: &Map<String, Value>) -> boo
         if own == value || ANNOTATIONS.has(keyword) {
             continue;
         }
-        let both = match keyword {
+        let merged = match keyword {
             Keyword::Type => intersect_types(own, value),
             Keyword::Minimum
             | Keyword::ExclusiveMinimum
@@ -50,12 +52,14 @@ pub(super) fn conjoin(a: &mut Map<String, Value>, b: &Map<String, Value>) -> boo
             Keyword::Enum => intersect_values(own, value),
             Keyword::UniqueItems => Some(Value::Bool(true)),
             Keyword::Items if own.is_object() && value.is_object() => {
-                Some(json!({"allOf": [own, value]}))
+                let mut items = own.take();
+                both(&mut items, value);
+                Some(items)
             }
             _ => None,
         };
-        match both {
-            Some(both) => *own = both,
+        match merged {
+            Some(merged) => *own = merged,
             None => return false,
         }
     }
@@ -114,21 +118,27 @@ fn conjoin_properties(
     a_open: bool,
     b_open: bool,
 ) -> bool {
-    let object = |map: &Map<String, Value>| match map.get("properties") {
-        None => Some(Map::new()),
-        Some(Value::Object(properties)) => Some(properties.clone()),
-        Some(_) => None,
+    let declared = [&*a, b]
+        .into_iter()
+        .any(|map| map.contains_key("properties"));
+    let mut ours = match a.get_mut("properties").map(Value::take) {
+        None => Map::new(),
+        Some(Value::Object(properties)) => properties,
+        Some(_) => return false,
     };
-    let (Some(mut ours), Some(theirs)) = (object(a), object(b)) else {
-        return false;
+    let none = Map::new();
+    let theirs = match b.get("properties") {
+        None => &none,
+        Some(Value::Object(properties)) => properties,
+        Some(_) => return false,
     };
     let mut required: Vec<Value> = Vec::new();
+    let mut listed: HashSet<&Value> = HashSet::new();
     for map in [&*a, b] {
         match map.get("required") {
             None => {}
             Some(Value::Array(keys)) => {
-                let new = keys.iter().filter(|key| !required.contains(key)).cloned();
-                required.extend(new.collect::<Vec<_>>());
+                required.extend(keys.iter().filter(|key| listed.insert(key)).cloned());
             }
             Some(_) => return false,
         }
@@ -137,11 +147,10 @@ fn conjoin_properties(
         ours.retain(|name, _| theirs.contains_key(name));
     }
     for (name, schema) in theirs {
-        match ours.get_mut(&name) {
-            Some(own) if *own == schema => {}
-            Some(own) => *own = json!({"allOf": [own.take(), schema]}),
+        match ours.get_mut(name) {
+            Some(own) => both(own, schema),
             None if a_open => {
-                ours.insert(name, schema);
+                ours.insert(name.clone(), schema.clone());
             }
             None => {}
         }
@@ -151,7 +160,7 @@ fn conjoin_properties(
         // Required by one part, refused by the other.
         return false;
     }
-    if a.contains_key("properties") || b.contains_key("properties") {
+    if declared {
         a.insert("properties".into(), Value::Object(ours));
     }
     if !required.is_empty() {
@@ -163,6 +172,25 @@ fn conjoin_properties(
         a.insert("additionalProperties".into(), open.clone());
     }
     true
+}
+
+/// Both schemas, side by side in one flat `allOf`.
+fn both(own: &mut Value, other: &Value) {
+    if own == other {
+        return;
+    }
+    if let Value::Object(map) = &mut *own
+        && map.len() == 1
+        && let Some(Value::Array(parts)) = map.get_mut("allOf")
+    {
+        // A part that is there already says nothing new. Looking for it stays
+        // cheap: what is looked at are the few parts of one property.
+        if parts.len() > 32 || !parts.contains(other) {
+            parts.push(other.clone());
+        }
+        return;
+    }
+    *own = json!({"allOf": [own.take(), other]});
 }
 
 fn intersect_types(a: &Value, b: &Value) -> Option<Value> {

@@ -19,7 +19,7 @@ use crate::reference::{Target, definition};
 
 /// Nodes that inlining may add to one schema. Below the guard's budget, so that
 /// a schema built to multiply is given up within milliseconds.
-const MAX_INLINED: usize = 20_000;
+const MAX_INLINED: usize = 5_000;
 
 /// Parts within parts.
 const MAX_NESTING: usize = 32;

@@ -74,7 +74,8 @@ fn bare(value: &Value) -> Value {
             .filter(|(key, value)| {
                 !(*key == "additionalProperties" && **value == Value::Bool(false)
                     || *key == "required" && value.is_array()
-                    || *key == "properties" && value.as_object().is_some_and(serde_json::Map::is_empty))
+                    || *key == "properties"
+                        && value.as_object().is_some_and(serde_json::Map::is_empty))
             })
             .map(|(key, value)| (key.clone(), bare(value)))
             .collect::<serde_json::Map<_, _>>()
