@@ -1,6 +1,7 @@
 //! Where a `$ref` points.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -62,6 +63,19 @@ impl<'r> Target<'r> {
     }
 }
 
+impl Target<'_> {
+    /// The JSON pointer of the target.
+    pub(crate) fn pointer(&self) -> String {
+        match self {
+            Target::Root | Target::Foreign => String::new(),
+            Target::Definition { keyword, name } => path::join(&format!("/{keyword}"), name),
+            Target::Elsewhere(tokens) => tokens
+                .iter()
+                .fold(String::new(), |at, token| path::join(&at, token)),
+        }
+    }
+}
+
 /// The definition of this name at the top level of a schema.
 pub(crate) fn definition<'v>(
     root: &'v Map<String, Value>,
@@ -76,21 +90,45 @@ pub(crate) fn definition<'v>(
 /// Follows a reference, and the references it leads to, to a node that is none.
 /// `None` for a reference that leads nowhere or back to itself.
 pub(crate) fn follow<'v>(root: &'v Value, node: &'v Value) -> Option<&'v Value> {
+    match node.get("$ref") {
+        None => Some(node),
+        Some(reference) => locate(root, reference.as_str()?).map(|(_, node)| node),
+    }
+}
+
+/// The pointer and the node that a reference leads to in the end.
+pub(crate) fn locate<'v>(root: &'v Value, reference: &str) -> Option<(String, &'v Value)> {
     let map = root.as_object()?;
-    let mut node = node;
+    let mut reference: &str = reference;
     // A chain longer than this is a cycle, or deserves the same answer.
     for _ in 0..64 {
-        let Some(reference) = node.as_object().and_then(|node| node.get("$ref")) else {
-            return Some(node);
-        };
-        node = match Target::of(reference.as_str()?) {
+        let target = Target::of(reference);
+        let node = match &target {
             Target::Root => root,
-            Target::Definition { keyword, name } => definition(map, keyword, &name)?.1,
-            Target::Elsewhere(tokens) => path::schema_at(root, &tokens)?,
+            Target::Definition { keyword, name } => definition(map, keyword, name)?.1,
+            Target::Elsewhere(tokens) => path::schema_at(root, tokens)?,
             Target::Foreign => return None,
         };
+        match node.get("$ref") {
+            None => return Some((target.pointer(), node)),
+            Some(next) => reference = next.as_str()?,
+        }
     }
     None
+}
+
+/// A pointer as the fragment of a reference (RFC 6901, section 6).
+pub(crate) fn fragment(pointer: &str) -> String {
+    let mut out = String::with_capacity(pointer.len() + 1);
+    out.push('#');
+    for byte in pointer.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' && byte != b'"' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
