@@ -5,7 +5,7 @@
 //! references name places, and `link` resolves them once all are known. Keywords that assert
 //! something and are not understood are an error, never ignored in silence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value};
 
@@ -65,7 +65,7 @@ pub(crate) struct Builder<'s> {
     root: &'s Value,
     pub(crate) parts: Parts,
     by_pointer: HashMap<String, NodeId>,
-    pending: Vec<(NodeId, &'s Value)>,
+    pending: VecDeque<(NodeId, &'s Value)>,
     /// `Some` if what is not understood is left out instead of refused.
     skipped: Option<Vec<CompileError>>,
     pub(crate) tables: HashMap<String, std::sync::Arc<super::dfa::Dfa>>,
@@ -80,7 +80,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
         root: schema,
         parts: Parts::default(),
         by_pointer: HashMap::new(),
-        pending: Vec::new(),
+        pending: VecDeque::new(),
         skipped: lenient.then(Vec::new),
         tables: HashMap::new(),
         table_bytes: 0,
@@ -91,7 +91,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
     builder.add_node(anything(), String::new())?;
     builder.add_node(never(), String::new())?;
     let root = builder.place(String::new(), schema)?;
-    while let Some((node, schema)) = builder.pending.pop() {
+    while let Some((node, schema)) = builder.pending.pop_front() {
         let pointer = builder.parts.pointers[node as usize].clone();
         builder.parts.nodes[node as usize] = builder.schema(schema, &pointer, 0)?;
     }
@@ -143,7 +143,7 @@ impl<'s> Builder<'s> {
         }
         let node = self.add_node(never(), pointer.clone())?;
         self.by_pointer.insert(pointer, node);
-        self.pending.push((node, schema));
+        self.pending.push_back((node, schema));
         Ok(node)
     }
 

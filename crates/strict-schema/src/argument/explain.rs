@@ -26,7 +26,8 @@ impl ArgumentChecker {
 
     fn pointer(&self, cause: Cause) -> String {
         // The container itself is meant, unless a value of its was about to begin.
-        let inside = matches!(self.lex, Lex::Value | Lex::FirstItem) && cause != Cause::TooManyItems;
+        let inside = matches!(self.lex, Lex::Value | Lex::FirstItem) 
+            && !matches!(cause, Cause::TooManyItems | Cause::TooFewItems);
         let mut pointer = String::new();
         for (index, frame) in self.frames.iter().enumerate() {
             let next = self.frames.get(index + 1);
@@ -307,6 +308,8 @@ impl ArgumentChecker {
             })
             .max();
         match most {
+            Some(0) => "no items are allowed here: expected ']'".into(),
+            Some(1) => "at most 1 item is allowed here: expected ']'".into(),
             Some(most) => format!("at most {most} items are allowed here: expected ']'"),
             None => ambiguous(),
         }
@@ -315,6 +318,7 @@ impl ArgumentChecker {
     fn too_few_items(&self) -> String {
         let count = self.frames.last().map_or(0, |frame| frame.count);
         match self.culprits().map(|state| self.automaton.arrays[state.atom as usize].min).min() {
+            Some(1) => "at least 1 item is needed here, found none".into(),
             Some(least) => format!("at least {least} items are needed here, found {count}"),
             None => ambiguous(),
         }

@@ -101,7 +101,7 @@ impl ArgumentChecker {
                 _ => at += 1,
             }
         }
-        if lost && !self.settle(self.frames.len() - 1) {
+        if lost && !self.settle(self.frames.len() - 1, wants) {
             return Err(Cause::Kind);
         }
         self.push_frame(kind, wants, free);
@@ -130,7 +130,7 @@ impl ArgumentChecker {
                 }
             }
         }
-        if lost && !self.settle(self.frames.len() - 1) {
+        if lost && !self.settle(self.frames.len() - 1, self.wants.len()) {
             return Err(Cause::TooManyItems);
         }
         Ok(())
@@ -251,7 +251,7 @@ impl ArgumentChecker {
     /// After deaths in the top frame.
     #[cold]
     pub(crate) fn survive(&mut self, cause: Cause) -> Result<(), Cause> {
-        if self.settle(self.frames.len() - 1) {
+        if self.settle(self.frames.len() - 1, self.wants.len()) {
             self.bury();
             Ok(())
         } else {
@@ -289,15 +289,14 @@ impl ArgumentChecker {
         lost
     }
 
-    /// Carries deaths in `frame` upwards; false if the root can no longer be valid.
-    pub(crate) fn settle(&mut self, frame: usize) -> bool {
-        let mut frame = frame;
+    /// Carries deaths in `frame`, whose wants end at `end`, upwards; false if the root can no
+    /// longer be valid.
+    fn settle(&mut self, mut frame: usize, mut end: usize) -> bool {
         loop {
             let kind = self.frames[frame].kind;
             let from = self.frames[frame].wants as usize;
-            let to = self.frames.get(frame + 1).map_or(self.wants.len(), |next| next.wants as usize);
             let mut lost = false;
-            for at in from..to {
+            for at in from..end {
                 if self.wants[at].dead {
                     continue;
                 }
@@ -316,6 +315,7 @@ impl ArgumentChecker {
                 return true;
             }
             frame -= 1;
+            end = from;
         }
     }
 
@@ -338,7 +338,7 @@ impl ArgumentChecker {
                 lost |= self.kill_askers(top, node);
             }
         }
-        if lost && !self.settle(top - 1) {
+        if lost && !self.settle(top - 1, wants) {
             return Err(cause);
         }
         let Some(frame) = self.frames.pop() else {

@@ -41,8 +41,7 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
     }));
     let cases = [
         ("[", "", "expected an object, found an array"),
-        ("Sure", "", "expected an object, found 'S'"),
-        (r#"{"ci"#, "", ""),
+        ("S", "", "expected an object, found 'S'"),
         (
             r#"{"cx"#,
             "",
@@ -75,7 +74,7 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
         (r#"{"days":-"#, "/days", "expected an integer: at least 1, at most 14, found -"),
         (r#"{"days":15}"#, "/days", "expected an integer: at least 1, at most 14, found 15"),
         (r#"{"days":1.5,"#, "/days", "expected an integer: at least 1, at most 14, found 1.5"),
-        (r#"{"tags":[]"#, "/tags", "at least 1 items are needed here, found 0"),
+        (r#"{"tags":[]"#, "/tags", "at least 1 item is needed here, found none"),
         (r#"{"tags":["a","b","#, "/tags", "at most 2 items are allowed here: expected ']'"),
         (r#"{"tags":["a",1"#, "/tags/1", "expected a string, found a number"),
         (
@@ -83,24 +82,15 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
             "",
             "all allowed properties are given: expected '}'",
         ),
-        (r#"{"city" "x"#, "", "not valid JSON: expected ':', found a string"),
-        ("{\"city\":\"a\nb", "/city", "not valid JSON: a control character in a string must be escaped, as \\n or \\u0000"),
+        (r#"{"city" ""#, "", "not valid JSON: expected ':', found a string"),
+        ("{\"city\":\"a\n", "/city", "not valid JSON: a control character in a string must be escaped, as \\n or \\u0000"),
         (r#"{"city":"\ud800x"#, "/city", "not valid JSON: a \\u escape of half a surrogate pair stands alone"),
     ];
     for (text, pointer, message) in cases {
-        // The byte before the last is fine, the last is not.
-        let mut checker = checker(&weather);
-        let before = checker.push(&text.as_bytes()[..text.len() - 1]);
-        // These two are refused a byte earlier than the grammar would.
-        let last = before.and_then(|()| checker.push(&text.as_bytes()[text.len() - 1..]));
-        if message.is_empty() {
-            assert_eq!(last, Ok(()), "{text}");
-            continue;
-        }
-        let mismatch = last.expect_err(text);
+        let mismatch = refuse(&weather, text);
         assert_eq!(mismatch.message, message, "{text}");
         assert_eq!(mismatch.pointer, pointer, "{text}");
-        assert!(mismatch.offset + 2 >= text.len(), "{text}: {}", mismatch.offset);
+        assert_eq!(mismatch.offset, text.len() - 1, "{text}");
     }
     accept(
         &weather,
@@ -162,7 +152,7 @@ fn recursion_goes_as_deep_as_the_bound() {
 fn alias_cycles_and_dangling_references_are_refused() {
     let compile = |schema: Value| Automaton::compile(&schema).map(|_| ());
     assert!(matches!(
-        compile(json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}, true]}}, "$ref": "#/$defs/a"})),
+        compile(json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "null"}]}}, "$ref": "#/$defs/a"})),
         Err(CompileError::AliasCycle { .. })
     ));
     assert!(matches!(compile(json!({"$ref": "#"})), Err(CompileError::AliasCycle { .. })));
