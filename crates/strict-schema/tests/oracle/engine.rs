@@ -17,12 +17,16 @@ impl Engine {
         let environment = ApproximateTokEnv::single_byte_env();
         let mut factory = ParserFactory::new_simple(&environment).expect("a factory");
         factory.quiet();
-        let parser = factory.create_parser(TopLevelGrammar::from_json_schema(schema.clone())).ok()?;
+        let parser = factory
+            .create_parser(TopLevelGrammar::from_json_schema(schema.clone()))
+            .ok()?;
         Some(Self(Matcher::new(Ok(parser))))
     }
 
     pub fn push(&mut self, byte: u8) -> bool {
-        self.0.try_consume_tokens(&[u32::from(byte)]).is_ok_and(|taken| taken == 1)
+        self.0
+            .try_consume_tokens(&[u32::from(byte)])
+            .is_ok_and(|taken| taken == 1)
     }
 
     /// Offset of the first refused byte.
@@ -39,7 +43,9 @@ impl Engine {
         let Ok(mask) = self.0.compute_mask() else {
             return Vec::new();
         };
-        (0..=255_u8).filter(|&byte| mask.is_allowed(u32::from(byte))).collect()
+        (0..=255_u8)
+            .filter(|&byte| mask.is_allowed(u32::from(byte)))
+            .collect()
     }
 }
 

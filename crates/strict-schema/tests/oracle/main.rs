@@ -26,7 +26,9 @@ const EVERYTHING: Taste = Taste {
 };
 
 fn cases(base: u32) -> ProptestConfig {
-    let scale = std::env::var("STRICT_SCHEMA_CASES").ok().and_then(|text| text.parse().ok());
+    let scale = std::env::var("STRICT_SCHEMA_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok());
     ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(base * scale.unwrap_or(1))
@@ -42,7 +44,8 @@ struct Subject {
 impl Subject {
     fn new(random: &mut Random, taste: Taste) -> Self {
         let schema = random::schema(random, taste);
-        let automaton = Automaton::compile(&schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
+        let automaton =
+            Automaton::compile(&schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
         let validator = Validator::new(&schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
         Self {
             schema,
@@ -251,17 +254,22 @@ fn hostile_schemas_are_refused_or_compiled_in_time() {
     let mut definitions = serde_json::Map::new();
     for level in 0..20 {
         let next = json!({"$ref": format!("#/$defs/n{}", level + 1)});
-        definitions.insert(format!("n{level}"), json!({"anyOf": [
-            next, {"allOf": [next, {"type": "string", "minLength": level}]}
-        ]}));
+        definitions.insert(
+            format!("n{level}"),
+            json!({"anyOf": [
+                next, {"allOf": [next, {"type": "string", "minLength": level}]}
+            ]}),
+        );
     }
     definitions.insert("n20".into(), json!({"type": "string", "maxLength": 5}));
     let bomb = json!({"$defs": definitions, "$ref": "#/$defs/n0"});
     let _ = Automaton::compile(&bomb);
 
-    let doubled = |inner: Value| json!({"type": "array", "items": {"anyOf": [
-        inner.clone(), {"type": "array", "items": inner}
-    ]}});
+    let doubled = |inner: Value| {
+        json!({"type": "array", "items": {"anyOf": [
+            inner.clone(), {"type": "array", "items": inner}
+        ]}})
+    };
     let mut nested = json!({"type": "string"});
     for _ in 0..8 {
         nested = doubled(nested);

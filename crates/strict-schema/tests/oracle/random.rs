@@ -28,7 +28,18 @@ impl Random {
 }
 
 const NAMES: [&str; 9] = ["a", "ab", "abc", "b", "é", "k\"q", "kind", "x/y~z", ""];
-const TEXTS: [&str; 10] = ["", "a", "ab", "abc", "red", "rot", "é", "\u{1F600}", "a\"b", "line\n"];
+const TEXTS: [&str; 10] = [
+    "",
+    "a",
+    "ab",
+    "abc",
+    "red",
+    "rot",
+    "é",
+    "\u{1F600}",
+    "a\"b",
+    "line\n",
+];
 const PATTERNS: [(&str, &str); 7] = [
     ("^[a-z]+$", "abc"),
     ("^a", "abc"),
@@ -105,8 +116,9 @@ fn node(random: &mut Random, taste: Taste, depth: usize, inner: bool) -> Value {
                 1 if taste.loose => "oneOf",
                 _ => "anyOf",
             };
-            let branches: Vec<Value> =
-                (0..count).map(|_| node(random, taste, depth - 1, true)).collect();
+            let branches: Vec<Value> = (0..count)
+                .map(|_| node(random, taste, depth - 1, true))
+                .collect();
             json!({ keyword: branches })
         }
         11 if inner => json!({"$ref": random.pick(&["#/$defs/list", "#/$defs/leaf"])}),
@@ -189,11 +201,16 @@ fn constant(random: &mut Random, depth: usize) -> Value {
         2 => (random.below(20) as i64 - 10).into(),
         3 => json!(1.5),
         4 => (*random.pick(&TEXTS)).into(),
-        5 => (0..random.below(3)).map(|_| constant(random, depth - 1)).collect(),
+        5 => (0..random.below(3))
+            .map(|_| constant(random, depth - 1))
+            .collect(),
         _ => {
             let mut members = Map::new();
             for _ in 0..random.below(3) {
-                members.insert((*random.pick(&NAMES)).to_owned(), constant(random, depth - 1));
+                members.insert(
+                    (*random.pick(&NAMES)).to_owned(),
+                    constant(random, depth - 1),
+                );
             }
             members.into()
         }
@@ -209,7 +226,12 @@ pub fn instance(random: &mut Random, root: &Value, schema: &Value, depth: usize)
         return Value::Null;
     }
     if let Some(reference) = schema["$ref"].as_str() {
-        return instance(random, root, &root[&"$defs"][&reference["#/$defs/".len()..]], depth + 1);
+        return instance(
+            random,
+            root,
+            &root[&"$defs"][&reference["#/$defs/".len()..]],
+            depth + 1,
+        );
     }
     if let Some(value) = schema.get("const") {
         return value.clone();
@@ -220,7 +242,11 @@ pub fn instance(random: &mut Random, root: &Value, schema: &Value, depth: usize)
     for keyword in ["anyOf", "oneOf", "allOf"] {
         if let Some(branches) = schema[keyword].as_array() {
             // The last branch often ends a recursion.
-            let branch = if depth > 5 { &branches[branches.len() - 1] } else { random.pick(branches) };
+            let branch = if depth > 5 {
+                &branches[branches.len() - 1]
+            } else {
+                random.pick(branches)
+            };
             return instance(random, root, branch, depth + 1);
         }
     }
@@ -232,7 +258,9 @@ pub fn instance(random: &mut Random, root: &Value, schema: &Value, depth: usize)
             let low = schema["minItems"].as_u64().unwrap_or(0) as usize;
             let high = schema["maxItems"].as_u64().unwrap_or(3) as usize;
             let count = low + random.below((high.saturating_sub(low) + 1).max(1));
-            (0..count).map(|_| instance(random, root, &schema["items"], depth + 1)).collect()
+            (0..count)
+                .map(|_| instance(random, root, &schema["items"], depth + 1))
+                .collect()
         }
         Some("object") => {
             let mut members = Map::new();
@@ -263,7 +291,9 @@ fn text_for(random: &mut Random, schema: &Value) -> String {
     let low = schema["minLength"].as_u64().unwrap_or(0) as usize;
     let high = schema["maxLength"].as_u64().unwrap_or(6) as usize;
     let count = low + random.below(high - low + 1);
-    (0..count).map(|_| *random.pick(&['a', 'z', '"', '\\', 'é', '\u{1F600}', '\n', ' '])).collect()
+    (0..count)
+        .map(|_| *random.pick(&['a', 'z', '"', '\\', 'é', '\u{1F600}', '\n', ' ']))
+        .collect()
 }
 
 fn number_for(random: &mut Random, schema: &Value) -> Value {
@@ -379,8 +409,13 @@ pub fn mutate(random: &mut Random, text: &mut Vec<u8>) {
             1 if at < text.len() => {
                 text.remove(at);
             }
-            2 if at < text.len() => text[at] = *random.pick(b"{}[],:\"\\0159-.eEtfnu abcxd\xc3\xa9\xff\n"),
-            3 => text.insert(at, *random.pick(b"{}[],:\"\\0159-.eEtfnu abcxd\xc3\xa9\xff\n")),
+            2 if at < text.len() => {
+                text[at] = *random.pick(b"{}[],:\"\\0159-.eEtfnu abcxd\xc3\xa9\xff\n")
+            }
+            3 => text.insert(
+                at,
+                *random.pick(b"{}[],:\"\\0159-.eEtfnu abcxd\xc3\xa9\xff\n"),
+            ),
             _ => {
                 let end = (at + random.below(12)).min(text.len());
                 let piece = text[at..end].to_vec();
