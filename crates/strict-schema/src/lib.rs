@@ -1,6 +1,7 @@
 //! JSON Schema to OpenAI's strict subset: resolve, check, validate.
 pub mod argument;
 mod error;
+mod pointer;
 pub mod repair;
 pub mod verdict;
 

@@ -15,7 +15,7 @@ use super::{
     keywords,
     link::{self, MAX_ALTERNATIVES, Parts},
 };
-use crate::CompileError;
+use crate::{CompileError, pointer::percent_decode};
 
 /// Places in a schema that are compiled.
 const MAX_NODES: usize = 100_000;
@@ -379,24 +379,4 @@ fn combine(parts: Vec<Kinds>, join: impl Fn(Vec<Expr>) -> Expr) -> Kinds {
         }
     }
     by_kind.map(join)
-}
-
-/// RFC 6901 section 6: a pointer in a URI fragment is percent-encoded.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' {
-            let mut digit = || char::from(rest.next()?).to_digit(16);
-            (digit()? * 16 + digit()?) as u8
-        } else {
-            byte
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// One step of a JSON pointer.
-pub(crate) fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

@@ -9,7 +9,7 @@
 
 use super::{
     ArgumentChecker, MAX_DEPTH,
-    atoms::{Minus, any_clear},
+    atoms::{Literals, Minus, any_clear},
     checker::{Cause, Lex},
     compile::ANY,
     formula::{AtomId, Expr, Kind, NodeId},
@@ -128,12 +128,11 @@ impl ArgumentChecker {
             .iter_mut()
             .filter(|state| state.died == 0)
         {
-            match self.automaton.arrays[state.atom as usize].item(count) {
-                Some(node) => state.child = node,
-                None => {
-                    state.died = now;
-                    lost = true;
-                }
+            if let Some(node) = self.automaton.arrays[state.atom as usize].item(count) {
+                state.child = node;
+            } else {
+                state.died = now;
+                lost = true;
             }
         }
         if lost && !self.settle(self.frames.len() - 1, self.wants.len()) {
@@ -197,7 +196,7 @@ impl ArgumentChecker {
                 match kind {
                     Kind::String => {
                         let atom = &automaton.strings[atom as usize];
-                        state.range.1 = atom.literals.as_ref().map_or(0, |set| set.len());
+                        state.range.1 = atom.literals.as_ref().map_or(0, Literals::len);
                         state.dfa = [
                             atom.pattern.as_ref().map_or(0, |dfa| dfa.start),
                             atom.format.map_or(0, |format| format.filter.start),

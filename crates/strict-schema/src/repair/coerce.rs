@@ -6,7 +6,11 @@ use jsonschema::{Draft, Registry};
 use serde_json::{Value, json};
 
 use super::read;
-use crate::{Validator, verdict};
+use crate::{
+    Validator,
+    pointer::{escape, percent_encode},
+    verdict,
+};
 
 /// Values converted, copied and judged in one repair, and schema places compiled for it.
 const MAX_STEPS: usize = 1_000_000;
@@ -303,20 +307,4 @@ fn weight(value: &Value) -> usize {
         Value::String(text) => 1 + text.len() / 64,
         _ => 1,
     }
-}
-
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-fn percent_encode(pointer: &str) -> String {
-    let mut out = String::with_capacity(pointer.len());
-    for byte in pointer.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~$".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

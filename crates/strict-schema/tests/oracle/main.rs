@@ -2,6 +2,7 @@
 //!
 //! `STRICT_SCHEMA_CASES` scales every test (1 by default).
 
+mod documents;
 mod engine;
 mod random;
 
@@ -12,8 +13,9 @@ use serde_json::{Value, json};
 use strict_schema::{ArgumentChecker, Automaton, Validator};
 
 use self::{
+    documents::Style,
     engine::{Engine, is_valid},
-    random::{Random, Style, Taste},
+    random::{Random, Taste},
 };
 
 const STRICT: Taste = Taste {
@@ -59,9 +61,9 @@ impl Subject {
     }
 
     fn document(&self, random: &mut Random, style: Style) -> Vec<u8> {
-        let value = random::instance(random, &self.schema, &self.schema, 0);
+        let value = documents::instance(random, &self.schema, &self.schema, 0);
         let mut text = Vec::new();
-        random::write(random, &value, style, &mut text);
+        documents::write(random, &value, style, &mut text);
         text
     }
 }
@@ -95,7 +97,7 @@ proptest! {
         for round in 0..24 {
             let mut text = subject.document(&mut random, FREE);
             if round % 2 == 1 {
-                random::mutate(&mut random, &mut text);
+                documents::mutate(&mut random, &mut text);
             }
             let mut checker = subject.checker();
             let refused = checker.push(&text);
@@ -116,7 +118,7 @@ proptest! {
         for round in 0..8 {
             let mut text = subject.document(&mut random, FREE);
             if round % 2 == 1 {
-                random::mutate(&mut random, &mut text);
+                documents::mutate(&mut random, &mut text);
             }
             let mut whole = subject.checker();
             let expected = whole.push(&text);
@@ -164,7 +166,7 @@ proptest! {
         for round in 0..6 {
             let mut text = subject.document(&mut random, if round % 3 == 0 { FREE } else { PLAIN });
             if round % 2 == 1 {
-                random::mutate(&mut random, &mut text);
+                documents::mutate(&mut random, &mut text);
             }
             let Some(mut engine) = Engine::new(&subject.schema) else {
                 // It says so itself: nothing satisfies the schema, or it lacks a keyword.
