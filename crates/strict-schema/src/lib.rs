@@ -1,11 +1,13 @@
-//! JSON Schema in OpenAI's strict subset: resolve, check, loosen.
+//! JSON Schema in OpenAI's strict subset: resolve, check, loosen, and judge arguments as they
+//! stream.
 //!
 //! A tool's schema comes from a client and is never trusted: [`parse`] reads it
 //! within [`Limits`]. With `strict: true` it must be in the subset, and
 //! [`check_strict`] says what is not, in OpenAI's words. With `strict` omitted
 //! [`resolve`] makes it strict if that can be done without changing what it means,
 //! and says why if not. [`downlevel`] writes it for the engine of a model server;
-//! what that loses is checked afterwards, on the arguments.
+//! what that loses is checked afterwards, on the arguments: by an [`ArgumentChecker`] as they
+//! come, by a [`Validator`] at their end. What is almost right, [`repair()`] mends.
 //!
 //! What "strict" means is data: a [`Profile`]. What an engine takes is data: a
 //! [`Dialect`].
@@ -68,6 +70,7 @@ mod keyword;
 mod limits;
 mod path;
 mod pattern;
+mod pointer;
 mod profile;
 mod reference;
 pub mod repair;
