@@ -1,0 +1,148 @@
+//! Every schema of the public corpora: classified, checked, and compared with `frozen.txt`.
+//!
+//! `STRICT_SCHEMA_CORPORA` names the folder with the lines, `STRICT_SCHEMA_ACCEPT=1` writes the table
+//! anew. `verdicts.txt` beside the lines says what became of each schema, and after a difference
+//! `verdicts.before.txt` what had become of it, to be compared with any diff.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+use strict_schema::Profile;
+
+use crate::{
+    chance::{Chance, Digest},
+    checks::{self, Class, Soundness},
+    table::Table,
+};
+
+/// Of one folder, in the order of the table.
+const CORPORA: [&str; 4] = ["bfcl", "github", "suite", "schemastore"];
+/// Made for each schema that resolves, beside those that the corpus has.
+const SAMPLES: usize = 12;
+
+#[derive(Deserialize)]
+struct Line {
+    name: String,
+    schema: Value,
+    instances: Vec<Instance>,
+}
+
+#[derive(Deserialize)]
+struct Instance {
+    data: Value,
+    valid: Option<bool>,
+}
+
+#[test]
+#[ignore = "needs the data of `cargo xtask corpora`"]
+fn corpora_are_classified_as_frozen() {
+    let folder = std::env::var_os("STRICT_SCHEMA_CORPORA").map(PathBuf::from);
+    let folder = folder.expect("run `cargo xtask corpora`: it sets STRICT_SCHEMA_CORPORA");
+    let mut table = Table::default();
+    let mut verdicts = String::new();
+    for corpus in CORPORA {
+        one_corpus(corpus, &lines(&folder, corpus), &mut table, &mut verdicts);
+    }
+    let found = table.to_string();
+    println!("{found}");
+
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proof/frozen.txt");
+    let expected = fs::read_to_string(&frozen).unwrap_or_default();
+    let kept = folder.join("verdicts.txt");
+    if std::env::var_os("STRICT_SCHEMA_ACCEPT").is_some() {
+        fs::write(&frozen, &found).expect("the table can be written");
+        fs::write(kept, verdicts).expect("the verdicts can be written");
+        return;
+    }
+    if found == expected {
+        fs::write(kept, verdicts).expect("the verdicts can be written");
+        return;
+    }
+    let before = folder.join("verdicts.before.txt");
+    if kept.exists() && !before.exists() {
+        fs::rename(&kept, &before).expect("the verdicts can be kept");
+    }
+    fs::write(&kept, &verdicts).expect("the verdicts can be written");
+    panic!(
+        "the table differs from tests/proof/frozen.txt:\n{}\n\
+         Each schema: {} (before: {}).\n\
+         If the difference is right: cargo xtask corpora --accept",
+        crate::table::difference(&expected, &found),
+        kept.display(),
+        before.display(),
+    );
+}
+
+fn lines(folder: &Path, corpus: &str) -> Vec<Line> {
+    let path = folder.join(format!("{corpus}.jsonl"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+fn one_corpus(corpus: &'static str, lines: &[Line], table: &mut Table, verdicts: &mut String) {
+    let profile = Profile::default();
+    let mut digest = Digest::new();
+    let mut soundness = Soundness::default();
+    let (mut disputed, mut mandatory) = (0, 0);
+    for (number, line) in lines.iter().enumerate() {
+        // A mistake is easier to find with the schema's name at hand.
+        let _guard = OnPanic(&line.name);
+        let (class, resolved) = checks::judge(&line.schema, &profile);
+        table.count(corpus, &class);
+        let text = resolved.as_ref().map(Value::to_string).unwrap_or_default();
+        digest.add(&line.name);
+        digest.add(&class.name());
+        digest.add(&text);
+        let _ = writeln!(verdicts, "{corpus}\t{}\t{}\t{text}", class.name(), line.name);
+        let Some(resolved) = resolved else { continue };
+        mandatory += usize::from(class != Class::AlreadyStrict && has_new_mandatory(&line.schema));
+        let given: Vec<Value> = line.instances.iter().map(|one| one.data.clone()).collect();
+        let mut chance = Chance::new(number as u64);
+        let found = checks::instances(&line.schema, &resolved, &given, SAMPLES, &mut chance);
+        soundness.add(found);
+        disputed += line.instances.iter().filter(|one| one.valid == Some(false)).filter(|one| checks::accepts(&resolved, &one.data)).inspect(|one| {
+            let _ = writeln!(verdicts, "{corpus}\tdisputed\t{}\t{}", line.name, one.data);
+        }).count();
+    }
+    table.fact(corpus, "schemas", lines.len());
+    table.fact(corpus, "resolved, with an optional field made mandatory", mandatory);
+    table.fact(corpus, "instances tried", soundness.instances);
+    table.fact(corpus, "instances valid against the resolved schema", soundness.accepted);
+    table.fact(corpus, "instances valid against the original only", soundness.lost);
+    table.fact(corpus, "instances accepted as they stream", soundness.streamed);
+    table.fact(corpus, "accepted, but invalid as the corpus says", disputed);
+    table.fact(corpus, "without a validator", soundness.unverified);
+    table.digest(corpus, digest.hex());
+}
+
+/// Whether a property of the root is optional and not nullable. The deeper ones are for lint.
+fn has_new_mandatory(schema: &Value) -> bool {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return false;
+    };
+    let required = schema.get("required").and_then(Value::as_array);
+    properties.iter().any(|(name, property)| {
+        let is_required = required.is_some_and(|all| all.iter().any(|one| one == name));
+        let kinds = property.get("type").and_then(Value::as_array);
+        let nullable = kinds.is_some_and(|all| all.iter().any(|kind| kind == "null"));
+        !is_required && !nullable
+    })
+}
+
+/// Names the schema when a check of it fails.
+struct OnPanic<'a>(&'a str);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("in {}", self.0);
+        }
+    }
+}
