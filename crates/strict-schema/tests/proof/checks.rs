@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
+use crate::pending::{ArgumentChecker, Automaton, Validator};
 use serde_json::Value;
-use strict_schema::{
-    ArgumentChecker, Automaton, Level, Profile, Resolved, Validator, Where, check_strict, resolve,
-};
+use strict_schema::{Level, Profile, Resolved, Where, check_strict, resolve};
 
 use crate::{chance::Chance, sample::sample};
 
@@ -93,7 +92,10 @@ pub fn judge(schema: &Value, profile: &Profile) -> (Class, Option<Value>) {
                 || profile.rewrites.constraints_to_description;
             assert!(c_is_on || restore.is_empty(), "{schema}");
             check_strict_passes(&resolved, profile, schema);
-            assert!(!changes.is_empty() || &resolved == schema, "silent: {schema}\n{resolved}");
+            assert!(
+                !changes.is_empty() || &resolved == schema,
+                "silent: {schema}\n{resolved}"
+            );
             assert_idempotent(schema, &resolved, profile);
             if !c_is_on {
                 order_is_kept(schema, &resolved);
@@ -149,7 +151,11 @@ fn order_is_kept(before: &Value, after: &Value) {
         let old: Vec<_> = old.keys().collect();
         let new: Vec<_> = new.keys().collect();
         // A merged `allOf` adds keys; those there were stay in order.
-        let kept: Vec<_> = new.iter().filter(|key| old.contains(key)).copied().collect();
+        let kept: Vec<_> = new
+            .iter()
+            .filter(|key| old.contains(key))
+            .copied()
+            .collect();
         assert_eq!(kept, old, "reordered: {before}\n{after}");
         let required = after["required"].as_array().expect("every property");
         if after["type"] == "object" && before.get("required") != after.get("required") {

@@ -80,7 +80,8 @@ fn corpora_are_classified_as_frozen() {
 
 fn lines(folder: &Path, corpus: &str) -> Vec<Line> {
     let path = folder.join(format!("{corpus}.jsonl"));
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect()
@@ -100,23 +101,50 @@ fn one_corpus(corpus: &'static str, lines: &[Line], table: &mut Table, verdicts:
         digest.add(&line.name);
         digest.add(&class.name());
         digest.add(&text);
-        let _ = writeln!(verdicts, "{corpus}\t{}\t{}\t{text}", class.name(), line.name);
+        let _ = writeln!(
+            verdicts,
+            "{corpus}\t{}\t{}\t{text}",
+            class.name(),
+            line.name
+        );
         let Some(resolved) = resolved else { continue };
         mandatory += usize::from(class != Class::AlreadyStrict && has_new_mandatory(&line.schema));
         let given: Vec<Value> = line.instances.iter().map(|one| one.data.clone()).collect();
         let mut chance = Chance::new(number as u64);
         let found = checks::instances(&line.schema, &resolved, &given, SAMPLES, &mut chance);
         soundness.add(found);
-        disputed += line.instances.iter().filter(|one| one.valid == Some(false)).filter(|one| checks::accepts(&resolved, &one.data)).inspect(|one| {
-            let _ = writeln!(verdicts, "{corpus}\tdisputed\t{}\t{}", line.name, one.data);
-        }).count();
+        disputed += line
+            .instances
+            .iter()
+            .filter(|one| one.valid == Some(false))
+            .filter(|one| checks::accepts(&resolved, &one.data))
+            .inspect(|one| {
+                let _ = writeln!(verdicts, "{corpus}\tdisputed\t{}\t{}", line.name, one.data);
+            })
+            .count();
     }
     table.fact(corpus, "schemas", lines.len());
-    table.fact(corpus, "resolved, with an optional field made mandatory", mandatory);
+    table.fact(
+        corpus,
+        "resolved, with an optional field made mandatory",
+        mandatory,
+    );
     table.fact(corpus, "instances tried", soundness.instances);
-    table.fact(corpus, "instances valid against the resolved schema", soundness.accepted);
-    table.fact(corpus, "instances valid against the original only", soundness.lost);
-    table.fact(corpus, "instances accepted as they stream", soundness.streamed);
+    table.fact(
+        corpus,
+        "instances valid against the resolved schema",
+        soundness.accepted,
+    );
+    table.fact(
+        corpus,
+        "instances valid against the original only",
+        soundness.lost,
+    );
+    table.fact(
+        corpus,
+        "instances accepted as they stream",
+        soundness.streamed,
+    );
     table.fact(corpus, "accepted, but invalid as the corpus says", disputed);
     table.fact(corpus, "without a validator", soundness.unverified);
     table.digest(corpus, digest.hex());

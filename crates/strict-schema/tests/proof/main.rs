@@ -8,5 +8,6 @@ mod checks;
 mod corpora;
 mod fuzz;
 mod mutate;
+mod pending;
 mod sample;
 mod table;

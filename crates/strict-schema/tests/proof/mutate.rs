@@ -6,30 +6,114 @@ use crate::chance::Chance;
 
 /// Every word that means something somewhere, and some that only look so.
 const KEYWORDS: [&str; 58] = [
-    "type", "properties", "required", "additionalProperties", "items", "anyOf", "oneOf", "allOf",
-    "not", "if", "then", "else", "enum", "const", "$ref", "$defs", "definitions", "$schema", "$id",
-    "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$comment", "$vocabulary", "title",
-    "description", "default", "examples", "deprecated", "readOnly", "nullable", "discriminator",
-    "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum",
-    "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems", "contains",
-    "minContains", "prefixItems", "additionalItems", "patternProperties", "propertyNames",
-    "minProperties", "dependentRequired", "dependentSchemas", "dependencies",
-    "unevaluatedProperties", "unevaluatedItems", "x-order",
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "enum",
+    "const",
+    "$ref",
+    "$defs",
+    "definitions",
+    "$schema",
+    "$id",
+    "$anchor",
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$recursiveRef",
+    "$comment",
+    "$vocabulary",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "nullable",
+    "discriminator",
+    "format",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "contains",
+    "minContains",
+    "prefixItems",
+    "additionalItems",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "x-order",
 ];
 /// Names that code could take for something else.
 const NAMES: [&str; 14] = [
-    "a", "b", "value", "key", "", "$ref", "type", "properties", "required", "__proto__", "a/b",
-    "m~n", "items", "é\"\\",
+    "a",
+    "b",
+    "value",
+    "key",
+    "",
+    "$ref",
+    "type",
+    "properties",
+    "required",
+    "__proto__",
+    "a/b",
+    "m~n",
+    "items",
+    "é\"\\",
 ];
-const TYPES: [&str; 8] =
-    ["object", "array", "string", "number", "integer", "boolean", "null", "file"];
+const TYPES: [&str; 8] = [
+    "object", "array", "string", "number", "integer", "boolean", "null", "file",
+];
 const REFERENCES: [&str; 12] = [
-    "#", "#/$defs/a", "#/$defs/b", "#/definitions/a", "#/properties/a", "#/properties/b/items",
-    "#/$defs/a~1b", "#/nowhere", "https://example.com/schema.json", "#anchor", "", "#/%24defs/a",
+    "#",
+    "#/$defs/a",
+    "#/$defs/b",
+    "#/definitions/a",
+    "#/properties/a",
+    "#/properties/b/items",
+    "#/$defs/a~1b",
+    "#/nowhere",
+    "https://example.com/schema.json",
+    "#anchor",
+    "",
+    "#/%24defs/a",
 ];
 const WORDS: [&str; 14] = [
-    "date-time", "email", "uri", "uuid", "^a+$", "(?=a)b", "(a+)+$", "[", "\\d{2}", "\\p{L}", "x",
-    "", "null", "\u{0}\u{1f600}",
+    "date-time",
+    "email",
+    "uri",
+    "uuid",
+    "^a+$",
+    "(?=a)b",
+    "(a+)+$",
+    "[",
+    "\\d{2}",
+    "\\p{L}",
+    "x",
+    "",
+    "null",
+    "\u{0}\u{1f600}",
 ];
 /// Values inside one another that one call makes.
 const MAX_DEPTH: usize = 5;
@@ -76,7 +160,9 @@ pub fn damaged(text: &str, chance: &mut Chance) -> Vec<u8> {
 fn change(node: &mut Value, chance: &mut Chance) {
     match chance.below(10) {
         0 => *node = self::node(chance, 2),
-        1 => *node = json!({ *chance.pick(&["anyOf", "oneOf", "allOf"]): [node.take(), self::node(chance, 3)] }),
+        1 => {
+            *node = json!({ *chance.pick(&["anyOf", "oneOf", "allOf"]): [node.take(), self::node(chance, 3)] })
+        }
         2 => *node = json!({ *chance.pick(&["anyOf", "oneOf", "allOf"]): [node.take()] }),
         3 => *node = json!({"type": "array", "items": node.take()}),
         4 => *node = json!({"type": "object", "properties": {*chance.pick(&NAMES): node.take()}}),
@@ -103,7 +189,11 @@ fn change_object(object: &mut Map<String, Value>, chance: &mut Chance) {
         return;
     }
     let keyword = *chance.pick(&KEYWORDS);
-    let value = if chance.one_in(6) { node(chance, 3) } else { fitting(keyword, chance, 3) };
+    let value = if chance.one_in(6) {
+        node(chance, 3)
+    } else {
+        fitting(keyword, chance, 3)
+    };
     object.insert(keyword.to_owned(), value);
 }
 
@@ -113,7 +203,9 @@ fn node(chance: &mut Chance, depth: usize) -> Value {
     }
     match chance.below(8) {
         0 => leaf(chance),
-        1 => (0..chance.below(4)).map(|_| node(chance, depth + 1)).collect(),
+        1 => (0..chance.below(4))
+            .map(|_| node(chance, depth + 1))
+            .collect(),
         _ => {
             let mut object = Map::new();
             if chance.one_in(2) {
@@ -131,9 +223,9 @@ fn node(chance: &mut Chance, depth: usize) -> Value {
 /// A value of the kind that the keyword wants.
 fn fitting(keyword: &str, chance: &mut Chance, depth: usize) -> Value {
     match keyword {
-        "type" if chance.one_in(4) => {
-            (0..chance.below(3)).map(|_| json!(chance.pick(&TYPES))).collect()
-        }
+        "type" if chance.one_in(4) => (0..chance.below(3))
+            .map(|_| json!(chance.pick(&TYPES)))
+            .collect(),
         "type" => json!(chance.pick(&TYPES)),
         "properties" | "$defs" | "definitions" | "patternProperties" | "dependentSchemas" => {
             let mut object = Map::new();
@@ -142,19 +234,32 @@ fn fitting(keyword: &str, chance: &mut Chance, depth: usize) -> Value {
             }
             Value::Object(object)
         }
-        "required" => (0..chance.below(4)).map(|_| json!(chance.pick(&NAMES))).collect(),
-        "anyOf" | "oneOf" | "allOf" | "prefixItems" => {
-            (0..chance.below(4)).map(|_| node(chance, depth + 1)).collect()
-        }
+        "required" => (0..chance.below(4))
+            .map(|_| json!(chance.pick(&NAMES)))
+            .collect(),
+        "anyOf" | "oneOf" | "allOf" | "prefixItems" => (0..chance.below(4))
+            .map(|_| node(chance, depth + 1))
+            .collect(),
         "enum" | "examples" => (0..chance.below(4)).map(|_| leaf(chance)).collect(),
-        "additionalProperties" | "unevaluatedProperties" | "uniqueItems" | "nullable"
-        | "deprecated" | "readOnly"
+        "additionalProperties"
+        | "unevaluatedProperties"
+        | "uniqueItems"
+        | "nullable"
+        | "deprecated"
+        | "readOnly"
             if !chance.one_in(5) =>
         {
             json!(chance.one_in(2))
         }
-        "items" | "not" | "if" | "then" | "else" | "contains" | "additionalProperties"
-        | "propertyNames" | "unevaluatedItems" => node(chance, depth + 1),
+        "items"
+        | "not"
+        | "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "additionalProperties"
+        | "propertyNames"
+        | "unevaluatedItems" => node(chance, depth + 1),
         "$ref" | "$dynamicRef" | "$recursiveRef" => json!(chance.pick(&REFERENCES)),
         "format" | "pattern" | "title" | "description" | "$id" | "$schema" => {
             json!(chance.pick(&WORDS))

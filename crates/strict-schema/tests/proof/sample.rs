@@ -136,10 +136,18 @@ impl Sampler<'_> {
         let least = bound(schema, "minLength", 0);
         let most = bound(schema, "maxLength", least + 8);
         let length = least + self.chance.next() % (most.saturating_sub(least).min(8) + 1);
-        const LETTERS: [char; 12] = ['a', 'Z', '0', '9', '-', ' ', '"', '\\', '\n', 'é', '漢', '𝒳'];
+        const LETTERS: [char; 12] = [
+            'a', 'Z', '0', '9', '-', ' ', '"', '\\', '\n', 'é', '漢', '𝒳',
+        ];
         let plain = self.chance.one_in(2);
         (0..length)
-            .map(|_| if plain { 'a' } else { *self.chance.pick(&LETTERS) })
+            .map(|_| {
+                if plain {
+                    'a'
+                } else {
+                    *self.chance.pick(&LETTERS)
+                }
+            })
             .collect::<String>()
             .into()
     }

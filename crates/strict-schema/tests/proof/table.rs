@@ -19,7 +19,11 @@ struct Section {
 
 impl Table {
     pub fn count(&mut self, corpus: &'static str, class: &Class) {
-        *self.section(corpus).classes.entry(class.clone()).or_default() += 1;
+        *self
+            .section(corpus)
+            .classes
+            .entry(class.clone())
+            .or_default() += 1;
     }
 
     pub fn fact(&mut self, corpus: &'static str, name: &'static str, count: usize) {
@@ -31,7 +35,11 @@ impl Table {
     }
 
     fn section(&mut self, corpus: &'static str) -> &mut Section {
-        if self.sections.last().is_none_or(|last| last.corpus != corpus) {
+        if self
+            .sections
+            .last()
+            .is_none_or(|last| last.corpus != corpus)
+        {
             self.sections.push(Section {
                 corpus,
                 ..Section::default()
@@ -43,28 +51,33 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "# What becomes of public schemas. Made by: cargo xtask corpora --accept")?;
+        writeln!(
+            f,
+            "# What becomes of public schemas. Made by: cargo xtask corpora --accept"
+        )?;
         for section in &self.sections {
             writeln!(f, "\n== {}", section.corpus)?;
             for (name, count) in &section.facts {
                 writeln!(f, "{count:>7}  {name}")?;
             }
-            let fallbacks = |class: &&Class| matches!(class, Class::Fallback(_));
-            let total: usize = section
-                .classes
-                .iter()
-                .filter(|(class, _)| fallbacks(class))
-                .map(|(_, count)| count)
-                .sum();
-            for (class, count) in section.classes.iter().filter(|(class, _)| !fallbacks(class)) {
-                writeln!(f, "{count:>7}  {}", class.name())?;
+            let mut fallbacks = 0;
+            let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
+            for (class, count) in &section.classes {
+                let Class::Fallback(why) = class else {
+                    writeln!(f, "{count:>7}  {}", class.name())?;
+                    continue;
+                };
+                fallbacks += count;
+                for code in why {
+                    *codes.entry(code).or_default() += count;
+                }
             }
-            writeln!(f, "{total:>7}  fallback")?;
-            let mut rows: Vec<_> = section.classes.iter().filter(|(class, _)| fallbacks(class)).collect();
-            rows.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
-            for (class, count) in rows {
-                let name = class.name();
-                writeln!(f, "{count:>9}  {}", name.strip_prefix("fallback ").unwrap_or(&name))?;
+            // One schema can have several reasons.
+            writeln!(f, "{fallbacks:>7}  fallback, because of")?;
+            let mut codes: Vec<_> = codes.into_iter().collect();
+            codes.sort_by_key(|(code, count)| (std::cmp::Reverse(*count), *code));
+            for (code, count) in codes {
+                writeln!(f, "{count:>13}  {code}")?;
             }
             // Of every name, verdict and resolved schema: also what the counts do not show.
             writeln!(f, "digest {}", section.digest)?;
@@ -100,6 +113,9 @@ pub fn difference(expected: &str, found: &str) -> String {
 fn a_difference_names_the_lines() {
     let before = "== a\n  1  A\n  2  fallback\n== b\n  1  A\n";
     let after = "== a\n  1  A\n  3  fallback\n== b\n  1  A\n";
-    assert_eq!(difference(before, after), "- a: 2  fallback\n+ a: 3  fallback\n");
+    assert_eq!(
+        difference(before, after),
+        "- a: 2  fallback\n+ a: 3  fallback\n"
+    );
     assert_eq!(difference(before, before), "");
 }

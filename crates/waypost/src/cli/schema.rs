@@ -107,9 +107,8 @@ pub(super) fn lint(options: &Lint) -> ExitCode {
 
 fn profile(options: &Lint) -> Profile {
     let mut profile = Profile::named(&options.profile).expect("clap allows the known names only");
-    let asks = |rewrite| {
-        options.rewrite.contains(&rewrite) || options.rewrite.contains(&Rewrite::All)
-    };
+    let asks =
+        |rewrite| options.rewrite.contains(&rewrite) || options.rewrite.contains(&Rewrite::All);
     let rewrites = &mut profile.rewrites;
     rewrites.meaning_preserving = !options.plain;
     rewrites.nullable_optionals = asks(Rewrite::NullableOptionals);

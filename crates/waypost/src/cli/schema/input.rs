@@ -91,11 +91,7 @@ fn bounded(source: impl Read) -> Result<String, String> {
 }
 
 /// The files below `folder`. Symbolic links to directories are not followed: they can be circles.
-fn walk(
-    folder: &Path,
-    depth: usize,
-    files: &mut Vec<PathBuf>,
-) -> Result<(), (PathBuf, String)> {
+fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, String)> {
     let here = |why: String| (folder.to_owned(), why);
     if depth > MAX_DIRECTORY_DEPTH {
         return Err(here(format!(

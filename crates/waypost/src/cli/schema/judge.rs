@@ -177,9 +177,18 @@ impl Judge {
         };
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(allowed) {
-            judged.refuse("name_pattern", format!("The name '{name}' does not match the pattern '^[a-zA-Z0-9_-]+$'."));
+            judged.refuse(
+                "name_pattern",
+                format!("The name '{name}' does not match the pattern '^[a-zA-Z0-9_-]+$'."),
+            );
         } else if name.len() > most {
-            judged.refuse("name_too_long", format!("The name has {} characters; the limit is {most}.", name.len()));
+            judged.refuse(
+                "name_too_long",
+                format!(
+                    "The name has {} characters; the limit is {most}.",
+                    name.len()
+                ),
+            );
         }
         if matches!(found.shape, Shape::ResponsesFormat | Shape::ChatFormat) {
             return;
@@ -299,7 +308,13 @@ impl Judged {
         self.verdict = verdict;
         self.reasons = violations
             .into_iter()
-            .map(|violation| Finding::new(&violation.kind.to_string(), &violation.pointer, violation.message))
+            .map(|violation| {
+                Finding::new(
+                    &violation.kind.to_string(),
+                    &violation.pointer,
+                    violation.message,
+                )
+            })
             .collect();
     }
 

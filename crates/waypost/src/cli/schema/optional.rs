@@ -54,7 +54,12 @@ fn walk(node: &Value, root: &Value, at: &str, found: &mut Vec<Optional>) {
             }
             ("$defs" | "definitions", Value::Object(definitions)) => {
                 for (name, definition) in definitions {
-                    walk(definition, root, &format!("{at}/{key}/{}", escaped(name)), found);
+                    walk(
+                        definition,
+                        root,
+                        &format!("{at}/{key}/{}", escaped(name)),
+                        found,
+                    );
                 }
             }
             _ => {}

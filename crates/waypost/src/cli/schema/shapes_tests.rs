@@ -75,7 +75,11 @@ fn bodies_replies_and_arrays_give_all_their_tools() {
         "model": "m",
         "tools": [{"type": "web_search"}, function, namespace],
         "text": {"format": {"type": "json_schema", "name": "t", "schema": schema}}});
-    let pointers: Vec<_> = found(&body).expect("known").into_iter().map(|f| f.2).collect();
+    let pointers: Vec<_> = found(&body)
+        .expect("known")
+        .into_iter()
+        .map(|f| f.2)
+        .collect();
     assert_eq!(
         pointers,
         [
@@ -106,7 +110,11 @@ fn bodies_replies_and_arrays_give_all_their_tools() {
         "json_schema": {"name": "t", "strict": true, "schema": schema}}});
     assert_eq!(
         found(&chat),
-        one(Shape::ChatFormat, "t", "/response_format/json_schema/schema")
+        one(
+            Shape::ChatFormat,
+            "t",
+            "/response_format/json_schema/schema"
+        )
     );
     assert_eq!(
         found(&json!([function])),

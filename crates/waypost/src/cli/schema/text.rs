@@ -21,16 +21,11 @@ use super::{
 const CONTEXT: usize = 3;
 
 pub(super) fn render(report: &Report, with_diffs: bool) -> String {
-    let paint = Paint {
-        colours: colours(),
-    };
+    let paint = Paint { colours: colours() };
     let mut out = String::new();
     for problem in &report.problems {
         let place = place(&problem.file, problem.position);
-        line(
-            &mut out,
-            &format!("{}  {place}", paint.red("unreadable")),
-        );
+        line(&mut out, &format!("{}  {place}", paint.red("unreadable")));
         line(&mut out, &format!("    {}", clean(&problem.message)));
     }
     for tool in &report.tools {
@@ -75,7 +70,10 @@ fn block(out: &mut String, tool: &Judged, with_diffs: bool, paint: &Paint) {
         for change in &alternative.changes {
             changes.push(format!("{} {}", change.code, pointer(&change.pointer)));
         }
-        line(out, &paint.dim(&format!("    {outcome}: {}", changes.join(", "))));
+        line(
+            out,
+            &paint.dim(&format!("    {outcome}: {}", changes.join(", "))),
+        );
     }
     if with_diffs
         && tool.verdict == Verdict::StrictAfterRewriting
@@ -109,7 +107,10 @@ fn diff(out: &mut String, before: &Value, after: &Value, paint: &Paint) {
     line(out, &paint.dim("    --- as written"));
     line(out, &paint.dim("    +++ as resolved"));
     for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
-        line(out, &paint.cyan(&format!("    {}", hunk.header().to_string().trim_end())));
+        line(
+            out,
+            &paint.cyan(&format!("    {}", hunk.header().to_string().trim_end())),
+        );
         for change in hunk.iter_changes() {
             let text = change.value().trim_end_matches('\n');
             let shown = match change.tag() {
@@ -125,7 +126,10 @@ fn diff(out: &mut String, before: &Value, after: &Value, paint: &Paint) {
 fn summary(report: &Report, paint: &Paint) -> String {
     let parts = [
         (report.count(Verdict::Strict), "strict"),
-        (report.count(Verdict::StrictAfterRewriting), "strict after rewriting"),
+        (
+            report.count(Verdict::StrictAfterRewriting),
+            "strict after rewriting",
+        ),
         (report.count(Verdict::Fallback), "fallback"),
         (report.count(Verdict::Refused), "refused"),
         (report.warnings(), "warnings"),
