@@ -22,3 +22,12 @@ pub use profile::{Choices, Counts, LevelCounting, Profile, Rewrites};
 pub use resolve::{
     Change, ChangeCode, Level, Reason, ReasonCode, Resolved, Restore, empty_parameters, resolve,
 };
+pub mod argument;
+mod error;
+pub mod repair;
+pub mod verdict;
+
+pub use argument::{ArgumentChecker, Automaton, valid_prefix};
+pub use error::{CompileError, Mismatch};
+pub use repair::repair;
+pub use verdict::Validator;
