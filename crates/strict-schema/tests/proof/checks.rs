@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::pending::{ArgumentChecker, Automaton, Validator};
 use serde_json::Value;
-use strict_schema::{Level, Profile, Resolved, Where, check_strict, resolve};
+use strict_schema::{Level, Profile, Resolved, Where, check_strict, resolve, ArgumentChecker, Automaton, Validator};
 
 use crate::{chance::Chance, sample::sample};
 

@@ -10,11 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::pending::{ArgumentChecker, Automaton, Validator, repair};
 use serde_json::{Value, json};
 use strict_schema::{
-    Dialect, Limits, Profile, Resolved, Where, check_root, check_strict, downlevel, parse, resolve,
-};
+    Dialect, Limits, Profile, Resolved, Where, check_root, check_strict, downlevel, parse, resolve, ArgumentChecker, Automaton, Validator, repair};
 
 use crate::{
     chance::Chance,

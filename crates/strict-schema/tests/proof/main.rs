@@ -8,6 +8,5 @@ mod checks;
 mod corpora;
 mod fuzz;
 mod mutate;
-mod pending;
 mod sample;
 mod table;
