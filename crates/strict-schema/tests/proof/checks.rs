@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use strict_schema::{Level, Profile, Resolved, Where, check_strict, resolve, ArgumentChecker, Automaton, Validator};
+use strict_schema::{
+    ArgumentChecker, Automaton, Level, Profile, Resolved, Validator, Where, check_strict, resolve,
+};
 
 use crate::{chance::Chance, sample::sample};
 

@@ -3,6 +3,7 @@
 //! `corpora` needs data that `cargo xtask corpora` downloads, so it is ignored otherwise; `fuzz`
 //! always runs, and longer with `STRICT_SCHEMA_FUZZ=1000000`.
 
+mod catch;
 mod chance;
 mod checks;
 mod corpora;
