@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use strict_schema::{
-    ArgumentChecker, Automaton, Level, Profile, Resolved, Validator, Where, check_strict, resolve,
+    ArgumentChecker, Automaton, Change, ChangeCode, Level, Profile, Resolved, Validator, Where,
+    check_strict, resolve,
 };
 
 use crate::{chance::Chance, sample::sample};
@@ -60,8 +61,16 @@ impl Soundness {
     }
 }
 
+/// One schema with its verdict.
+pub struct Judged {
+    pub class: Class,
+    pub resolved: Option<Value>,
+    /// An optional property that cannot be null has become mandatory.
+    pub makes_mandatory: bool,
+}
+
 /// Resolves and asserts what holds of the schemas themselves.
-pub fn judge(schema: &Value, profile: &Profile) -> (Class, Option<Value>) {
+pub fn judge(schema: &Value, profile: &Profile) -> Judged {
     let untouched = schema.clone();
     let outcome = resolve(schema, profile);
     assert_eq!(schema, &untouched);
@@ -81,7 +90,11 @@ pub fn judge(schema: &Value, profile: &Profile) -> (Class, Option<Value>) {
             }
             codes.sort();
             codes.dedup();
-            (Class::Fallback(codes), None)
+            Judged {
+                class: Class::Fallback(codes),
+                resolved: None,
+                makes_mandatory: false,
+            }
         }
         Resolved::Strict {
             schema: resolved,
@@ -107,7 +120,12 @@ pub fn judge(schema: &Value, profile: &Profile) -> (Class, Option<Value>) {
                 (false, false) => Class::A,
                 (false, true) => Class::AB,
             };
-            (class, Some(resolved))
+            let mandatory = |change: &Change| change.code == ChangeCode::OptionalMadeMandatory;
+            Judged {
+                class,
+                makes_mandatory: changes.iter().any(mandatory),
+                resolved: Some(resolved),
+            }
         }
     }
 }
@@ -176,6 +194,42 @@ fn properties(schema: &Value) -> Option<&serde_json::Map<String, Value>> {
     schema.get("properties")?.as_object()
 }
 
+/// The schema with OpenAPI's `nullable` as a type: plain JSON Schema does not hear it, and the
+/// resolver does (row 27).
+pub fn heard(schema: &Value) -> Value {
+    let Some(object) = schema.as_object() else {
+        return schema.clone();
+    };
+    let mut out = serde_json::Map::new();
+    for (key, value) in object {
+        let value = match (key.as_str(), value) {
+            (
+                "properties" | "$defs" | "definitions" | "patternProperties" | "dependentSchemas",
+                Value::Object(named),
+            ) => named
+                .iter()
+                .map(|(name, inner)| (name.clone(), heard(inner)))
+                .collect(),
+            ("const" | "enum" | "default" | "examples", _) => value.clone(),
+            (_, Value::Array(parts)) => parts.iter().map(heard).collect(),
+            (_, Value::Object(_)) => heard(value),
+            _ => value.clone(),
+        };
+        out.insert(key.clone(), value);
+    }
+    let nullable = object.get("nullable") == Some(&Value::Bool(true));
+    if let (true, Some(Value::String(kind))) = (nullable, object.get("type")) {
+        out.insert("type".to_owned(), json!([kind, "null"]));
+    } else if let (true, Some(Value::Array(kinds))) = (nullable, object.get("type"))
+        && !kinds.iter().any(|kind| kind == "null")
+    {
+        let mut kinds = kinds.clone();
+        kinds.push(json!("null"));
+        out.insert("type".to_owned(), kinds.into());
+    }
+    Value::Object(out)
+}
+
 /// Instances against both schemas. `given` come from the corpus; `samples` more are made.
 pub fn instances(
     original: &Value,
@@ -185,7 +239,7 @@ pub fn instances(
     chance: &mut Chance,
 ) -> Soundness {
     let mut sound = Soundness::default();
-    let (Ok(old), Ok(new)) = (Validator::new(original), Validator::new(resolved)) else {
+    let (Ok(old), Ok(new)) = (Validator::new(&heard(original)), Validator::new(resolved)) else {
         sound.unverified = 1;
         return sound;
     };

@@ -17,7 +17,7 @@ use strict_schema::Profile;
 use crate::{
     catch::caught,
     chance::{Chance, Digest},
-    checks::{self, Class, Soundness},
+    checks::{self, Judged, Soundness},
     table::Table,
 };
 
@@ -111,7 +111,11 @@ fn one_corpus(
     let (mut disputed, mut mandatory) = (0, 0);
     for (number, line) in lines.iter().enumerate() {
         let judged = caught(|| checks::judge(&line.schema, &profile));
-        let (class, resolved) = match judged {
+        let Judged {
+            class,
+            resolved,
+            makes_mandatory,
+        } = match judged {
             Ok(judged) => judged,
             Err(why) => {
                 broken.push(format!("{corpus} {}: {why}", line.name));
@@ -130,7 +134,7 @@ fn one_corpus(
             line.name
         );
         let Some(resolved) = resolved else { continue };
-        mandatory += usize::from(class != Class::AlreadyStrict && has_new_mandatory(&line.schema));
+        mandatory += usize::from(makes_mandatory);
         let given: Vec<Value> = line.instances.iter().map(|one| one.data.clone()).collect();
         let mut chance = Chance::new(number as u64);
         let tried =
@@ -149,43 +153,20 @@ fn one_corpus(
             })
             .count();
     }
-    table.fact(corpus, "schemas", lines.len());
-    table.fact(
-        corpus,
-        "resolved, with an optional field made mandatory",
-        mandatory,
-    );
-    table.fact(corpus, "instances tried", soundness.instances);
-    table.fact(
-        corpus,
-        "instances valid against the resolved schema",
-        soundness.accepted,
-    );
-    table.fact(
-        corpus,
-        "instances valid against the original only",
-        soundness.lost,
-    );
-    table.fact(
-        corpus,
-        "instances accepted as they stream",
-        soundness.streamed,
-    );
-    table.fact(corpus, "accepted, but invalid as the corpus says", disputed);
-    table.fact(corpus, "without a validator", soundness.unverified);
+    for (fact, count) in [
+        ("schemas", lines.len()),
+        (
+            "made strict, with an optional field made mandatory",
+            mandatory,
+        ),
+        ("instances tried", soundness.instances),
+        ("valid against the resolved schema", soundness.accepted),
+        ("valid against the original alone", soundness.lost),
+        ("accepted as they stream", soundness.streamed),
+        ("accepted, but invalid as the corpus says", disputed),
+        ("schemas without a validator", soundness.unverified),
+    ] {
+        table.fact(corpus, fact, count);
+    }
     table.digest(corpus, digest.hex());
-}
-
-/// Whether a property of the root is optional and not nullable. The deeper ones are for lint.
-fn has_new_mandatory(schema: &Value) -> bool {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
-        return false;
-    };
-    let required = schema.get("required").and_then(Value::as_array);
-    properties.iter().any(|(name, property)| {
-        let is_required = required.is_some_and(|all| all.iter().any(|one| one == name));
-        let kinds = property.get("type").and_then(Value::as_array);
-        let nullable = kinds.is_some_and(|all| all.iter().any(|kind| kind == "null"));
-        !is_required && !nullable
-    })
 }

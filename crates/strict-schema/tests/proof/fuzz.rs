@@ -98,7 +98,9 @@ fn one_case(chance: &mut Chance, seeds: &[Value], tally: &mut Tally) {
     checked(&schema, chance);
 
     let profile = any_profile(chance);
-    let (class, resolved) = checks::judge(&schema, &profile);
+    let checks::Judged {
+        class, resolved, ..
+    } = checks::judge(&schema, &profile);
     tally.strict += usize::from(resolved.is_some());
     tally.rewritten += usize::from(class == Class::AB);
     tally.fallback += usize::from(resolved.is_none());
@@ -184,14 +186,18 @@ fn level_c(schema: &Value, chance: &mut Chance, tally: &mut Tally) {
     let mut profile = Profile::default();
     profile.rewrites.nullable_optionals = true;
     profile.rewrites.maps_to_arrays = chance.one_in(2);
-    let (_, resolved) = checks::judge(schema, &profile);
-    let Some(resolved) = resolved else { return };
+    let Some(resolved) = checks::judge(schema, &profile).resolved else {
+        return;
+    };
     let Resolved::Strict { restore, .. } = resolve(schema, &profile) else {
         panic!("once strict, once not: {schema}")
     };
     let kept = serde_json::to_value(&restore).expect("it is plain data");
     let restore: strict_schema::Restore = serde_json::from_value(kept).expect("as it was");
-    let (Ok(old), Ok(new)) = (Validator::new(schema), Validator::new(&resolved)) else {
+    let (Ok(old), Ok(new)) = (
+        Validator::new(&checks::heard(schema)),
+        Validator::new(&resolved),
+    ) else {
         return;
     };
     for _ in 0..3 {
