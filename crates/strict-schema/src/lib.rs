@@ -82,6 +82,7 @@ pub use resolve::{
 };
 pub mod argument;
 mod error;
+mod pointer;
 pub mod repair;
 pub mod verdict;
 
