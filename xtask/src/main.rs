@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod corpora;
 mod demo;
 mod process;
 mod terminal;
@@ -25,6 +26,8 @@ enum Command {
     Demo(demo::Args),
     /// Run the tests: everything, or one part
     Test(test::Args),
+    /// Judge public tool schemas and compare with the frozen table
+    Corpora(corpora::Args),
     /// Measure the server against the budgets
     Bench(bench::Args),
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = process::watch_signals().and_then(|()| match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => Ok(test::run(&args)),
+        Command::Corpora(args) => corpora::run(&args),
         Command::Bench(args) => bench::run(&args),
     });
     done.unwrap_or_else(|error| {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use crate::corpora;
 use crate::process;
 use crate::terminal::{bold, dim, green, red, span, yellow};
 use crate::tools::{self, Venv, cargo, find, root, target};
@@ -36,6 +37,8 @@ enum Part {
     Rust,
     /// Examples in Rust documentation
     Doc,
+    /// Public tool schemas: what strict mode makes of each
+    Corpora,
     /// The server through the official Python SDK
     Python,
     /// The server through the official Node SDK
@@ -56,6 +59,7 @@ pub fn run(args: &Args) -> ExitCode {
         Part::Deny,
         Part::Rust,
         Part::Doc,
+        Part::Corpora,
         Part::Python,
         Part::Node,
     ];
@@ -114,6 +118,7 @@ impl Part {
             Self::Deny => "deny: dependencies",
             Self::Rust => "rust: all tests",
             Self::Doc => "doc: examples",
+            Self::Corpora => "corpora: public schemas",
             Self::Python => "python: the official SDK",
             Self::Node => "node: the official SDK",
         }
@@ -133,6 +138,7 @@ impl Part {
             Self::Deny => deny(),
             Self::Rust => rust(),
             Self::Doc => in_cargo(&["test", "--workspace", "--doc"]),
+            Self::Corpora => public_schemas(),
             Self::Python => python(),
             Self::Node => node(),
         }
@@ -168,6 +174,19 @@ fn rust() -> anyhow::Result<Outcome> {
     } else {
         in_cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"])
     }
+}
+
+fn public_schemas() -> anyhow::Result<Outcome> {
+    let data = match corpora::prepare() {
+        Ok(data) => data,
+        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+    };
+    let status = corpora::prove(&data, false)?;
+    Ok(if status.success() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed(status.to_string())
+    })
 }
 
 fn python() -> anyhow::Result<Outcome> {

@@ -109,7 +109,8 @@ impl Venv {
         Ok(())
     }
 
-    fn logged(&self, name: &str, command: &mut Command) -> anyhow::Result<()> {
+    /// Runs `command` with its output in the log, whose last line says what went wrong.
+    pub fn logged(&self, name: &str, command: &mut Command) -> anyhow::Result<()> {
         let parent = self.log.parent().expect("below the build directory");
         std::fs::create_dir_all(parent)?;
         let log = std::fs::File::create(&self.log)?;

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod admin_key;
+mod schema;
 mod signing_key;
 
 /// Exit code of a wrong configuration or command.
@@ -47,6 +48,11 @@ enum Command {
     SigningKey {
         #[command(subcommand)]
         command: SigningKeyCommand,
+    },
+    /// Look at tools and their schemas
+    Schema {
+        #[command(subcommand)]
+        command: SchemaCommand,
     },
 }
 
@@ -108,6 +114,13 @@ enum SigningKeyCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum SchemaCommand {
+    /// Say what strict mode makes of each tool, and why
+    #[command(after_help = schema::AFTER_HELP)]
+    Lint(schema::Lint),
+}
+
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -152,6 +165,9 @@ pub fn run() -> ExitCode {
                 Err(error) => usage(&error),
             }
         }
+        Command::Schema {
+            command: SchemaCommand::Lint(options),
+        } => schema::lint(&options),
         Command::SigningKey {
             command:
                 SigningKeyCommand::Rotate {
