@@ -19,9 +19,9 @@
 //! `generate=calls` acts like an engine with constrained decoding: the arguments of calls, and the
 //! text under a `response_format` (or its relatives of vLLM, SGLang, llama.cpp, Ollama, TGI), are
 //! minimal valid instances of the request's schemas; `tool_choice` and `parallel_tool_calls` are
-//! honoured. `ignores`, `break` and `refuse_*` make it a worse one. Grammars other than a regular
-//! expression are not generated from: the script's `say`s are the answer then, and `custom`s the
-//! input.
+//! honoured. `ignores`, `break` and `refuse_*` make it a worse one. A `call` or `custom` step says
+//! what is sent when that tool is called. Grammars other than regular expressions are not generated
+//! from: there the script's `custom`s and `say`s are needed.
 //!
 //! Counts named `*_after` count deltas of one call: reasoning, text and refusal tokens, and tool
 //! call fragments, in the order they are sent.

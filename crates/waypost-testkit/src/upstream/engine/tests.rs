@@ -181,6 +181,11 @@ fn custom_tools_namespaces_and_empty_parameters() {
         (CallKind::Function, "find", Some("crm"), "{}"),
     ];
     assert_eq!(calls, expected);
+    let own = told(
+        "generate=calls&tools=4&custom=lark:b&call=find:[]&call=flat_text:x",
+        &request,
+    );
+    assert_eq!(own[1..], ["flat_text:free text", "lark:b", "find:[]"]);
     let error = plan("generate=calls&tools=4", &request).unwrap_err();
     assert!(error.contains("`lark`"), "{error}");
 }
