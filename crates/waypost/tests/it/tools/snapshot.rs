@@ -3,7 +3,7 @@
 //! `UPDATE_SNAPSHOTS=1` writes them instead; the difference is then read in the commit. Texts go
 //! through [`numbered`] before, so that nothing in them is another one the next time.
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{collections::HashMap, fmt::Write, fs, path::PathBuf};
 
 /// What an id begins with, on either side of the server.
 const PREFIXES: &[&str] = &[
@@ -41,7 +41,7 @@ pub fn check(name: &str, text: &str) {
     }
     panic!(
         "{name} differs from its snapshot (UPDATE_SNAPSHOTS=1 writes it anew):\n{}",
-        difference(&expected, &text)
+        difference(&expected, text)
     );
 }
 
@@ -90,22 +90,17 @@ fn difference(expected: &str, found: &str) -> String {
         .take_while(|(old, new)| old == new)
         .count();
     let from = same.saturating_sub(AROUND);
-    let show = |mark: char, lines: &[&str]| {
-        let shown = lines.iter().skip(same).take(SHOWN);
-        shown
-            .map(|line| format!("{mark} {line}\n"))
-            .collect::<String>()
+    let mut text = format!("line {}:\n", same + 1);
+    let mut show = |mark: char, lines: &[&str]| {
+        for line in lines {
+            let _ = writeln!(text, "{mark} {line}");
+        }
     };
-    let before: String = old[from..same]
-        .iter()
-        .map(|line| format!("  {line}\n"))
-        .collect();
-    format!(
-        "line {}:\n{before}{}{}",
-        same + 1,
-        show('-', &old),
-        show('+', &new)
-    )
+    show(' ', &old[from..same]);
+    for (mark, lines) in [('-', &old[same..]), ('+', &new[same..])] {
+        show(mark, &lines[..lines.len().min(SHOWN)]);
+    }
+    text
 }
 
 #[test]
