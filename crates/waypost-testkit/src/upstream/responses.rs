@@ -16,6 +16,7 @@ use super::kinds::UsageAt;
 use super::plan::CallKind;
 use super::player::Encoder;
 use super::unix_now;
+use super::words::{CallWords, Part};
 use super::{request::Ask, tokens};
 
 pub(super) struct Responses {
@@ -29,13 +30,6 @@ pub(super) struct Responses {
     open: Option<Open>,
     /// Output index of each tool call that has begun.
     call_at: Vec<usize>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Reasoning,
-    Text,
-    Refusal,
 }
 
 struct Open {
@@ -280,36 +274,6 @@ impl Responses {
     }
 }
 
-/// What the wire calls a kind of call.
-struct CallWords {
-    prefix: &'static str,
-    kind: &'static str,
-    field: &'static str,
-    delta: &'static str,
-    done: &'static str,
-}
-
-impl CallWords {
-    fn of(kind: CallKind) -> Self {
-        match kind {
-            CallKind::Function => Self {
-                prefix: "fc",
-                kind: "function_call",
-                field: "arguments",
-                delta: "response.function_call_arguments.delta",
-                done: "response.function_call_arguments.done",
-            },
-            CallKind::Custom => Self {
-                prefix: "ctc",
-                kind: "custom_tool_call",
-                field: "input",
-                delta: "response.custom_tool_call_input.delta",
-                done: "response.custom_tool_call_input.done",
-            },
-        }
-    }
-}
-
 impl Encoder for Responses {
     fn open(&mut self, out: &mut Frames) {
         self.lifecycle("response.created", "in_progress", &Value::Null, out);
@@ -388,33 +352,6 @@ impl Encoder for Responses {
 
     fn keepalive(&mut self, out: &mut Frames) {
         self.event("keepalive", json!({}), out);
-    }
-}
-
-impl Part {
-    fn value(self, text: &str, logprobs: &[Value]) -> Value {
-        match self {
-            Self::Reasoning => json!({"type": "reasoning_text", "text": text}),
-            Self::Text => json!({"type": "output_text", "text": text, "annotations": [],
-                "logprobs": logprobs}),
-            Self::Refusal => json!({"type": "refusal", "refusal": text}),
-        }
-    }
-
-    fn delta_event(self) -> &'static str {
-        match self {
-            Self::Reasoning => "response.reasoning_text.delta",
-            Self::Text => "response.output_text.delta",
-            Self::Refusal => "response.refusal.delta",
-        }
-    }
-
-    fn done_event(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Reasoning => ("response.reasoning_text.done", "text"),
-            Self::Text => ("response.output_text.done", "text"),
-            Self::Refusal => ("response.refusal.done", "refusal"),
-        }
     }
 }
 

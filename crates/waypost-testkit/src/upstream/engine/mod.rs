@@ -157,4 +157,6 @@ fn scripted(script: &Script, tool: &Tool) -> Option<String> {
 }
 
 #[cfg(test)]
+mod instance_tests;
+#[cfg(test)]
 mod tests;
