@@ -6,7 +6,10 @@
 
 use serde_json::{Value, json};
 
-use super::{
+mod bed;
+mod snapshot;
+
+use self::{
     bed::{Asked, Bed},
     snapshot,
 };

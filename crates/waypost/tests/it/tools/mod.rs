@@ -1,5 +1,3 @@
-//! Tools through the front door: what model servers are sent, what clients get.
+//! Tools as a client meets them.
 
-mod bed;
 mod matrix;
-mod snapshot;
