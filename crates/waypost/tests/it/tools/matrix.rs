@@ -4,15 +4,12 @@
 //! except where a feature is about those that do not. Read a snapshot from its top: what the
 //! client asks, then for each dialect what its model server was sent and what came back.
 
-use serde_json::{Value, json};
-
 mod bed;
 mod snapshot;
 
-use self::{
-    bed::{Asked, Bed},
-    snapshot,
-};
+use serde_json::{Value, json};
+
+use self::bed::{Asked, Bed};
 
 const RESPONSES: &str = "/v1/responses";
 const CHAT: &str = "/v1/chat/completions";
