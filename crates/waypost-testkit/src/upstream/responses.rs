@@ -242,8 +242,14 @@ impl Responses {
         let tool = &self.facts.calls[call];
         let words = CallWords::of(tool.kind);
         let mut item = json!({"id": format!("{}_scripted{serial:08x}_{at}", words.prefix),
-            "type": words.kind, "status": "in_progress", "call_id": tool.id, "name": tool.name,
-            words.field: ""});
+            "type": words.kind, "status": "in_progress", "call_id": tool.id});
+        if tool.kind == CallKind::Search {
+            item["execution"] = json!("client");
+            item[words.field] = json!({});
+        } else {
+            item["name"] = json!(tool.name);
+            item[words.field] = json!("");
+        }
         if let Some(namespace) = &tool.namespace {
             item["namespace"] = json!(namespace);
         }
@@ -253,9 +259,11 @@ impl Responses {
 
     fn tool_delta(&mut self, call: usize, arguments: &str, out: &mut Frames) {
         let at = self.call_at[call];
-        let words = CallWords::of(self.facts.calls[call].kind);
+        let Some(name) = CallWords::of(self.facts.calls[call].kind).delta else {
+            return;
+        };
         let fields = json!({"item_id": self.item_id(at), "output_index": at, "delta": arguments});
-        self.event(words.delta, fields, out);
+        self.event(name, fields, out);
     }
 
     fn tool_end(&mut self, call: usize, out: &mut Frames) {
@@ -268,8 +276,13 @@ impl Responses {
             fields["name"] = json!(tool.name);
         }
         fields[words.field] = json!(tool.arguments.text);
-        self.event(words.done, fields, out);
-        self.items[at][words.field] = json!(tool.arguments.text);
+        if let Some(name) = words.done {
+            self.event(name, fields, out);
+        }
+        self.items[at][words.field] = match tool.kind {
+            CallKind::Search => serde_json::from_str(&tool.arguments.text).unwrap_or_default(),
+            _ => json!(tool.arguments.text),
+        };
         self.item_done(at, "completed", out);
     }
 }

@@ -43,8 +43,9 @@ pub(super) struct CallWords {
     pub(super) prefix: &'static str,
     pub(super) kind: &'static str,
     pub(super) field: &'static str,
-    pub(super) delta: &'static str,
-    pub(super) done: &'static str,
+    /// Events of the arguments' pieces and of their end; a search has none.
+    pub(super) delta: Option<&'static str>,
+    pub(super) done: Option<&'static str>,
 }
 
 impl CallWords {
@@ -54,15 +55,22 @@ impl CallWords {
                 prefix: "fc",
                 kind: "function_call",
                 field: "arguments",
-                delta: "response.function_call_arguments.delta",
-                done: "response.function_call_arguments.done",
+                delta: Some("response.function_call_arguments.delta"),
+                done: Some("response.function_call_arguments.done"),
             },
             CallKind::Custom => Self {
                 prefix: "ctc",
                 kind: "custom_tool_call",
                 field: "input",
-                delta: "response.custom_tool_call_input.delta",
-                done: "response.custom_tool_call_input.done",
+                delta: Some("response.custom_tool_call_input.delta"),
+                done: Some("response.custom_tool_call_input.done"),
+            },
+            CallKind::Search => Self {
+                prefix: "tsc",
+                kind: "tool_search_call",
+                field: "arguments",
+                delta: None,
+                done: None,
             },
         }
     }

@@ -76,7 +76,9 @@ fn calls(script: &Script, wanted: &Wanted, called: &[&Tool]) -> Result<Plan, Str
         let breaks: &[Break] = if struck { &script.breaks } else { &[] };
         let arguments = match (scripted(script, tool), tool.kind) {
             (Some(arguments), _) => arguments,
-            (None, CallKind::Function) => json_text(script, &tool.parameters, breaks, &mut plan)?,
+            (None, CallKind::Function | CallKind::Search) => {
+                json_text(script, &tool.parameters, breaks, &mut plan)?
+            }
             (None, CallKind::Custom) => input(tool)?,
         };
         plan.parts.push(Part::Call(Planned {
@@ -149,7 +151,10 @@ fn scripted(script: &Script, tool: &Tool) -> Option<String> {
         .iter()
         .map(Part::from)
         .find_map(|part| match part {
-            Part::Call(call) if call.kind == tool.kind && call.name == tool.name => {
+            Part::Call(call)
+                if call.name == tool.name
+                    && (call.kind == CallKind::Custom) == (tool.kind == CallKind::Custom) =>
+            {
                 Some(call.arguments)
             }
             _ => None,
