@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Beat, Facts};
 use super::chat::logprob;
 use super::frame::{Frames, put_json};
+use super::kinds::UsageAt;
+use super::plan::CallKind;
 use super::player::Encoder;
-use super::script::UsageAt;
 use super::unix_now;
+use super::words::{CallWords, Part};
 use super::{request::Ask, tokens};
 
 pub(super) struct Responses {
@@ -28,13 +30,6 @@ pub(super) struct Responses {
     open: Option<Open>,
     /// Output index of each tool call that has begun.
     call_at: Vec<usize>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Reasoning,
-    Text,
-    Refusal,
 }
 
 struct Open {
@@ -229,30 +224,65 @@ impl Responses {
         self.event("response.output_item.done", fields, out);
     }
 
+    /// A text that may need escapes.
+    fn said(&mut self, text: &str, out: &mut Frames) {
+        self.open(Part::Text, out);
+        let Some(open) = &mut self.open else { return };
+        open.text.push_str(text);
+        let mut fields = self.place(self.items.len() - 1);
+        fields["delta"] = json!(text);
+        fields["logprobs"] = json!([]);
+        self.event(Part::Text.delta_event(), fields, out);
+    }
+
     fn tool_begin(&mut self, call: usize, out: &mut Frames) {
         self.close_open("completed", out);
         let serial = self.facts.serial;
         let at = self.items.len();
         let tool = &self.facts.calls[call];
-        let item = json!({"id": format!("fc_scripted{serial:08x}_{at}"), "type": "function_call",
-            "status": "in_progress", "call_id": tool.id, "name": tool.name, "arguments": ""});
+        let words = CallWords::of(tool.kind);
+        let mut item = json!({"id": format!("{}_scripted{serial:08x}_{at}", words.prefix),
+            "type": words.kind, "status": "in_progress", "call_id": tool.id});
+        if tool.kind == CallKind::Search {
+            item["execution"] = json!("client");
+            item[words.field] = json!({});
+        } else {
+            item["name"] = json!(tool.name);
+            item[words.field] = json!("");
+        }
+        if let Some(namespace) = &tool.namespace {
+            item["namespace"] = json!(namespace);
+        }
         let at = self.add_item(item, out);
         self.call_at.push(at);
     }
 
     fn tool_delta(&mut self, call: usize, arguments: &str, out: &mut Frames) {
         let at = self.call_at[call];
+        let Some(name) = CallWords::of(self.facts.calls[call].kind).delta else {
+            return;
+        };
         let fields = json!({"item_id": self.item_id(at), "output_index": at, "delta": arguments});
-        self.event("response.function_call_arguments.delta", fields, out);
+        self.event(name, fields, out);
     }
 
     fn tool_end(&mut self, call: usize, out: &mut Frames) {
         let at = self.call_at[call];
-        let arguments = self.facts.script.tool_args.clone();
-        let fields = json!({"item_id": self.item_id(at), "output_index": at,
-            "name": self.items[at]["name"], "arguments": arguments});
-        self.event("response.function_call_arguments.done", fields, out);
-        self.items[at]["arguments"] = json!(arguments);
+        let facts = self.facts.clone();
+        let tool = &facts.calls[call];
+        let words = CallWords::of(tool.kind);
+        let mut fields = json!({"item_id": self.item_id(at), "output_index": at});
+        if tool.kind == CallKind::Function {
+            fields["name"] = json!(tool.name);
+        }
+        fields[words.field] = json!(tool.arguments.text);
+        if let Some(name) = words.done {
+            self.event(name, fields, out);
+        }
+        self.items[at][words.field] = match tool.kind {
+            CallKind::Search => serde_json::from_str(&tool.arguments.text).unwrap_or_default(),
+            _ => json!(tool.arguments.text),
+        };
         self.item_done(at, "completed", out);
     }
 }
@@ -278,11 +308,15 @@ impl Encoder for Responses {
                 let facts = self.facts.clone();
                 self.delta(Part::Refusal, &facts.refusal_words[word], out);
             }
+            Beat::Said { text, piece } => {
+                let facts = self.facts.clone();
+                self.said(facts.said[text].piece(piece), out);
+            }
             Beat::ToolBegin(call) => self.tool_begin(call, out),
             Beat::ToolPiece { call, piece } => {
                 let facts = self.facts.clone();
                 if !facts.script.args_only_in_done {
-                    self.tool_delta(call, facts.argument_piece(piece), out);
+                    self.tool_delta(call, facts.calls[call].arguments.piece(piece), out);
                 }
             }
             Beat::ToolEnd(call) => self.tool_end(call, out),
@@ -331,33 +365,6 @@ impl Encoder for Responses {
 
     fn keepalive(&mut self, out: &mut Frames) {
         self.event("keepalive", json!({}), out);
-    }
-}
-
-impl Part {
-    fn value(self, text: &str, logprobs: &[Value]) -> Value {
-        match self {
-            Self::Reasoning => json!({"type": "reasoning_text", "text": text}),
-            Self::Text => json!({"type": "output_text", "text": text, "annotations": [],
-                "logprobs": logprobs}),
-            Self::Refusal => json!({"type": "refusal", "refusal": text}),
-        }
-    }
-
-    fn delta_event(self) -> &'static str {
-        match self {
-            Self::Reasoning => "response.reasoning_text.delta",
-            Self::Text => "response.output_text.delta",
-            Self::Refusal => "response.refusal.delta",
-        }
-    }
-
-    fn done_event(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Reasoning => ("response.reasoning_text.done", "text"),
-            Self::Text => ("response.output_text.done", "text"),
-            Self::Refusal => ("response.refusal.done", "refusal"),
-        }
     }
 }
 

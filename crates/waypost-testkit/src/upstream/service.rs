@@ -1,7 +1,5 @@
 //! Routes of the scripted model server, and the choice of a script.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,8 +9,12 @@ use hyper::{Method, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::about::About;
 use super::answer::Answer;
 use super::chat::{self, Chat};
+use super::models::{Models, Turn};
+use super::notation;
+use super::plan::Plan;
 use super::player::{Encoder, Playback};
 use super::reply::{
     Reply, embeddings, error, event_stream, json_reply, model_object, play_plain, scripted_error,
@@ -21,61 +23,22 @@ use super::reply::{
 use super::request;
 use super::responses::{self, Responses};
 use super::script::Script;
-use super::stats::{Counters, Log, ROUTES, RecordedRequest, Running, Stats};
+use super::stats::{Counters, Log, ROUTES, RecordedRequest, Running, Serving, Stats};
 use crate::net::{App, Broken, Wire};
 
 /// Largest request body read.
 const MAX_BODY: usize = 64 * 1024 * 1024;
-/// Model names remembered, each with its script and its count of calls.
-const MAX_MODELS: usize = 10_000;
 /// Requests listed by `/__stats`.
 const LISTED_REQUESTS: usize = 20;
 
 /// State behind every connection.
 #[derive(Debug)]
 pub(super) struct Shared {
-    models: RwLock<HashMap<String, Arc<Model>>>,
+    models: Models,
     counters: Arc<Counters>,
     pub(super) log: Log,
+    about: RwLock<About>,
     serial: AtomicU64,
-}
-
-/// One model name: its script, once as it is when sound and once as it is when failing.
-#[derive(Debug)]
-struct Model {
-    sound: Arc<Script>,
-    failing: Arc<Script>,
-    fail_first: u64,
-    calls: AtomicU64,
-    installed: bool,
-}
-
-impl Model {
-    fn new(script: Script, installed: bool) -> Self {
-        let fail_first = if script.fail_first == 0 {
-            u64::MAX
-        } else {
-            script.fail_first
-        };
-        let (sound, failing) = script.split_failures();
-        let calls = AtomicU64::new(0);
-        Self {
-            sound: Arc::new(sound),
-            failing: Arc::new(failing),
-            fail_first,
-            calls,
-            installed,
-        }
-    }
-
-    fn next_call(&self) -> Arc<Script> {
-        let before = self.calls.fetch_add(1, Relaxed);
-        if before < self.fail_first {
-            self.failing.clone()
-        } else {
-            self.sound.clone()
-        }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,61 +50,28 @@ enum Dialect {
 impl Shared {
     pub(super) fn new(recorded: usize) -> Self {
         Self {
-            models: RwLock::default(),
+            models: Models::default(),
             counters: Arc::default(),
             log: Log::new(recorded),
+            about: RwLock::default(),
             serial: AtomicU64::new(1),
         }
     }
 
     pub(super) fn install(&self, name: &str, script: Script) {
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.insert(name.to_owned(), Arc::new(Model::new(script, true)));
+        self.models.install(name, script);
     }
 
     pub(super) fn stats(&self) -> Stats {
         let mut stats = self.counters.read();
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        stats.models = models
-            .iter()
-            .map(|(name, model)| (name.clone(), model.calls.load(Relaxed)))
-            .collect::<BTreeMap<_, _>>();
+        stats.models = self.models.calls();
         stats
     }
 
     pub(super) fn reset(&self) {
         self.counters.reset();
         self.log.clear();
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.retain(|_, model| model.installed);
-        for model in models.values() {
-            model.calls.store(0, Relaxed);
-        }
-    }
-
-    fn script(&self, name: &str) -> Result<Arc<Script>, String> {
-        if let Some(model) = self
-            .models
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-        {
-            return Ok(model.next_call());
-        }
-        let script = match name.split_once('?') {
-            Some((_, query)) => Script::from_query(query)?,
-            None => Script::default(),
-        };
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        if models.len() >= MAX_MODELS {
-            return Err(format!(
-                "more than {MAX_MODELS} model names; POST /__reset forgets them"
-            ));
-        }
-        let model = models
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Model::new(script, false)));
-        Ok(model.next_call())
+        self.models.reset();
     }
 }
 
@@ -166,26 +96,39 @@ impl App for Shared {
             path.strip_prefix(**route)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
+        let served = Arc::new(Serving::default());
         if let Some(route) = route {
             self.counters.called(route);
-            let headers = parts.headers;
-            self.log.push(RecordedRequest {
-                route,
-                headers,
-                body: body.clone(),
-            });
-        }
-        match (&parts.method, path) {
-            (&Method::POST, "/v1/chat/completions") => {
-                self.answer(Dialect::Chat, &body, wire).await
+            if route.starts_with("/v1/") {
+                self.log.push(RecordedRequest {
+                    route,
+                    headers: parts.headers,
+                    body: body.clone(),
+                    served: served.clone(),
+                });
             }
-            (&Method::POST, "/v1/responses") => self.answer(Dialect::Responses, &body, wire).await,
+        }
+        let query = parts.uri.query().unwrap_or_default();
+        let dialect = match (&parts.method, path) {
+            (&Method::POST, "/v1/chat/completions") => Some(Dialect::Chat),
+            (&Method::POST, "/v1/responses") => Some(Dialect::Responses),
+            _ => None,
+        };
+        if let Some(dialect) = dialect {
+            return self.answer(dialect, &body, wire, served).await;
+        }
+        served.ended(true);
+        match (&parts.method, path) {
             (&Method::POST, "/v1/embeddings") => Ok(embeddings(&body)),
             (&Method::GET, "/v1/models") => Ok(self.list_models()),
             (&Method::GET, path) if path.starts_with("/v1/models/") => {
                 Ok(json_reply(200, &model_object(&path["/v1/models/".len()..])))
             }
+            (&Method::GET, "/props") => Ok(self.props(query)),
+            (&Method::POST, "/api/show") => Ok(self.show(&body)),
             (&Method::GET, "/__stats") => Ok(self.report()),
+            (&Method::GET, "/__requests") => Ok(self.requests_of(query)),
+            (&Method::POST, "/__about") => Ok(self.set_about_from(&body)),
             (&Method::POST, "/__reset") => {
                 self.reset();
                 Ok(json_reply(200, &json!({})))
@@ -210,19 +153,37 @@ impl Shared {
         dialect: Dialect,
         body: &[u8],
         wire: Arc<Wire>,
+        served: Arc<Serving>,
+    ) -> Result<Reply, Broken> {
+        let reply = self.answer_of(dialect, body, wire, served.clone()).await;
+        if let Ok(reply) = &reply {
+            served.status(reply.status().as_u16());
+        }
+        reply
+    }
+
+    async fn answer_of(
+        &self,
+        dialect: Dialect,
+        body: &[u8],
+        wire: Arc<Wire>,
+        served: Arc<Serving>,
     ) -> Result<Reply, Broken> {
         let read = match dialect {
             Dialect::Chat => request::chat(body),
             Dialect::Responses => request::responses(body),
         };
-        let (ask, script) = match read.and_then(|ask| {
-            let script = self.script(&ask.model)?;
-            Ok((ask, script))
+        let (ask, Turn { script, by_attempt }) = match read.and_then(|ask| {
+            let turn = self.models.next_turn(&ask.model)?;
+            Ok((ask, turn))
         }) {
             Ok(found) => found,
-            Err(message) => return Ok(error(400, &message)),
+            Err(message) => {
+                served.ended(true);
+                return Ok(error(400, &message));
+            }
         };
-        let mut running = Running::new(self.counters.clone(), ask.stream);
+        let mut running = Running::new(self.counters.clone(), served, ask.stream);
         sleep(script.slow_headers_ms).await;
         if script.status.is_some() || script.html_body {
             running.finished();
@@ -232,8 +193,15 @@ impl Shared {
             running.finished();
             return Ok(error(400, "The last message must not be the assistant's."));
         }
+        let plan = match Plan::of(&script, &ask, by_attempt, body) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                running.finished();
+                return Ok(json_reply(400, &refused.body));
+            }
+        };
         let serial = self.serial.fetch_add(1, Relaxed);
-        let (answer, facts) = Answer::new(script.clone(), &ask, serial);
+        let (answer, facts) = Answer::new(script.clone(), &ask, plan, serial);
         let facts = Arc::new(facts);
         if ask.stream {
             let encoder: Box<dyn Encoder> = match dialect {
@@ -252,16 +220,8 @@ impl Shared {
     }
 
     fn list_models(&self) -> Reply {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<&str> = models
-            .iter()
-            .filter(|(_, model)| model.installed)
-            .map(|(name, _)| name.as_str())
-            .chain(["scripted"])
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        let data: Vec<Value> = names.into_iter().map(model_object).collect();
+        let names = self.models.names();
+        let data: Vec<Value> = names.iter().map(|name| model_object(name)).collect();
         json_reply(200, &json!({"object": "list", "data": data}))
     }
 
@@ -271,6 +231,58 @@ impl Shared {
         let last = &requests[requests.len().saturating_sub(LISTED_REQUESTS)..];
         report["requests"] = last.iter().map(RecordedRequest::to_json).collect();
         json_reply(200, &report)
+    }
+
+    fn requests_of(&self, query: &str) -> Reply {
+        let Some(key) = query.strip_prefix("key=") else {
+            return error(400, "Write /__requests?key=KEY.");
+        };
+        let requests = self.requests_with_key(key);
+        let requests: Vec<Value> = requests.iter().map(RecordedRequest::to_json).collect();
+        json_reply(200, &json!({"requests": requests}))
+    }
+
+    pub(super) fn requests_with_key(&self, key: &str) -> Vec<RecordedRequest> {
+        let mut requests = self.log.all();
+        requests.retain(|request| request.has_key(key));
+        requests
+    }
+
+    pub(super) fn set_about(&self, about: About) {
+        *self.about.write().unwrap_or_else(PoisonError::into_inner) = about;
+    }
+
+    fn set_about_from(&self, body: &[u8]) -> Reply {
+        match serde_json::from_slice(body) {
+            Ok(about) => {
+                self.set_about(about);
+                json_reply(200, &json!({}))
+            }
+            Err(why) => error(400, &why.to_string()),
+        }
+    }
+
+    fn props(&self, query: &str) -> Reply {
+        let model = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("model="));
+        let about = self.about.read().unwrap_or_else(PoisonError::into_inner);
+        let script = model.and_then(|name| self.models.script(&notation::decode(name).ok()?));
+        match about.props(script.as_deref()) {
+            Some(props) => json_reply(200, &props),
+            None => error(404, "No such route: GET /props."),
+        }
+    }
+
+    fn show(&self, body: &[u8]) -> Reply {
+        let request: Value = serde_json::from_slice(body).unwrap_or_default();
+        let about = self.about.read().unwrap_or_else(PoisonError::into_inner);
+        let name = request["model"].as_str().or(request["name"].as_str());
+        let script = name.and_then(|name| self.models.script(name));
+        match about.show(script.as_deref()) {
+            Some(shown) => json_reply(200, &shown),
+            None => error(404, "No such route: POST /api/show."),
+        }
     }
 
     fn install_from(&self, body: &[u8]) -> Reply {
