@@ -59,7 +59,10 @@ impl McpConfig {
         let some = |field, problem: &str| Some((field, problem.to_owned()));
         for origin in &self.allow_private_servers {
             if let Err(problem) = Origin::parse(origin) {
-                return Some(("allow_private_servers", format!("holds `{origin}`: {problem}")));
+                return Some((
+                    "allow_private_servers",
+                    format!("holds `{origin}`: {problem}"),
+                ));
             }
         }
         for pattern in self.allowed_servers.iter().flatten() {

@@ -117,6 +117,13 @@ impl ServerUrl {
         self.private
     }
 
+    /// As if the operator had not listed it.
+    #[cfg(test)]
+    pub(super) fn pretend_public(mut self) -> Self {
+        self.private = false;
+        self
+    }
+
     /// The whole URL; only for requests to it.
     pub(super) fn expose(&self) -> &str {
         self.url.as_str()

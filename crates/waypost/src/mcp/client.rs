@@ -178,7 +178,10 @@ impl Session {
             for mut listed in listed {
                 let tool = Tool::read(&mut listed)
                     .ok_or(McpError::Protocol("an element of its list is no tool"))?;
-                let fine = self.era.is_modern().then(|| headers::marks_are_fine(&tool.input_schema));
+                let fine = self
+                    .era
+                    .is_modern()
+                    .then(|| headers::marks_are_fine(&tool.input_schema));
                 // The first of a name is the one that a call would reach.
                 if fine != Some(false) && tools.iter().all(|other| other.name != tool.name) {
                     tools.push(tool);

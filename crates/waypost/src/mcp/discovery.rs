@@ -10,11 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::{
-    client::Peer,
-    error::McpError,
-    message,
-};
+use super::{client::Peer, error::McpError, message};
 
 const SESSION_ID: &str = "mcp-session-id";
 const MODERN: &str = "2026-07-28";

@@ -117,7 +117,10 @@ fn count(schema: &Value, depth: usize) -> usize {
                     "properties" | "$defs" | "definitions" | "patternProperties"
                     | "dependentSchemas",
                     Value::Object(schemas),
-                ) => schemas.values().map(|schema| count(schema, depth + 1)).sum(),
+                ) => schemas
+                    .values()
+                    .map(|schema| count(schema, depth + 1))
+                    .sum(),
                 _ => count(value, depth + 1),
             })
             .sum(),

@@ -77,7 +77,9 @@ fn read_one(mut message: Value, id: u64) -> Incoming {
 fn rpc_error(error: &Value) -> McpError {
     let mut message = error["message"].as_str().unwrap_or("").to_owned();
     if message.len() > MAX_ERROR_TEXT {
-        let end = (0..=MAX_ERROR_TEXT).rev().find(|&at| message.is_char_boundary(at));
+        let end = (0..=MAX_ERROR_TEXT)
+            .rev()
+            .find(|&at| message.is_char_boundary(at));
         message.truncate(end.unwrap_or(0));
     }
     if message.is_empty() {
@@ -101,7 +103,10 @@ mod tests {
             assert!(matches!(answer, Incoming::Answer(Ok(_))), "{answer:?}");
         }
         for (message, code) in [
-            (json!({"id": 7, "error": {"code": -32601, "message": "x"}}), -32601),
+            (
+                json!({"id": 7, "error": {"code": -32601, "message": "x"}}),
+                -32601,
+            ),
             (json!({"id": null, "error": {"code": -32700}}), -32700),
         ] {
             let Incoming::Answer(Err(McpError::Rpc { code: got, message })) = one(message) else {

@@ -90,7 +90,11 @@ pub(super) async fn json(
 }
 
 impl Messages {
-    pub(super) fn new(response: reqwest::Response, budget: Budget, last_id: Option<String>) -> Self {
+    pub(super) fn new(
+        response: reqwest::Response,
+        budget: Budget,
+        last_id: Option<String>,
+    ) -> Self {
         Self {
             events: SseByteStream::new(bounded(response, budget)).boxed(),
             last_id,

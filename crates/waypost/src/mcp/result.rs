@@ -54,8 +54,9 @@ fn text(content: &[Value], structured: Option<&Value>) -> String {
     for block in content {
         match (block["type"].as_str(), block["text"].as_str()) {
             (Some("text"), Some(text)) => {
-                said |= structured
-                    .is_some_and(|value| serde_json::from_str(text).is_ok_and(|v: Value| v == *value));
+                said |= structured.is_some_and(|value| {
+                    serde_json::from_str(text).is_ok_and(|v: Value| v == *value)
+                });
                 add(text);
             }
             _ => add(&block.to_string()),

@@ -85,7 +85,10 @@ impl Credentials {
             Some(Value::Object(headers)) => read_headers(headers)?,
             Some(_) => return Err(CredentialsError::Shape),
         };
-        if authorization.is_some() && headers.iter().any(|(name, _)| name == header::AUTHORIZATION)
+        if authorization.is_some()
+            && headers
+                .iter()
+                .any(|(name, _)| name == header::AUTHORIZATION)
         {
             return Err(CredentialsError::Twice);
         }
@@ -209,7 +212,11 @@ mod tests {
             (None, json!({"Host": "s3cret"}), "header host"),
             (None, json!({"Mcp-Session-Id": "s3cret"}), "mcp-session-id"),
             (None, json!({"Transfer-Encoding": "chunked"}), "belongs to"),
-            (Some("s3cret"), json!({"Authorization": "s3cret"}), "only one"),
+            (
+                Some("s3cret"),
+                json!({"Authorization": "s3cret"}),
+                "only one",
+            ),
             (None, json!({"x": "s3cret".repeat(4000)}), "bytes"),
         ] {
             let refused = Credentials::read(authorization, Some(&headers))
