@@ -228,9 +228,9 @@ impl Shared {
             }
             "/__stats" => {
                 let state = self.state();
-                let stats = json!({"requests": state.requests, "runs": state.runs,
+                let seen = json!({"requests": state.requests, "runs": state.runs,
                     "sessions": state.sessions.len()});
-                json_reply(200, &stats)
+                json_reply(200, &seen)
             }
             _ => json_reply(404, &json!({"error": "No such route."})),
         }

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -160,6 +160,15 @@ impl Session {
         self.era.version()
     }
 
+    /// Another session with the same server, in the older era.
+    #[cfg(test)]
+    pub(super) async fn again_as_legacy(&self) -> Result<Self, McpError> {
+        Ok(Self {
+            peer: Arc::clone(&self.peer),
+            era: discovery::initialize(&self.peer).await?,
+        })
+    }
+
     async fn pages(&self) -> Result<Vec<Tool>, McpError> {
         let config = &self.peer.servers.config;
         let mut budget = config.max_list_bytes.0;
@@ -253,7 +262,7 @@ impl Drop for Session {
             let (peer, era) = (Arc::clone(&self.peer), self.era.clone());
             self.peer.aside(async move {
                 let mut headers = HeaderMap::new();
-                peer.head(&era, &mut headers);
+                era.head(&mut headers);
                 // Servers may refuse: not all end sessions on request.
                 let _ = peer.send(Method::DELETE, headers, None).await;
             });
@@ -274,7 +283,7 @@ impl Peer {
     ) -> Result<(Value, HeaderMap), McpError> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let mut head = HeaderMap::new();
-        self.head(era, &mut head);
+        era.head(&mut head);
         if era.is_modern() {
             discovery::describe_ourselves(&mut params);
             headers::standard(&mut head, method, call.map(|call| call.name.as_str()));
@@ -304,21 +313,12 @@ impl Peer {
     /// Sends a notification, or an answer to a server's question.
     pub(super) async fn tell(&self, era: &Era, body: &Value) -> Result<(), McpError> {
         let mut head = HeaderMap::new();
-        self.head(era, &mut head);
+        era.head(&mut head);
         let response = self.send(Method::POST, head, Some(body)).await?;
         match response.status() {
             status if status.is_success() => Ok(()),
             status => Err(McpError::Status(status)),
         }
-    }
-
-    /// The headers of every message of this era.
-    fn head(&self, era: &Era, to: &mut HeaderMap) {
-        to.insert(
-            header::ACCEPT,
-            HeaderValue::from_static("application/json, text/event-stream"),
-        );
-        era.head(to);
     }
 
     async fn send(
@@ -444,7 +444,7 @@ impl Peer {
         }
         sleep(ended.retry).await;
         let mut head = HeaderMap::new();
-        self.head(era, &mut head);
+        era.head(&mut head);
         let id = HeaderValue::from_str(&last_id).map_err(|_| ENDED)?;
         head.insert("last-event-id", id);
         let response = self.send(Method::GET, head, None).await?;

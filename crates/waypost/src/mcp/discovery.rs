@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
@@ -58,6 +58,10 @@ impl Era {
 
     /// The headers of every message of this era.
     pub(super) fn head(&self, to: &mut HeaderMap) {
+        to.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
         let version = match self {
             Self::Modern => Some(MODERN),
             Self::Legacy { version, .. } => *version,

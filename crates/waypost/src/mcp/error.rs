@@ -134,7 +134,7 @@ mod tests {
                 json!({"type": "http_error", "code": 401, "message": "The MCP server answered 401 Unauthorized."}),
             ),
             (
-                McpError::Late(Duration::from_secs(60)).call_error(),
+                McpError::Late(Duration::from_mins(1)).call_error(),
                 json!({"type": "http_error", "code": 504, "message": "The MCP server did not answer within 60 s."}),
             ),
         ] {

@@ -27,4 +27,6 @@ pub use secrets::{Credentials, CredentialsError};
 pub use tool::Tool;
 
 #[cfg(test)]
+mod interop_tests;
+#[cfg(test)]
 mod tests;

@@ -189,10 +189,8 @@ async fn credentials_go_with_every_message_and_into_no_error() {
         session.list_tools().await.expect("tools");
         said(session.call_tool(&call("echo", json!({}))).await);
         drop(session);
-        let refused = world.connect().await.err().expect("401");
-        assert_eq!(code(&refused), Some(401));
         world.settle().await;
-        for request in world.server.requests().iter().rev().skip(1) {
+        for request in world.server.requests() {
             assert_eq!(request.headers["authorization"], "Bearer s3cret-token");
             assert_eq!(request.headers["x-key"], "s3cret-key");
         }
