@@ -409,7 +409,7 @@ impl Peer {
         let mut resumes = 0;
         loop {
             let Some(message) = messages.next().await? else {
-                messages = self.resume(era, &messages, &mut resumes, budget).await?;
+                messages = self.resume(era, messages, &mut resumes, budget).await?;
                 continue;
             };
             for incoming in message::read(message, id) {
@@ -432,17 +432,18 @@ impl Peer {
     async fn resume(
         self: &Arc<Self>,
         era: &Era,
-        ended: &Messages,
+        ended: Messages,
         resumes: &mut usize,
         budget: Budget,
     ) -> Result<Messages, McpError> {
         const ENDED: McpError = McpError::Protocol("its stream ended without the answer");
-        let last_id = ended.last_id.clone().ok_or(ENDED)?;
+        let Messages { last_id, retry, .. } = ended;
+        let last_id = last_id.ok_or(ENDED)?;
         *resumes += 1;
         if *resumes > MAX_RESUMES {
             return Err(ENDED);
         }
-        sleep(ended.retry).await;
+        sleep(retry).await;
         let mut head = HeaderMap::new();
         era.head(&mut head);
         let id = HeaderValue::from_str(&last_id).map_err(|_| ENDED)?;

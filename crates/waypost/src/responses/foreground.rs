@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::Version;
+use http::{StatusCode, Version};
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -254,6 +254,10 @@ impl Foreground {
 
 /// Counts and logs a failed call.
 pub fn note_upstream_error(app: &AppRef, upstream: &Upstream, error: &UpstreamError) {
+    if let UpstreamError::Dependency { .. } = error {
+        // Told where it happened.
+        return;
+    }
     tracing::warn!(upstream = %upstream.name, %error, "the model server failed");
     app.metrics.upstream_error(&upstream.name, error.kind());
 }
@@ -262,6 +266,13 @@ pub fn note_upstream_error(app: &AppRef, upstream: &Upstream, error: &UpstreamEr
 /// its own words where they are about the caller's request.
 pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
     match error {
+        UpstreamError::Dependency { message } => ApiError::new(
+            StatusCode::FAILED_DEPENDENCY,
+            "external_connector_error",
+            message.clone(),
+        )
+        .param("tools")
+        .code("http_error"),
         UpstreamError::Unsupported { message, param } => ApiError::invalid(message.clone())
             .param(param.clone())
             .code("unsupported_value"),

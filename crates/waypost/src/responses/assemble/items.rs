@@ -61,8 +61,10 @@ pub(super) struct Call {
 pub(super) struct Own {
     pub(super) key: u64,
     pub(super) index: u64,
-    /// As it was announced.
+    /// As it was announced; from a log, with the arguments that came since.
     pub(super) item: Value,
+    /// From a log: its call may have been made.
+    pub(super) is_intent: bool,
 }
 
 impl Open {

@@ -24,7 +24,12 @@ impl Assembler {
                 item: &item,
             },
         );
-        self.own.push(Own { key, index, item });
+        self.own.push(Own {
+            key,
+            index,
+            item,
+            is_intent: false,
+        });
     }
 
     /// An event about an announced item.
@@ -58,7 +63,10 @@ impl Assembler {
     pub(super) fn close_own(&mut self, status: &str, out: &mut EventBatchBuilder) {
         for own in std::mem::take(&mut self.own) {
             let mut item = own.item;
-            item["status"] = status.into();
+            // Not every kind of item has one.
+            if item.get("status").is_some() {
+                item["status"] = status.into();
+            }
             self.item_done(own.index, item, out);
         }
     }
