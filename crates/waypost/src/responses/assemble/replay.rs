@@ -33,7 +33,7 @@ impl Assembler {
             }
             kind @ ("response.mcp_call_arguments.delta" | "response.mcp_call_arguments.done") => {
                 if let Some(own) = self.own.iter_mut().find(|own| own.index == index) {
-                    own.replay(kind, delta, event);
+                    own.note(kind, |name| event[name].clone());
                 }
             }
             kind => {
@@ -144,18 +144,6 @@ impl Assembler {
         // Deltas of an earlier message are not those of this one.
         self.carried_tokens = 0;
         self.open = Some(Open { index, id, kind });
-    }
-}
-
-impl Own {
-    /// The arguments of a call are whole before it is made.
-    fn replay(&mut self, kind: &str, delta: &str, event: &Value) {
-        if kind.ends_with(".done") {
-            self.item["arguments"] = event["arguments"].clone();
-            self.is_intent = true;
-        } else if let Value::String(arguments) = &mut self.item["arguments"] {
-            arguments.push_str(delta);
-        }
     }
 }
 

@@ -347,6 +347,9 @@ impl Rounds {
             return None;
         }
         let said = if is_intent { UNKNOWN } else { NOT_MADE };
+        if !is_intent {
+            out.push(items::arguments_done(key, text("arguments")));
+        }
         items::fail_call(&mut item, &CallError::execution(said));
         out.push(items::event(key, "response.mcp_call.failed"));
         out.push(Delta::ItemDone {
