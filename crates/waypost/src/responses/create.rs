@@ -30,7 +30,7 @@ use crate::{
     clock,
     config::BackgroundWithoutStore,
     http::{caller::ProjectCaller, error::ApiError, json::ApiJson, sse},
-    tools::mcp,
+    tools::mcp::{self, approval::Approved},
     upstream::Upstream,
 };
 
@@ -54,7 +54,7 @@ pub async fn create(
         Some(previous) => context::load(&app, &caller.project_id, previous).await?,
         None => Vec::new(),
     };
-    approvals(&request, &earlier)?;
+    request.generation.approved = approvals(&request, &earlier)?;
     if request.background {
         background(app, caller, version, request, upstream, input, earlier).await
     } else {
@@ -192,17 +192,18 @@ async fn background(
     Ok(response)
 }
 
-/// Approvals fit to the calls that they are for.
-fn approvals(request: &CreateRequest, earlier: &[Value]) -> Result<(), ApiError> {
+/// The calls that the request allows; its approvals must fit to questions.
+fn approvals(request: &CreateRequest, earlier: &[Value]) -> Result<Vec<Approved>, ApiError> {
     let input = &request.generation.items;
     if !input
         .iter()
         .any(|item| item["type"] == "mcp_approval_response")
     {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let context: Vec<Value> = earlier.iter().chain(input).cloned().collect();
-    mcp::approval::check(&context, input, &request.generation.tools)
+    mcp::approval::check(&context, input, &request.generation.tools)?;
+    Ok(mcp::approval::pending(&context, input))
 }
 
 fn allow_without_store(app: &AppRef) -> Result<(), ApiError> {

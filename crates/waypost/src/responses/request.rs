@@ -157,6 +157,7 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
             .then_some(reasoning),
         hints,
         max_tool_calls,
+        approved: Vec::new(),
         response_id: String::new(),
         mcp: mcp::Vault::default(),
         mcp_sealed: None,

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::tools::mcp::Vault;
+use crate::tools::mcp::{Vault, approval::Approved};
 
 /// One request to a model, with its whole context.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct Generation {
     /// Calls of this server's own tools that one response may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tool_calls: Option<u64>,
+    /// Calls that a person has just allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved: Vec<Approved>,
     /// The response that this is for.
     #[serde(default)]
     pub response_id: String,

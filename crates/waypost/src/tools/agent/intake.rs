@@ -68,74 +68,7 @@ impl Intake {
     /// Takes in a delta; what the client sees of it goes to `out`.
     pub(super) fn take(&mut self, delta: Delta, sorting: &mut Sorting<'_>, out: &mut Vec<Delta>) {
         match delta {
-            Delta::ToolCall {
-                key,
-                kind,
-                call_id,
-                name,
-                namespace,
-                arguments,
-            } => {
-                let at = self.calls.iter().position(|open| open.key == key);
-                let known = at.map(|at| &mut self.calls[at].call);
-                let (call_id, arguments) = match known {
-                    Some(Call::Client) => {
-                        out.push(Delta::ToolCall {
-                            key,
-                            kind,
-                            call_id,
-                            name,
-                            namespace,
-                            arguments,
-                        });
-                        return;
-                    }
-                    Some(Call::Server(wanted)) => {
-                        grow(wanted, &arguments, out);
-                        return;
-                    }
-                    Some(Call::Ignored) => return,
-                    Some(Call::Unnamed {
-                        call_id: first,
-                        arguments: before,
-                    }) => {
-                        before.push_str(&arguments);
-                        *first = first.take().or(call_id);
-                        if name.is_none() {
-                            return;
-                        }
-                        (first.take(), std::mem::take(before))
-                    }
-                    None => (call_id, arguments),
-                };
-                let call = match &name {
-                    None => Call::Unnamed { call_id, arguments },
-                    Some(name) => {
-                        let entry = (kind == CallKind::Function && namespace.is_none())
-                            .then(|| sorting.catalogue.by_function(name))
-                            .flatten();
-                        match entry {
-                            Some(entry) => self.begin(entry, &arguments, sorting, out),
-                            None => {
-                                self.calls_client = true;
-                                out.push(Delta::ToolCall {
-                                    key,
-                                    kind,
-                                    call_id,
-                                    name: Some(name.clone()),
-                                    namespace,
-                                    arguments,
-                                });
-                                Call::Client
-                            }
-                        }
-                    }
-                };
-                match at {
-                    Some(at) => self.calls[at].call = call,
-                    None => self.calls.push(Open { key, call }),
-                }
-            }
+            Delta::ToolCall { .. } => self.call(delta, sorting, out),
             Delta::Usage(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
             other => {
@@ -172,6 +105,78 @@ impl Intake {
     /// What the model said, as items for the next turn.
     pub(super) fn into_record(self) -> Vec<Value> {
         self.record
+    }
+
+    /// A piece of a call. Whose it is can be told once its name has come.
+    fn call(&mut self, piece: Delta, sorting: &mut Sorting<'_>, out: &mut Vec<Delta>) {
+        let Delta::ToolCall {
+            key,
+            kind,
+            call_id,
+            name,
+            namespace,
+            arguments,
+        } = &piece
+        else {
+            return;
+        };
+        let at = self.place(*key);
+        match &mut self.calls[at].call {
+            Call::Client => {
+                out.push(piece);
+                return;
+            }
+            Call::Server(wanted) => {
+                grow(wanted, arguments, out);
+                return;
+            }
+            Call::Ignored => return,
+            Call::Unnamed {
+                call_id: first,
+                arguments: before,
+            } => {
+                before.push_str(arguments);
+                if first.is_none() {
+                    first.clone_from(call_id);
+                }
+            }
+        }
+        let Some(name) = name else { return };
+        let unnamed = std::mem::replace(&mut self.calls[at].call, Call::Ignored);
+        let Call::Unnamed { call_id, arguments } = unnamed else {
+            return;
+        };
+        let entry = sorting
+            .catalogue
+            .by_function(name)
+            .filter(|_| *kind == CallKind::Function && namespace.is_none());
+        self.calls[at].call = if let Some(entry) = entry {
+            self.begin(entry, &arguments, sorting, out)
+        } else {
+            self.calls_client = true;
+            out.push(Delta::ToolCall {
+                key: *key,
+                kind: *kind,
+                call_id,
+                name: Some(name.clone()),
+                namespace: namespace.clone(),
+                arguments,
+            });
+            Call::Client
+        };
+    }
+
+    /// The place of the call with this key; a new one if it is new.
+    fn place(&mut self, key: u64) -> usize {
+        let known = self.calls.iter().position(|open| open.key == key);
+        known.unwrap_or_else(|| {
+            let call = Call::Unnamed {
+                call_id: None,
+                arguments: String::new(),
+            };
+            self.calls.push(Open { key, call });
+            self.calls.len() - 1
+        })
     }
 
     fn begin(

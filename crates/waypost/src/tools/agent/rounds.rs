@@ -5,7 +5,7 @@
 //! kept. So `next` can be dropped at any await and called again.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -239,26 +239,24 @@ impl Rounds {
                     && item["error"].is_null()
             });
             let tools = known.map(items::tools);
-            match tools.filter(|tools| policy.is_served_by(tools)) {
-                Some(tools) => self.catalogue.add(policy, tools),
-                None => {
-                    let announced = announced.remove(&policy.label);
-                    self.todo.push_back(Todo::List(at, announced));
-                }
+            if let Some(tools) = tools.filter(|tools| policy.is_served_by(tools)) {
+                self.catalogue.add(policy, tools);
+            } else {
+                let announced = announced.remove(&policy.label);
+                self.todo.push_back(Todo::List(at, announced));
             }
         }
-        let recovered: Vec<String> = recover
+        let begun: HashSet<String> = self
+            .history
             .iter()
-            .filter_map(|open| open.item["approval_request_id"].as_str().map(str::to_owned))
+            .chain(recover.iter().map(|open| &open.item))
+            .filter(|item| items::is(item, "mcp_call"))
+            .filter_map(|item| item["approval_request_id"].as_str().map(str::to_owned))
             .collect();
         self.todo.extend(recover.into_iter().map(Todo::Recover));
-        let pending = approval::pending(&self.history);
-        self.todo.extend(
-            pending
-                .into_iter()
-                .filter(|approved| !recovered.contains(&approved.request_id))
-                .map(Todo::Begin),
-        );
+        let approved = std::mem::take(&mut self.base.approved).into_iter();
+        let to_begin = approved.filter(|approved| !begun.contains(&approved.request_id));
+        self.todo.extend(to_begin.map(Todo::Begin));
         // A turn that ended with a question to a person was the last.
         self.todo
             .push_back(if waits { Todo::End } else { Todo::Ask });
@@ -544,28 +542,25 @@ impl Rounds {
             arguments,
         } in wanted
         {
-            match key {
-                Some(key) => {
-                    out.push(items::arguments_done(key, &arguments));
-                    self.calls += 1;
-                    flush = true;
-                    self.todo.push_back(Todo::Make(Making {
-                        key,
-                        item,
-                        arguments,
-                    }));
-                }
-                None => {
-                    // A person decides: this response ends with the question.
-                    ends = true;
-                    let key = self.fresh_key();
-                    let item = items::approval_request(&entry.label, &entry.tool.name, &arguments);
-                    out.push(Delta::ItemAdded {
-                        key,
-                        item: item.clone(),
-                    });
-                    out.push(Delta::ItemDone { key, item });
-                }
+            if let Some(key) = key {
+                out.push(items::arguments_done(key, &arguments));
+                self.calls += 1;
+                flush = true;
+                self.todo.push_back(Todo::Make(Making {
+                    key,
+                    item,
+                    arguments,
+                }));
+            } else {
+                // A person decides: this response ends with the question.
+                ends = true;
+                let key = self.fresh_key();
+                let item = items::approval_request(&entry.label, &entry.tool.name, &arguments);
+                out.push(Delta::ItemAdded {
+                    key,
+                    item: item.clone(),
+                });
+                out.push(Delta::ItemDone { key, item });
             }
         }
         let asks = goes_on && !ends;

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::items;
 use crate::http::error::ApiError;
 
 /// A call that was allowed and has not been made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approved {
     pub request_id: String,
     pub label: String,
@@ -16,15 +17,18 @@ pub struct Approved {
     pub arguments: String,
 }
 
-/// The approvals in a context whose calls are not in it.
-pub fn pending(context: &[Value]) -> Vec<Approved> {
+/// The calls that the approvals of a request's input allow, and that are not
+/// in its context. An approval counts in the request that brings it, never
+/// later: what became of the call in a response that was cancelled is not
+/// known.
+pub fn pending(context: &[Value], input: &[Value]) -> Vec<Approved> {
     let made: HashSet<&str> = context
         .iter()
         .filter(|item| items::is(item, "mcp_call"))
         .filter_map(|item| item["approval_request_id"].as_str())
         .collect();
     let mut seen = HashSet::new();
-    context
+    input
         .iter()
         .filter(|item| items::is(item, "mcp_approval_response") && item["approve"] == true)
         .filter_map(|answer| {
@@ -94,7 +98,13 @@ mod tests {
         let made = json!({"type": "mcp_call", "approval_request_id": "r1"});
         let count = |context: &[&Value]| {
             let context: Vec<Value> = context.iter().map(|&item| item.clone()).collect();
-            pending(&context).len()
+            let input: Vec<Value> = context
+                .iter()
+                .filter(|item| items::is(item, "mcp_approval_response"))
+                .cloned()
+                .collect();
+            assert!(pending(&context, &[]).is_empty());
+            pending(&context, &input).len()
         };
         assert_eq!(count(&[&request, &yes]), 1);
         assert_eq!(count(&[&request, &yes, &yes]), 1);

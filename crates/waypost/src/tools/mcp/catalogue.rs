@@ -4,7 +4,7 @@
 //! nothing else: a tool keeps it over turns and requests, so that a model finds
 //! its earlier calls under the name that it knows.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -138,7 +138,8 @@ fn hashed(label: &str, tool: &str) -> String {
     // The separator is in no label: no two pairs are the same text.
     let hash = digest(&SHA256, format!("{label}\n{tool}").as_bytes());
     for byte in &hash.as_ref()[..HASH_DIGITS / 2] {
-        name.push_str(&format!("{byte:02x}"));
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
     }
     name
 }

@@ -14,6 +14,8 @@ use crate::{
 /// The longest label, as the API's names are.
 const MAX_LABEL: usize = 64;
 const MAX_DESCRIPTION: usize = 4096;
+/// Servers of one request: each may list megabytes of tools.
+const MAX_SERVERS: usize = 16;
 /// Names in one filter.
 const MAX_NAMES: usize = 1024;
 const SOURCES: &[&str] = &["server_url", "connector_id", "tunnel_id"];
@@ -37,6 +39,13 @@ pub fn vault(app: &App, body: &Value) -> Result<Vault> {
                 .param(format!("{path}.{field}"))
                 .code("invalid_value")
         };
+        if vault.len() == MAX_SERVERS {
+            return Err(ApiError::invalid(format!(
+                "More than {MAX_SERVERS} MCP servers are given in 'tools'."
+            ))
+            .param("tools")
+            .code("array_above_max_length"));
+        }
         if !app.config.tools.mcp.enabled {
             return Err(unsupported(
                 &format!("{path}.type"),
@@ -285,7 +294,7 @@ mod tests {
                 "Only one",
             ),
             (
-                with("authorization", json!("s3cret\n")),
+                with("authorization", json!("s3cret\nx")),
                 "authorization",
                 "token",
             ),

@@ -46,17 +46,15 @@ pub async fn call(
     mut call: Call,
     arguments: String,
 ) -> Called {
-    match parse(&arguments) {
-        Some(arguments) => call.arguments = arguments,
-        None => {
-            // JSON-RPC 2.0's "invalid params", in the server's place.
-            let error = CallError::McpProtocolError {
-                code: -32602,
-                message: "The arguments are not a JSON object. The tool was not called.".to_owned(),
-            };
-            return (session, Outcome::Failed(error));
-        }
-    }
+    let Some(arguments) = parse(&arguments) else {
+        // JSON-RPC 2.0's "invalid params", in the server's place.
+        let error = CallError::McpProtocolError {
+            code: -32602,
+            message: "The arguments are not a JSON object. The tool was not called.".to_owned(),
+        };
+        return (session, Outcome::Failed(error));
+    };
+    call.arguments = arguments;
     let mut session = match session {
         Some(session) => session,
         None => match connect(&servers, access.as_ref()).await {

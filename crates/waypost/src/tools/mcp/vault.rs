@@ -52,6 +52,10 @@ impl Vault {
         self.0.get(label)
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -196,7 +196,7 @@ async fn max_tool_calls_ends_the_calls_and_not_the_response() {
     assert!(last["tools"].is_null(), "{last}");
 
     // Parallel calls beyond it are left out.
-    let model = "chat?tools=5&tool_names=notes__add&tokens=3";
+    let model = "chat?tools=5&tool_names=notes__add";
     let mut request = mcp.request(model);
     request["max_tool_calls"] = json!(2);
     let response = mcp.world.create(request).await;
@@ -208,7 +208,7 @@ async fn max_tool_calls_ends_the_calls_and_not_the_response() {
 #[tokio::test]
 async fn beside_a_function_of_the_client_its_call_ends_the_response() {
     let mcp = Mcp::start().await;
-    let mut request = mcp.request("chat?tools=2&tool_names=notes__echo,mine&tokens=0");
+    let mut request = mcp.request("chat?tools=2&tool_names=notes__echo,mine");
     let mine = json!({"type": "function", "name": "mine", "parameters": {"type": "object"}});
     request["tools"].as_array_mut().expect("tools").push(mine);
     let response = mcp.world.stream(request.clone()).await.checked().await;
@@ -279,4 +279,60 @@ async fn a_client_that_leaves_ends_the_call() {
         !mcp.mcp.requests_of("notifications/cancelled").is_empty() && mcp.mcp.sessions() == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_model_that_fails_after_a_call_fails_the_response_and_not_the_request() {
+    let mcp = Mcp::start().await;
+    // The first turn calls, the second breaks off.
+    let model = format!("{}&eof_after=6", calling("chat", "write", TEXT, 1));
+    let response = mcp.world.create(mcp.request(&model)).await;
+    assert_eq!(response["status"], "failed", "{response}");
+    assert_eq!(items(&response, "mcp_call")[0]["output"], "written");
+    let stored = mcp.world.get(&id_of(&response)).await.ok().json;
+    assert_eq!(stored["output"], response["output"]);
+
+    // Who goes on from there finds the call in the context.
+    let mut next = mcp.request("chat");
+    next["previous_response_id"] = response["id"].clone();
+    mcp.world.create(next).await;
+    let messages = mcp.world.last_request()["messages"].clone();
+    assert_eq!(messages[2]["content"], "written");
+    assert_eq!(mcp.mcp.runs("write"), 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_response_ends_its_call() {
+    let mcp = Mcp::start().await;
+    mcp.mcp
+        .behave(|server| server.era = waypost_testkit::mcp::Era::Legacy);
+    mcp.mcp.fail("tools/call", Some(Fault::Hang));
+    let mut request = mcp.request(&calling("chat", "write", TEXT, 1));
+    request["background"] = json!(true);
+    let id = id_of(&mcp.world.create(request).await);
+    crate::support::until("the call is made", async || mcp.mcp.runs("write") == 1).await;
+    let path = format!("/v1/responses/{id}/cancel");
+    let cancelled = mcp.world.client().post(&path, json!({})).await.ok().json;
+    assert_eq!(cancelled["status"], "cancelled");
+    crate::support::until("the server is told", async || {
+        !mcp.mcp.requests_of("notifications/cancelled").is_empty() && mcp.mcp.sessions() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_drain_gives_the_job_back_and_the_call_is_not_made_twice() {
+    let mut mcp = Mcp::with("lease = \"1s\"", "").await;
+    mcp.mcp.fail("tools/call", Some(Fault::Hang));
+    let mut request = mcp.request(&calling("chat", "write", TEXT, 1));
+    request["background"] = json!(true);
+    let id = id_of(&mcp.world.create(request).await);
+    crate::support::until("the call is made", async || mcp.mcp.runs("write") == 1).await;
+    assert!(mcp.world.server.terminate().await.success());
+    mcp.mcp.fail("tools/call", None);
+    mcp.world.server.restart().await;
+    let response = mcp.world.ended(&id).await;
+    assert_eq!(response["status"], "completed", "{response}");
+    assert_eq!(items(&response, "mcp_call")[0]["status"], "failed");
+    assert_eq!(mcp.mcp.runs("write"), 1);
 }

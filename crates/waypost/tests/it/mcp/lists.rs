@@ -80,7 +80,7 @@ async fn allowed_tools_choose_by_name_and_hint() {
 #[tokio::test]
 async fn two_servers_side_by_side() {
     let mcp = Mcp::start().await;
-    let mut request = mcp.request("chat?tools=2&tool_names=notes__echo,other__add&tokens=2");
+    let mut request = mcp.request("chat?tools=2&tool_names=notes__echo,other__add");
     let mut other = mcp.tool();
     other["server_label"] = json!("other");
     other["server_description"] = json!("Of another house");

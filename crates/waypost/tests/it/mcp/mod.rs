@@ -65,9 +65,7 @@ pub fn calling(dialect: &str, tool: &str, arguments: &str, rounds: usize) -> Str
         .replace('%', "%25")
         .replace('&', "%26")
         .replace(' ', "+");
-    format!(
-        "{dialect}?tools=1&tool_names=notes__{tool}&tool_args={arguments}&tool_rounds={rounds}&tokens=3"
-    )
+    format!("{dialect}?tools=1&tool_names=notes__{tool}&tool_args={arguments}&tool_rounds={rounds}")
 }
 
 /// The output's items of a type.
