@@ -59,5 +59,5 @@ pub use policy::{DEFAULT_SKEW_SECONDS, MAX_SKEW_SECONDS, PolicyError, TrustPolic
 pub use refusal::{Part, Refusal};
 pub use scope::{Scope, ScopeError, ScopeSet};
 pub use signing_key::{Pkcs8Der, PublicJwk, SigningKey, SigningKeyError};
-pub use url::{Origin, UrlError, UrlRules, WebUrl};
+pub use url::{NotReachable, Origin, UrlError, UrlRules, WebUrl};
 pub use verify::{MAX_SUBJECT_BYTES, VerifiedClaims, verify};

@@ -54,6 +54,14 @@ pub struct UrlRules {
     allowed_private: Vec<Origin>,
 }
 
+/// Why an address is not one to connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotReachable {
+    NotHttps,
+    CustomPort,
+    NotPublic,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     #[error("The URL is longer than {MAX_URL_BYTES} bytes.")]
@@ -257,21 +265,29 @@ impl UrlRules {
         Ok(url)
     }
 
-    fn check_fetchable(&self, url: &WebUrl) -> Result<(), UrlError> {
-        let origin = &url.origin;
-        if self.allows_private(origin) {
-            return Ok(());
-        }
-        let origin = || origin.clone();
-        if !url.origin.https {
-            Err(UrlError::NotHttps { origin: origin() })
+    /// Whether the server may connect to this address at all: public https on the default port,
+    /// or an origin that the operator listed.
+    pub fn check_reachable(&self, url: &WebUrl) -> Result<(), NotReachable> {
+        if self.allows_private(&url.origin) {
+            Ok(())
+        } else if !url.origin.https {
+            Err(NotReachable::NotHttps)
         } else if url.explicit_port && !url.origin.has_default_port() {
-            Err(UrlError::CustomPort { origin: origin() })
+            Err(NotReachable::CustomPort)
         } else if !is_public_name(&url.origin.host) {
-            Err(UrlError::NotPublic { origin: origin() })
+            Err(NotReachable::NotPublic)
         } else {
             Ok(())
         }
+    }
+
+    fn check_fetchable(&self, url: &WebUrl) -> Result<(), UrlError> {
+        let origin = || url.origin.clone();
+        self.check_reachable(url).map_err(|why| match why {
+            NotReachable::NotHttps => UrlError::NotHttps { origin: origin() },
+            NotReachable::CustomPort => UrlError::CustomPort { origin: origin() },
+            NotReachable::NotPublic => UrlError::NotPublic { origin: origin() },
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! `waypost-testkit`: the scripted model server and the OIDC issuer as processes.
+//! `waypost-testkit`: the scripted model server, the OIDC issuer and the MCP server as processes.
 //!
 //! Each writes its base URL to the ready file once it serves, and ends on SIGTERM, on Ctrl-C, or
 //! when the process named by `--parent-pid` is gone, so that a killed test run leaves nothing
@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use waypost_testkit::ScriptedMcp;
 use waypost_testkit::issuer::{Alg, Issuer, IssuerOptions};
 use waypost_testkit::upstream::{DEFAULT_RECORDED, ScriptedUpstream};
 
@@ -33,6 +34,11 @@ enum Role {
         /// Requests kept for /__stats
         #[arg(long, default_value_t = DEFAULT_RECORDED)]
         record: usize,
+    },
+    /// An MCP server with scripted tools
+    Mcp {
+        #[command(flatten)]
+        common: Common,
     },
     /// An OIDC issuer with a key of its own
     Issuer {
@@ -69,6 +75,11 @@ async fn main() -> anyhow::Result<()> {
             let upstream =
                 upstream.with_context(|| format!("cannot listen at {}", common.listen))?;
             until_ended(&common, &upstream.url()).await
+        }
+        Role::Mcp { common } => {
+            let mcp = ScriptedMcp::start_on(common.listen).await;
+            let mcp = mcp.with_context(|| format!("cannot listen at {}", common.listen))?;
+            until_ended(&common, &mcp.origin()).await
         }
         Role::Issuer {
             common,

@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     http::{caller::TokenAuthority, ops::StoreCheck},
     identity::{Identity, keys::BootstrapKey, snapshot::DirectoryHandle},
+    mcp,
     metrics::Metrics,
     responses::jobs::Jobs,
     shutdown::Shutdown,
@@ -27,6 +28,8 @@ pub struct App {
     pub identity: Identity,
     /// The model servers.
     pub upstreams: Upstreams,
+    /// The MCP servers that requests name.
+    pub mcp: Arc<mcp::Servers>,
     /// What models they have.
     pub models: ModelListing,
     /// The background jobs that run here.
@@ -60,7 +63,7 @@ pub(crate) mod tests {
     use waypost_engine::embedded::{self, EmbeddedOptions};
 
     use super::*;
-    use crate::identity::signing;
+    use crate::{config, identity::signing};
 
     /// An app with defaults on a store of its own, for tests of parts. The
     /// store lives as long as the directory.
@@ -96,6 +99,7 @@ pub(crate) mod tests {
             models: ModelListing::default(),
             jobs: Jobs::default(),
             metrics,
+            mcp: mcp::Servers::new(&config::McpConfig::default(), &Shutdown::default()),
             shutdown: Shutdown::default(),
             public_url,
             url_rules,

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod identity;
+pub mod mcp;
 pub mod metrics;
 pub mod models;
 pub mod responses;

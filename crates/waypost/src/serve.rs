@@ -36,6 +36,7 @@ use crate::{
         snapshot::{self, DirectoryHandle},
         tokens::OwnTokens,
     },
+    mcp,
     metrics::Metrics,
     responses::jobs::{self, Jobs},
     shutdown::Shutdown,
@@ -105,6 +106,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
             .admin_key
             .as_ref()
             .map(|key| BootstrapKey::new(key.expose())),
+        mcp: mcp::Servers::new(&config.tools.mcp, &shutdown),
         config,
         engine,
         directory,

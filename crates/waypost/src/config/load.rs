@@ -255,6 +255,9 @@ fn check(config: &Config) -> Result<(), (String, String)> {
             "must not be shorter than event_log_retention",
         );
     }
+    if let Some((field, problem)) = config.tools.mcp.problem() {
+        return bad(&format!("tools.mcp.{field}"), &problem);
+    }
     let mut names = HashSet::new();
     for (index, upstream) in config.upstreams.iter().enumerate() {
         if let Some((field, problem)) = upstream.problem() {

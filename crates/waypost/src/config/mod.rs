@@ -8,6 +8,7 @@
 //! mask whichever way it is formatted or serialized.
 
 pub mod load;
+mod mcp;
 pub mod secret;
 mod tools;
 pub mod units;
@@ -18,6 +19,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Overrides};
+pub use mcp::McpConfig;
 pub use secret::Secret;
 pub use tools::{Buffer, ToolsConfig};
 pub use units::{ByteSize, Keep};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::mcp::McpConfig;
+
 /// `[tools]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +29,7 @@ pub struct ToolsConfig {
     pub buffer: Buffer,
     /// How often a model is asked again after a call that is not valid; 0 to 2.
     pub max_reasks: u32,
+    pub mcp: McpConfig,
 }
 
 /// What is held back before the client sees it.
@@ -51,6 +54,7 @@ impl Default for ToolsConfig {
             maps_as_arrays: false,
             buffer: Buffer::Call,
             max_reasks: 1,
+            mcp: McpConfig::default(),
         }
     }
 }

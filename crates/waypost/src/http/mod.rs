@@ -6,6 +6,7 @@ pub mod edge;
 pub mod error;
 pub mod json;
 pub mod ops;
+pub mod outbound;
 pub mod path;
 pub mod query;
 pub mod routes;

@@ -109,6 +109,17 @@ impl Assembler {
         self.finish
     }
 
+    /// Whether a tool of a server was called: to do it all again would be more
+    /// than a second try.
+    pub fn had_effects(&self) -> bool {
+        let open = self.own.iter().map(|own| &own.item);
+        self.output
+            .iter()
+            .flatten()
+            .chain(open)
+            .any(|item| item["type"] == "mcp_call")
+    }
+
     /// How many items, calls and parts there are: a server may invent any
     /// number of them.
     pub fn pieces(&self) -> usize {

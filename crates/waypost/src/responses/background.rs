@@ -28,7 +28,10 @@ use super::{
 use crate::{
     app::AppRef,
     clock,
-    tools::agent::Agent,
+    tools::{
+        agent::{Agent, Earlier},
+        mcp,
+    },
     upstream::{
         Upstream,
         error::UpstreamError,
@@ -92,7 +95,7 @@ impl Claim {
                 Map::new(),
             )
         });
-        let generation = serde_json::from_slice(&job.request).ok().map(Arc::new);
+        let generation = read_request(app, &job).map(Arc::new);
         let upstream = app.upstreams.by_name(&job.queue).cloned();
         Self {
             app: app.clone(),
@@ -132,8 +135,12 @@ impl Claim {
                 "No configured model server serves it any more, or another version of this server stored it.",
             );
         };
-        let (mut assembler, prefix) = match folded.plan(&upstream, &generation) {
-            Plan::Run { assembler, prefix } => (*assembler, prefix),
+        let (mut assembler, prefix, earlier) = match folded.plan(&upstream, &generation) {
+            Plan::Run {
+                assembler,
+                prefix,
+                earlier,
+            } => (*assembler, prefix, earlier),
             Plan::GiveUp { assembler, why } => {
                 return self.give_up(*assembler, &format!("It was interrupted {why}."));
             }
@@ -152,8 +159,15 @@ impl Claim {
         let stopped = if generation.max_output_tokens.is_some_and(|max| spent >= max) {
             Ok(Finish::Length)
         } else {
-            self.generate(&upstream, &generation, prefix, &mut assembler, &mut pending)
-                .await
+            let going_on = (prefix, earlier);
+            self.generate(
+                &upstream,
+                &generation,
+                going_on,
+                &mut assembler,
+                &mut pending,
+            )
+            .await
         };
         match stopped {
             Ok(finish) => Next::Finish(run::end(&self.object, &mut assembler, finish, pending)),
@@ -182,7 +196,7 @@ impl Claim {
         &mut self,
         upstream: &Arc<Upstream>,
         generation: &Arc<Generation>,
-        prefix: Option<Prefix>,
+        (prefix, earlier): (Option<Prefix>, Earlier),
         assembler: &mut Assembler,
         pending: &mut EventBatchBuilder,
     ) -> Result<Finish, Stop> {
@@ -196,7 +210,7 @@ impl Claim {
         };
         let app = self.app.clone();
         let mut agent = tokio::select! {
-            opened = Agent::open(&app, upstream, generation, prefix.as_ref()) => {
+            opened = Agent::resume(&app, upstream, generation, prefix.as_ref(), earlier) => {
                 opened.map_err(Stop::Upstream)?
             }
             gone = self.sink.gone() => return Err(Stop::Gone(gone)),
@@ -383,6 +397,22 @@ impl Claim {
             }
         }
     }
+}
+
+/// The job's request, with how to reach its MCP servers.
+fn read_request(app: &AppRef, job: &ClaimedJob) -> Option<Generation> {
+    let mut generation: Generation = serde_json::from_slice(&job.request).ok()?;
+    if let Some(sealed) = generation.mcp_sealed.take() {
+        let key = app.identity.master_key();
+        match mcp::Vault::open(key, &job.response.id, &sealed) {
+            Ok(vault) => generation.mcp = vault,
+            // Its calls will say that they cannot be made.
+            Err(error) => {
+                tracing::error!(response_id = %job.response.id, %error, "reading a job");
+            }
+        }
+    }
+    Some(generation)
 }
 
 /// What is left of the longest time that a response may take.

@@ -74,8 +74,16 @@ pub async fn load(app: &App, project_id: &str, previous: &str) -> Result<Vec<Val
 }
 
 /// A call whose arguments broke off would make every model server refuse.
+/// Calls of this server's own are told with what is known of them: they may
+/// have had effects.
 fn is_usable(item: &Value, status: Status) -> bool {
-    status == Status::Completed || item["type"] == "message" || item["status"] == "completed"
+    let is_own = item["type"]
+        .as_str()
+        .is_some_and(|kind| kind.starts_with("mcp_"));
+    status == Status::Completed
+        || is_own
+        || item["type"] == "message"
+        || item["status"] == "completed"
 }
 
 /// A caller's id, short enough to be shown back.

@@ -30,6 +30,7 @@ use crate::{
     clock,
     config::BackgroundWithoutStore,
     http::{caller::ProjectCaller, error::ApiError, json::ApiJson, sse},
+    tools::mcp::{self, approval::Approved},
     upstream::Upstream,
 };
 
@@ -41,7 +42,8 @@ pub async fn create(
     ApiJson(body): ApiJson<Value>,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
-    let request = request::parse(&body)?;
+    let mut request = request::parse(&body)?;
+    request.generation.mcp = mcp::declare::vault(&app, &body)?;
     drop(body);
     if request.background && !request.store {
         allow_without_store(&app)?;
@@ -52,6 +54,7 @@ pub async fn create(
         Some(previous) => context::load(&app, &caller.project_id, previous).await?,
         None => Vec::new(),
     };
+    request.generation.approved = approvals(&request, &earlier)?;
     if request.background {
         background(app, caller, version, request, upstream, input, earlier).await
     } else {
@@ -104,6 +107,7 @@ async fn foreground(
     });
     let mut generation = request.generation;
     generation.items.splice(0..0, earlier);
+    generation.response_id = object["id"].as_str().unwrap_or_default().to_owned();
     let run = Foreground {
         app,
         upstream,
@@ -132,6 +136,9 @@ async fn background(
     let object = object::new(&id, clock::seconds(now), Status::Queued, request.echo);
     let mut generation = request.generation;
     generation.items.splice(0..0, earlier);
+    generation.response_id.clone_from(&id);
+    let sealed = generation.mcp.seal(app.identity.master_key(), &id);
+    generation.mcp_sealed = sealed.map_err(ApiError::internal)?;
     let row = NewResponse {
         id: id.clone(),
         project_id: caller.project_id.clone(),
@@ -183,6 +190,20 @@ async fn background(
     let mut response = Json(object).into_response();
     poll::hint(&app, Status::Queued, response.headers_mut());
     Ok(response)
+}
+
+/// The calls that the request allows; its approvals must fit to questions.
+fn approvals(request: &CreateRequest, earlier: &[Value]) -> Result<Vec<Approved>, ApiError> {
+    let input = &request.generation.items;
+    if !input
+        .iter()
+        .any(|item| item["type"] == "mcp_approval_response")
+    {
+        return Ok(Vec::new());
+    }
+    let context: Vec<Value> = earlier.iter().chain(input).cloned().collect();
+    mcp::approval::check(&context, input, &request.generation.tools)?;
+    Ok(mcp::approval::pending(&context, input))
 }
 
 fn allow_without_store(app: &AppRef) -> Result<(), ApiError> {

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::Version;
+use http::{StatusCode, Version};
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -77,12 +77,19 @@ impl Foreground {
             }
             Err(error) => Err(Stop::Upstream(error)),
         };
-        let finish = result.map_err(|stop| match stop {
-            Stop::Upstream(error) => self.refusal(&error),
-            Stop::Gone(Gone::Overtime) => ApiError::unavailable(OVERTIME),
-            Stop::Gone(_) => ApiError::unavailable("The server is stopping."),
-        })?;
-        let end = run::end(&self.object, &mut assembler, finish, pending);
+        let end = match result {
+            Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
+            Err(Stop::Gone(Gone::Overtime)) => return Err(ApiError::unavailable(OVERTIME)),
+            Err(Stop::Gone(_)) => return Err(ApiError::unavailable("The server is stopping.")),
+            // An HTTP error makes clients try again, and what the tools of
+            // servers did would be done twice.
+            Err(Stop::Upstream(error)) if assembler.had_effects() => {
+                self.note(&error);
+                let (code, message) = error.for_response();
+                self.failed(&mut assembler, code, message, pending)
+            }
+            Err(Stop::Upstream(error)) => return Err(self.refusal(&error)),
+        };
         self.store(&end).await?;
         Ok(Json(end.object).into_response())
     }
@@ -254,6 +261,10 @@ impl Foreground {
 
 /// Counts and logs a failed call.
 pub fn note_upstream_error(app: &AppRef, upstream: &Upstream, error: &UpstreamError) {
+    if let UpstreamError::Dependency { .. } = error {
+        // Told where it happened.
+        return;
+    }
     tracing::warn!(upstream = %upstream.name, %error, "the model server failed");
     app.metrics.upstream_error(&upstream.name, error.kind());
 }
@@ -262,6 +273,13 @@ pub fn note_upstream_error(app: &AppRef, upstream: &Upstream, error: &UpstreamEr
 /// its own words where they are about the caller's request.
 pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
     match error {
+        UpstreamError::Dependency { message } => ApiError::new(
+            StatusCode::FAILED_DEPENDENCY,
+            "external_connector_error",
+            message.clone(),
+        )
+        .param("tools")
+        .code("http_error"),
         UpstreamError::Unsupported { message, param } => ApiError::invalid(message.clone())
             .param(param.clone())
             .code("unsupported_value"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use waypost_engine::id;
 
 use super::fields::{Fields, bad_word, missing, unsupported, wrong_type};
-use crate::http::error::ApiError;
+use crate::{http::error::ApiError, tools::mcp};
 
 /// Characters of a string input (API reference).
 const MAX_STRING_INPUT: usize = 10_485_760;
@@ -18,6 +18,10 @@ const TYPES: &[&str] = &[
     "function_call",
     "function_call_output",
     "reasoning",
+    "mcp_list_tools",
+    "mcp_call",
+    "mcp_approval_request",
+    "mcp_approval_response",
 ];
 const PHASES: &[&str] = &["commentary", "final_answer"];
 const STATUSES: &[&str] = &["in_progress", "completed", "incomplete"];
@@ -84,7 +88,10 @@ fn parse_item(item: &Value, path: &str) -> Result<Value> {
             "References to stored items are not supported; send the item itself, or continue with \
              'previous_response_id'.",
         )),
-        other => Err(bad_word(&fields.path("type"), other, TYPES)),
+        other => {
+            let path = fields.path("type");
+            mcp::input::item(other, fields).unwrap_or_else(|| Err(bad_word(&path, other, TYPES)))
+        }
     }
 }
 

@@ -182,7 +182,7 @@ proptest! {
         prop_assert!(folded.announced);
         let upstream: &Upstream = &CONTINUING.all()[0];
         match folded.plan(upstream, &generation()) {
-            Plan::Run { mut assembler, prefix } => {
+            Plan::Run { mut assembler, prefix, .. } => {
                 let delivered = prefix.as_ref().map_or(0, |p| p.text.len());
                 prop_assert_eq!(prefix.as_ref().map_or("", |p| &p.text), &text[..delivered]);
                 let (sent, mut seam) = match prefix {

@@ -7,9 +7,12 @@
 use waypost_engine::events::EventBatch;
 
 use super::{assemble::Assembler, events::type_of};
-use crate::upstream::{
-    Upstream,
-    generation::{Generation, Prefix},
+use crate::{
+    tools::agent::{self, Earlier},
+    upstream::{
+        Upstream,
+        generation::{Generation, Prefix},
+    },
 };
 
 /// What a log says, folded.
@@ -24,10 +27,12 @@ pub struct Folded {
 #[derive(Debug)]
 pub enum Plan {
     /// Ask the model and append to what `assembler` holds. With `prefix`, the
-    /// model is asked to continue that text.
+    /// model is asked to continue that text. What is finished is the context
+    /// of what comes.
     Run {
         assembler: Box<Assembler>,
         prefix: Option<Prefix>,
+        earlier: Earlier,
     },
     /// Going on would repeat or alter what was delivered.
     GiveUp {
@@ -60,6 +65,15 @@ impl Folded {
             return Plan::Run {
                 assembler,
                 prefix: None,
+                earlier: Earlier::default(),
+            };
+        }
+        let runs_tools = agent::runs_tools(generation);
+        if runs_tools && let Some(earlier) = assembler.between_turns() {
+            return Plan::Run {
+                assembler,
+                prefix: None,
+                earlier,
             };
         }
         let Some(prefix) = assembler.open_text() else {
@@ -71,9 +85,15 @@ impl Folded {
         match can_continue(upstream, generation) {
             Ok(()) => {
                 assembler.continue_message();
+                let earlier = if runs_tools {
+                    assembler.earlier()
+                } else {
+                    Earlier::default()
+                };
                 Plan::Run {
                     assembler,
                     prefix: Some(prefix),
+                    earlier,
                 }
             }
             Err(why) => Plan::GiveUp { assembler, why },

@@ -11,7 +11,7 @@ use super::{
     fields::{Fields, bad_word, missing, unsupported, wrong_type},
     items::parse_input,
 };
-use crate::{http::error::ApiError, upstream::generation::Generation};
+use crate::{http::error::ApiError, tools::mcp, upstream::generation::Generation};
 
 /// Function tools of one request.
 const MAX_TOOLS: usize = 128;
@@ -156,6 +156,11 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
             .is_some_and(Value::is_object)
             .then_some(reasoning),
         hints,
+        max_tool_calls,
+        approved: Vec::new(),
+        response_id: String::new(),
+        mcp: mcp::Vault::default(),
+        mcp_sealed: None,
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,
     };
@@ -315,11 +320,12 @@ fn function_tool(tool: &Value, path: &str) -> Result<Value> {
     let type_path = fields.path("type");
     match fields.string("type")?.ok_or_else(|| missing(&type_path))? {
         "function" => {}
+        "mcp" => return mcp::declare::echo(fields),
         other => {
             return Err(unsupported(
                 &type_path,
                 &format!(
-                    "Tools of type '{}' are not supported; this server runs 'function' tools.",
+                    "Tools of type '{}' are not supported; this server runs 'function' and 'mcp' tools.",
                     other.chars().take(64).collect::<String>()
                 ),
             ));
@@ -372,7 +378,10 @@ fn name<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
 
 fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
     const WORDS: &[&str] = &["none", "auto", "required"];
-    let has = |name: &str| tools.iter().any(|tool| tool["name"] == name);
+    let has = |name: &str| {
+        let functions = tools.iter().filter(|tool| !mcp::is_server(tool));
+        functions.into_iter().any(|tool| tool["name"] == name)
+    };
     let unknown = |path: String, name: &str| {
         ApiError::invalid(format!(
             "Tool choice '{name}' not found in 'tools' parameter."
@@ -418,7 +427,10 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
                     for (at, tool) in allowed.iter().enumerate() {
                         let path = format!("tool_choice.tools[{at}]");
                         let mut tool = Fields::new(tool, &path)?;
-                        tool.word("type", &["function"])?;
+                        if tool.word("type", &["function", "mcp"])? == Some("mcp") {
+                            mcp::choice::check(tool, tools, &path)?;
+                            continue;
+                        }
                         let name = tool.required_string("name")?;
                         if !has(name) {
                             return Err(unknown(path, name));
@@ -427,11 +439,12 @@ fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
                     }
                     choice.end()?;
                 }
+                "mcp" => mcp::choice::check(choice, tools, "tool_choice")?,
                 other => {
                     return Err(bad_word(
                         "tool_choice.type",
                         other,
-                        &["function", "allowed_tools"],
+                        &["function", "allowed_tools", "mcp"],
                     ));
                 }
             }

@@ -1,9 +1,21 @@
 //! The turns of one response: the model is asked again as long as it calls
 //! tools that this server runs.
+//!
+//! A response without such tools is one [`Turn`] and nothing else; [`rounds`]
+//! is for the others.
+//!
+//! Easy to break: a call of a tool is an effect outside. [`Step::Flush`] comes
+//! before each one, so that the log knows of it before it is made.
 
 use std::sync::Arc;
 
-use super::turn::{Step, Turn};
+use serde_json::Value;
+
+use self::rounds::Rounds;
+use super::{
+    mcp,
+    turn::{Step, Turn},
+};
 use crate::{
     app::AppRef,
     upstream::{
@@ -13,9 +25,34 @@ use crate::{
     },
 };
 
+mod intake;
+mod rounds;
+
 /// A response's turns.
-pub struct Agent {
-    turn: Turn,
+pub struct Agent(Kind);
+
+enum Kind {
+    One(Turn),
+    Many(Box<Rounds>),
+}
+
+/// What an earlier attempt at a response delivered.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    /// Its finished items.
+    pub output: Vec<Value>,
+    /// Items of this server's own making that it left open.
+    pub open: Vec<OpenItem>,
+}
+
+/// An item that was begun and not finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenItem {
+    /// As [`Delta::ItemDone`] finds it.
+    pub key: u64,
+    pub item: Value,
+    /// Its call may have been made.
+    pub is_intent: bool,
 }
 
 impl Agent {
@@ -27,13 +64,42 @@ impl Agent {
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
-        let turn = Turn::open(app, upstream, generation, prefix).await?;
-        Ok(Self { turn })
+        Self::resume(app, upstream, generation, prefix, Earlier::default()).await
+    }
+
+    /// Goes on from an earlier attempt.
+    pub async fn resume(
+        app: &AppRef,
+        upstream: &Arc<Upstream>,
+        generation: &Arc<Generation>,
+        prefix: Option<&Prefix>,
+        earlier: Earlier,
+    ) -> Result<Self, UpstreamError> {
+        Ok(Self(if runs_tools(generation) {
+            let rounds = Rounds::new(app, upstream, generation, prefix, earlier);
+            Kind::Many(Box::new(rounds))
+        } else {
+            Kind::One(Turn::open(app, upstream, generation, prefix).await?)
+        }))
     }
 
     /// Appends the next deltas to `out`. Cancel-safe: a dropped future loses
     /// nothing.
     pub async fn next(&mut self, out: &mut Vec<Delta>) -> Result<Step, UpstreamError> {
-        self.turn.next(out).await
+        match &mut self.0 {
+            Kind::One(turn) => turn.next(out).await,
+            Kind::Many(rounds) => rounds.next(out).await,
+        }
     }
+}
+
+/// Whether there is more to a response than one turn: servers to call, or
+/// their items in the context.
+pub fn runs_tools(generation: &Generation) -> bool {
+    let is_item = |item: &Value| {
+        item["type"]
+            .as_str()
+            .is_some_and(|kind| kind.starts_with("mcp_"))
+    };
+    generation.tools.iter().any(mcp::is_server) || generation.items.iter().any(is_item)
 }

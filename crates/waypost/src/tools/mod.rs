@@ -6,4 +6,5 @@
 //! [`agent::Agent`] is the turns of one response.
 
 pub mod agent;
+pub mod mcp;
 pub mod turn;

@@ -30,6 +30,10 @@ pub enum UpstreamError {
         code: Option<String>,
         retry_after: Option<Duration>,
     },
+    /// Not the model server failed, but one that its tools come from. The
+    /// message is for the caller.
+    #[error("{message}")]
+    Dependency { message: String },
     /// The request cannot be put in this upstream's words.
     #[error("{message}")]
     Unsupported { message: String, param: String },
@@ -47,7 +51,7 @@ impl UpstreamError {
                         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
                     )
             }
-            Self::Unsupported { .. } => false,
+            Self::Dependency { .. } | Self::Unsupported { .. } => false,
         }
     }
 
@@ -80,6 +84,7 @@ impl UpstreamError {
             Self::Status { status, .. } if *status == StatusCode::TOO_MANY_REQUESTS => "throttled",
             Self::Status { status, .. } if status.is_server_error() => "server_error",
             Self::Status { .. } => "refused",
+            Self::Dependency { .. } => "dependency",
             Self::Unsupported { .. } => "unsupported",
         }
     }
@@ -118,7 +123,7 @@ impl UpstreamError {
             Self::Status { status, .. } => {
                 format!("The model server failed with status {}.", status.as_u16())
             }
-            Self::Unsupported { message, .. } => message.clone(),
+            Self::Dependency { message } | Self::Unsupported { message, .. } => message.clone(),
         }
     }
 

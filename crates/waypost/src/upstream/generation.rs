@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::tools::mcp::{Vault, approval::Approved};
+
 /// One request to a model, with its whole context.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Generation {
@@ -41,6 +43,21 @@ pub struct Generation {
     /// `safety_identifier`, `user`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub hints: serde_json::Map<String, Value>,
+    /// Calls of this server's own tools that one response may make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tool_calls: Option<u64>,
+    /// Calls that a person has just allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved: Vec<Approved>,
+    /// The response that this is for.
+    #[serde(default)]
+    pub response_id: String,
+    /// How to reach its MCP servers: never stored like this.
+    #[serde(skip)]
+    pub mcp: Vault,
+    /// The same, sealed, in a stored job only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp_sealed: Option<String>,
     /// The client asked for `reasoning.encrypted_content`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encrypted_reasoning: bool,

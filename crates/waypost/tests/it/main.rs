@@ -16,6 +16,7 @@ mod faults;
 mod hostile;
 mod http;
 mod identity;
+mod mcp;
 mod models;
 mod responses;
 mod tools;

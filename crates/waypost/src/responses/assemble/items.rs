@@ -61,8 +61,30 @@ pub(super) struct Call {
 pub(super) struct Own {
     pub(super) key: u64,
     pub(super) index: u64,
-    /// As it was announced.
+    /// As it was announced, with the arguments that came since.
     pub(super) item: Value,
+    /// The arguments are whole: its call may have been made.
+    pub(super) is_intent: bool,
+}
+
+impl Own {
+    /// Takes in an event about a call's arguments; others change nothing.
+    pub(super) fn note(&mut self, kind: &str, field: impl Fn(&'static str) -> Value) {
+        match kind {
+            "response.mcp_call_arguments.delta" => {
+                if let (Value::String(arguments), Value::String(delta)) =
+                    (&mut self.item["arguments"], field("delta"))
+                {
+                    arguments.push_str(&delta);
+                }
+            }
+            "response.mcp_call_arguments.done" => {
+                self.item["arguments"] = field("arguments");
+                self.is_intent = true;
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Open {

@@ -24,7 +24,12 @@ impl Assembler {
                 item: &item,
             },
         );
-        self.own.push(Own { key, index, item });
+        self.own.push(Own {
+            key,
+            index,
+            item,
+            is_intent: false,
+        });
     }
 
     /// An event about an announced item.
@@ -35,7 +40,8 @@ impl Assembler {
         fields: &Map<String, Value>,
         out: &mut EventBatchBuilder,
     ) {
-        if let Some(own) = self.own.iter().find(|own| own.key == key) {
+        if let Some(own) = self.own.iter_mut().find(|own| own.key == key) {
+            own.note(kind, |name| fields.get(name).cloned().unwrap_or_default());
             let event = ItemEvent {
                 kind,
                 item_id: own.item["id"].as_str().unwrap_or_default(),
@@ -56,9 +62,26 @@ impl Assembler {
 
     /// Closes what is still open, with this status.
     pub(super) fn close_own(&mut self, status: &str, out: &mut EventBatchBuilder) {
+        let last = (self.output.len() as u64).saturating_sub(1);
         for own in std::mem::take(&mut self.own) {
             let mut item = own.item;
-            item["status"] = status.into();
+            // What came of the arguments is all there will be.
+            if !own.is_intent && item["arguments"].as_str().is_some_and(|a| !a.is_empty()) {
+                let mut fields = Map::new();
+                fields.insert("arguments".to_owned(), item["arguments"].clone());
+                let event = ItemEvent {
+                    kind: "response.mcp_call_arguments.done",
+                    item_id: item["id"].as_str().unwrap_or_default(),
+                    output_index: own.index,
+                    fields: &fields,
+                };
+                out.push(&encode(&event));
+            }
+            // Not every kind of item has a status; an incomplete item is the
+            // last one (Open Responses).
+            if item.get("status").is_some() {
+                item["status"] = if own.index == last { status } else { "failed" }.into();
+            }
             self.item_done(own.index, item, out);
         }
     }

@@ -4,7 +4,10 @@
 use serde_json::Value;
 
 use super::{Assembler, Call, Open, OpenKind, Own, Part};
-use crate::upstream::generation::{CallKind, Prefix};
+use crate::{
+    tools::agent::{Earlier, OpenItem},
+    upstream::generation::{CallKind, Prefix},
+};
 
 impl Assembler {
     /// Takes in an event of the log. What changes no state is passed over.
@@ -26,6 +29,11 @@ impl Assembler {
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
                 if let Some(call) = self.calls.iter_mut().find(|c| c.index == Some(index)) {
                     call.arguments.push_str(delta);
+                }
+            }
+            kind @ ("response.mcp_call_arguments.delta" | "response.mcp_call_arguments.done") => {
+                if let Some(own) = self.own.iter_mut().find(|own| own.index == index) {
+                    own.note(kind, |name| event[name].clone());
                 }
             }
             kind => {
@@ -59,6 +67,28 @@ impl Assembler {
                 })
             }
             _ => None,
+        }
+    }
+
+    /// What a run with tools of this server goes on from: where only items of
+    /// its own making are open, or none.
+    pub fn between_turns(&self) -> Option<Earlier> {
+        if self.open.is_some() || !self.calls.is_empty() {
+            return None;
+        }
+        Some(self.earlier())
+    }
+
+    /// What is finished, and what of this server's own making is open.
+    pub fn earlier(&self) -> Earlier {
+        let open = self.own.iter().map(|own| OpenItem {
+            key: own.key,
+            item: own.item.clone(),
+            is_intent: own.is_intent,
+        });
+        Earlier {
+            output: self.output.iter().flatten().cloned().collect(),
+            open: open.collect(),
         }
     }
 
@@ -97,6 +127,7 @@ impl Assembler {
                     key: index,
                     index,
                     item: item.clone(),
+                    is_intent: false,
                 });
                 return;
             }

@@ -1,0 +1,165 @@
+//! Which era of the protocol a server speaks.
+//!
+//! Asked first is `server/discover` of 2026-07-28. A server that refuses it in
+//! a way that an older one might is asked to `initialize` (MCP 2026-07-28,
+//! "Backward Compatibility").
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+use super::{client::Peer, error::McpError, message};
+
+const SESSION_ID: &str = "mcp-session-id";
+const MODERN: &str = "2026-07-28";
+/// With `initialize`, newest first; all over Streamable HTTP.
+const LEGACY: &[&str] = &["2025-11-25", "2025-06-18", "2025-03-26"];
+/// The largest answer to the first question.
+const MAX_HELLO: usize = 256 * 1024;
+/// The longest session id.
+const MAX_SESSION_ID: usize = 1024;
+/// JSON-RPC error codes that only a server of the newer era gives: the headers
+/// contradict the body; a capability of the client is missing.
+const MODERN_REFUSALS: &[i64] = &[-32020, -32021];
+
+/// How to speak with a server.
+#[derive(Debug, Clone)]
+pub(super) enum Era {
+    /// 2026-07-28: every message stands for itself.
+    Modern,
+    /// Before: `initialize`, and mostly a session.
+    Legacy {
+        /// `None` until it is agreed upon.
+        version: Option<&'static str>,
+        session: Option<HeaderValue>,
+    },
+}
+
+impl Era {
+    pub(super) fn is_modern(&self) -> bool {
+        matches!(self, Self::Modern)
+    }
+
+    pub(super) fn session(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Modern => None,
+            Self::Legacy { session, .. } => session.as_ref(),
+        }
+    }
+
+    pub(super) fn version(&self) -> &'static str {
+        match self {
+            Self::Modern => MODERN,
+            Self::Legacy { version, .. } => version.unwrap_or(LEGACY[0]),
+        }
+    }
+
+    /// The headers of every message of this era.
+    pub(super) fn head(&self, to: &mut HeaderMap) {
+        to.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
+        let version = match self {
+            Self::Modern => Some(MODERN),
+            Self::Legacy { version, .. } => *version,
+        };
+        if let Some(version) = version {
+            to.insert("mcp-protocol-version", HeaderValue::from_static(version));
+        }
+        if let Some(session) = self.session() {
+            to.insert(SESSION_ID, session.clone());
+        }
+    }
+}
+
+/// What every request of the newer era says of its sender.
+pub(super) fn describe_ourselves(params: &mut Map<String, Value>) {
+    let meta = params
+        .entry("_meta")
+        .or_insert_with(|| Value::Object(Map::new()));
+    meta["io.modelcontextprotocol/protocolVersion"] = MODERN.into();
+    meta["io.modelcontextprotocol/clientInfo"] = ourselves();
+    meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+}
+
+/// Finds out. A server that does not answer the first question within
+/// `patience` is taken for an older one: some read no unknown methods.
+pub(super) async fn find(peer: &Arc<Peer>, patience: Duration) -> Result<Era, McpError> {
+    match timeout(patience, discover(peer)).await {
+        Ok(Ok(true)) => Ok(Era::Modern),
+        Ok(Err(error)) if !may_be_old(&error) => Err(error),
+        Ok(Ok(false) | Err(_)) | Err(_) => initialize(peer).await,
+    }
+}
+
+/// Whether the server speaks the newer era.
+async fn discover(peer: &Arc<Peer>) -> Result<bool, McpError> {
+    let (answer, _) = peer
+        .ask(&Era::Modern, "server/discover", Map::new(), None, MAX_HELLO)
+        .await?;
+    let Some(versions) = answer["supportedVersions"].as_array() else {
+        return Err(McpError::Protocol("it says no 'supportedVersions'"));
+    };
+    Ok(versions.iter().any(|version| version == MODERN))
+}
+
+/// Begins a session of the older era.
+pub(super) async fn initialize(peer: &Arc<Peer>) -> Result<Era, McpError> {
+    let before = Era::Legacy {
+        version: None,
+        session: None,
+    };
+    let mut params = Map::new();
+    params.insert("protocolVersion".to_owned(), LEGACY[0].into());
+    params.insert("capabilities".to_owned(), json!({}));
+    params.insert("clientInfo".to_owned(), ourselves());
+    let (answer, headers) = peer
+        .ask(&before, "initialize", params, None, MAX_HELLO)
+        .await?;
+    let version = LEGACY
+        .iter()
+        .find(|version| answer["protocolVersion"] == **version)
+        .ok_or(McpError::Protocol(
+            "no version of the protocol is spoken by both sides",
+        ))?;
+    let session = headers.get(SESSION_ID).cloned();
+    if session
+        .as_ref()
+        .is_some_and(|id| id.is_empty() || id.len() > MAX_SESSION_ID)
+    {
+        return Err(McpError::Protocol("its session id is empty or too long"));
+    }
+    let era = Era::Legacy {
+        version: Some(version),
+        session,
+    };
+    let initialized = message::notification("notifications/initialized", Map::new());
+    peer.tell(&era, &initialized).await?;
+    Ok(era)
+}
+
+/// Whether a server of the older era could have refused like this.
+fn may_be_old(error: &McpError) -> bool {
+    match error {
+        McpError::Rpc { code, .. } => !MODERN_REFUSALS.contains(code),
+        McpError::Status(status) => !matches!(
+            *status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::GATEWAY_TIMEOUT
+        ),
+        McpError::Protocol(_) => true,
+        _ => false,
+    }
+}
+
+fn ourselves() -> Value {
+    json!({"name": "waypost", "version": env!("CARGO_PKG_VERSION")})
+}

@@ -1,0 +1,145 @@
+//! JSON-RPC 2.0 as MCP uses it.
+
+use serde_json::{Map, Value, json};
+
+use super::error::McpError;
+
+/// The longest text of a server's error that is kept.
+const MAX_ERROR_TEXT: usize = 4 * 1024;
+
+/// A message from a server, as far as it matters to who waits for an answer.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// The answer.
+    Answer(Result<Value, McpError>),
+    /// The server asks something itself.
+    Request { id: Value, method: String },
+    /// A notification, or an answer to somebody else.
+    Other,
+}
+
+pub(super) fn request(id: u64, method: &str, params: Map<String, Value>) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+pub(super) fn notification(method: &str, params: Map<String, Value>) -> Value {
+    json!({"jsonrpc": "2.0", "method": method, "params": params})
+}
+
+/// Our answer to a server's own request: none of what it could ask for was
+/// offered to it, except `ping`.
+pub(super) fn reply(id: Value, method: &str) -> Value {
+    if method == "ping" {
+        return json!({"jsonrpc": "2.0", "id": id, "result": {}});
+    }
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}})
+}
+
+/// Reads a message, or a batch of them (protocol 2025-03-26), for who waits for
+/// the answer to `id`.
+pub(super) fn read(message: Value, id: u64) -> Vec<Incoming> {
+    match message {
+        Value::Array(batch) => batch.into_iter().map(|one| read_one(one, id)).collect(),
+        one => vec![read_one(one, id)],
+    }
+}
+
+fn read_one(mut message: Value, id: u64) -> Incoming {
+    if let Some(method) = message["method"].as_str() {
+        let method = method.to_owned();
+        return match message["id"].take() {
+            Value::Null => Incoming::Other,
+            id => Incoming::Request { id, method },
+        };
+    }
+    let ours = match &message["id"] {
+        Value::Number(number) => number.as_u64() == Some(id),
+        // Some servers give the number back as text.
+        Value::String(text) => text.parse() == Ok(id),
+        // Allowed for an error only, when the server could not read the id.
+        Value::Null => message.get("error").is_some(),
+        _ => false,
+    };
+    if !ours {
+        return Incoming::Other;
+    }
+    if let Some(error) = message.get("error").filter(|error| error.is_object()) {
+        return Incoming::Answer(Err(rpc_error(error)));
+    }
+    match message.get_mut("result") {
+        Some(result) => Incoming::Answer(Ok(result.take())),
+        None => Incoming::Answer(Err(McpError::Protocol(
+            "it has neither a result nor an error",
+        ))),
+    }
+}
+
+fn rpc_error(error: &Value) -> McpError {
+    let mut message = error["message"].as_str().unwrap_or("").to_owned();
+    if message.len() > MAX_ERROR_TEXT {
+        let end = (0..=MAX_ERROR_TEXT)
+            .rev()
+            .find(|&at| message.is_char_boundary(at));
+        message.truncate(end.unwrap_or(0));
+    }
+    if message.is_empty() {
+        "The MCP server gave no reason.".clone_into(&mut message);
+    }
+    McpError::Rpc {
+        code: error["code"].as_i64().unwrap_or(-32603),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let one = |message| read(message, 7).pop().expect("a message");
+        for id in [json!(7), json!("7")] {
+            let answer = one(json!({"jsonrpc": "2.0", "id": id, "result": {"a": 1}}));
+            assert!(matches!(answer, Incoming::Answer(Ok(_))), "{answer:?}");
+        }
+        for (message, code) in [
+            (
+                json!({"id": 7, "error": {"code": -32601, "message": "x"}}),
+                -32601,
+            ),
+            (json!({"id": null, "error": {"code": -32700}}), -32700),
+        ] {
+            let Incoming::Answer(Err(McpError::Rpc { code: got, message })) = one(message) else {
+                panic!("no error");
+            };
+            assert_eq!(got, code);
+            assert!(!message.is_empty());
+        }
+        for other in [
+            json!({"id": 8, "result": {}}),
+            json!({"method": "notifications/progress"}),
+            json!({"id": null, "result": {}}),
+            json!("x"),
+            json!(null),
+        ] {
+            assert!(matches!(one(other), Incoming::Other));
+        }
+        let ping = one(json!({"id": "s1", "method": "ping"}));
+        assert!(matches!(ping, Incoming::Request { .. }));
+        assert!(matches!(
+            one(json!({"id": 7})),
+            Incoming::Answer(Err(McpError::Protocol(_)))
+        ));
+        let batch = json!([{"method": "x"}, {"id": 7, "result": {}}]);
+        assert_eq!(read(batch, 7).len(), 2);
+    }
+
+    #[test]
+    fn long_errors_are_cut_at_a_character() {
+        let error = json!({"code": 1, "message": "é".repeat(MAX_ERROR_TEXT)});
+        let McpError::Rpc { message, .. } = rpc_error(&error) else {
+            panic!("no error");
+        };
+        assert_eq!(message.len(), MAX_ERROR_TEXT);
+    }
+}

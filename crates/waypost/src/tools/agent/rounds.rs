@@ -1,0 +1,584 @@
+//! A response with tools that this server runs: lists, turns and calls, one
+//! after the other.
+//!
+//! What is to be done stands in a queue; what is being done is a future that is
+//! kept. So `next` can be dropped at any await and called again.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Earlier, OpenItem,
+    intake::{Intake, Sorting, Wanted},
+};
+use crate::{
+    app::AppRef,
+    mcp::{Call, CallError, Outcome, Session},
+    tools::{
+        mcp::{
+            approval,
+            catalogue::Catalogue,
+            choice, history, is_server, items,
+            outside::{self, Called, Listed},
+            policy::Policy,
+        },
+        turn::{Step, Turn},
+    },
+    upstream::{
+        Upstream,
+        error::UpstreamError,
+        generation::{Delta, Finish, Generation, Prefix, Usage},
+    },
+};
+
+/// Turns of one response. After them the model gets no tools of servers any
+/// more, and has to come to an end.
+const MAX_TURNS: usize = 128;
+/// Keys of items that this run begins; those of an earlier attempt are below.
+const FIRST_KEY: u64 = 1 << 32;
+/// What is said of a call whose result died with its server (the policy is in
+/// the module's documentation of recovery).
+const UNKNOWN: &str = "outcome unknown after server restart";
+const NOT_MADE: &str = "interrupted before the call was made";
+
+pub(super) struct Rounds {
+    app: AppRef,
+    upstream: Arc<Upstream>,
+    /// The request, without its items and tools.
+    base: Generation,
+    /// The client's own.
+    tools: Vec<Value>,
+    /// For the first turn.
+    prefix: Option<Prefix>,
+    policies: Vec<Policy>,
+    catalogue: Catalogue,
+    /// The context, with what this response has added to it.
+    history: Vec<Value>,
+    /// Connections, by server.
+    sessions: HashMap<String, Session>,
+    todo: VecDeque<Todo>,
+    doing: Doing,
+    /// Deltas of the turn that are not sorted yet.
+    scratch: Vec<Delta>,
+    intake: Intake,
+    turns: usize,
+    /// The present turn has the tools of servers.
+    offered: bool,
+    /// Calls made, of the whole response.
+    calls: u64,
+    usage: Usage,
+    counted: bool,
+    finish: Finish,
+    next_key: u64,
+    failure: Option<UpstreamError>,
+}
+
+enum Todo {
+    /// Asks the server of this policy what it has; with the key of an item
+    /// that was announced before.
+    List(usize, Option<(u64, Value)>),
+    /// An item that a crash left open.
+    Recover(OpenItem),
+    /// A call that was allowed: announces it.
+    Begin(approval::Approved),
+    /// Makes a call whose intent is safe.
+    Make(Making),
+    /// Asks the model.
+    Ask,
+    End,
+}
+
+/// A call on its way.
+struct Making {
+    key: u64,
+    item: Value,
+    arguments: String,
+}
+
+enum Doing {
+    Nothing,
+    Listing(usize, u64, Value, BoxFuture<'static, Listed>),
+    Calling(Making, BoxFuture<'static, Called>),
+    Asking(BoxFuture<'static, Result<Turn, UpstreamError>>),
+    Reading(Box<Turn>),
+}
+
+impl Rounds {
+    pub(super) fn new(
+        app: &AppRef,
+        upstream: &Arc<Upstream>,
+        generation: &Arc<Generation>,
+        prefix: Option<&Prefix>,
+        earlier: Earlier,
+    ) -> Self {
+        let tools: Vec<Value> = generation
+            .tools
+            .iter()
+            .filter(|tool| !is_server(tool))
+            .cloned()
+            .collect();
+        let names = tools
+            .iter()
+            .filter_map(|tool| tool["name"].as_str().map(str::to_owned));
+        let waits = earlier
+            .output
+            .iter()
+            .any(|item| items::is(item, "mcp_approval_request"));
+        let calls = earlier
+            .output
+            .iter()
+            .filter(|item| items::is(item, "mcp_call"))
+            .count() as u64;
+        let mut history = generation.items.clone();
+        history.extend(earlier.output);
+        let mut rounds = Self {
+            app: app.clone(),
+            upstream: upstream.clone(),
+            base: Generation {
+                items: Vec::new(),
+                tools: Vec::new(),
+                ..generation.as_ref().clone()
+            },
+            prefix: prefix.cloned(),
+            policies: generation.tools.iter().filter_map(Policy::of).collect(),
+            catalogue: Catalogue::new(names),
+            tools,
+            history,
+            sessions: HashMap::new(),
+            todo: VecDeque::new(),
+            doing: Doing::Nothing,
+            scratch: Vec::new(),
+            intake: Intake::default(),
+            // What the client forces was forced before the first call.
+            turns: usize::from(calls > 0),
+            offered: false,
+            calls,
+            usage: Usage::default(),
+            counted: false,
+            finish: Finish::Stop,
+            next_key: FIRST_KEY,
+            failure: None,
+        };
+        rounds.plan(earlier.open, waits);
+        rounds
+    }
+
+    /// Appends the next deltas to `out`. Cancel-safe.
+    pub(super) async fn next(&mut self, out: &mut Vec<Delta>) -> Result<Step, UpstreamError> {
+        loop {
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            match &mut self.doing {
+                Doing::Nothing => {
+                    if let Some(step) = self.begin(out) {
+                        return Ok(step);
+                    }
+                }
+                Doing::Listing(policy, key, item, listing) => {
+                    let (session, listed) = listing.await;
+                    let (policy, key, item) = (*policy, *key, item.take());
+                    self.doing = Doing::Nothing;
+                    self.listed(policy, key, item, session, listed, out);
+                    return Ok(Step::More);
+                }
+                Doing::Calling(_, calling) => {
+                    let (session, outcome) = calling.await;
+                    if let Doing::Calling(making, _) =
+                        std::mem::replace(&mut self.doing, Doing::Nothing)
+                    {
+                        self.called(making, session, outcome, out);
+                    }
+                    return Ok(Step::More);
+                }
+                Doing::Asking(asking) => {
+                    let turn = asking.await;
+                    self.doing = Doing::Nothing;
+                    self.doing = Doing::Reading(Box::new(turn?));
+                }
+                Doing::Reading(turn) => {
+                    let step = turn.next(&mut self.scratch).await;
+                    self.sort(out);
+                    match step? {
+                        Step::Done => {
+                            self.doing = Doing::Nothing;
+                            if self.end_turn(out) {
+                                return Ok(Step::Flush);
+                            }
+                        }
+                        step if out.is_empty() && step == Step::More => {}
+                        step => return Ok(step),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is to be done first.
+    fn plan(&mut self, open: Vec<OpenItem>, waits: bool) {
+        let mut announced: HashMap<String, (u64, Value)> = HashMap::new();
+        let mut recover = Vec::new();
+        for open in open {
+            match open.item["server_label"].as_str() {
+                Some(label) if items::is(&open.item, "mcp_list_tools") => {
+                    announced.insert(label.to_owned(), (open.key, open.item));
+                }
+                _ => recover.push(open),
+            }
+        }
+        for at in 0..self.policies.len() {
+            let policy = &self.policies[at];
+            let known = self.history.iter().rfind(|item| {
+                items::is(item, "mcp_list_tools")
+                    && item["server_label"] == policy.label.as_str()
+                    && item["error"].is_null()
+            });
+            let tools = known.map(items::tools);
+            if let Some(tools) = tools.filter(|tools| policy.is_served_by(tools)) {
+                self.catalogue.add(policy, tools);
+            } else {
+                let announced = announced.remove(&policy.label);
+                self.todo.push_back(Todo::List(at, announced));
+            }
+        }
+        let begun: HashSet<String> = self
+            .history
+            .iter()
+            .chain(recover.iter().map(|open| &open.item))
+            .filter(|item| items::is(item, "mcp_call"))
+            .filter_map(|item| item["approval_request_id"].as_str().map(str::to_owned))
+            .collect();
+        self.todo.extend(recover.into_iter().map(Todo::Recover));
+        let approved = std::mem::take(&mut self.base.approved).into_iter();
+        let to_begin = approved.filter(|approved| !begun.contains(&approved.request_id));
+        self.todo.extend(to_begin.map(Todo::Begin));
+        // A turn that ended with a question to a person was the last.
+        self.todo
+            .push_back(if waits { Todo::End } else { Todo::Ask });
+    }
+
+    /// Begins what is next; `None` to go on at once.
+    fn begin(&mut self, out: &mut Vec<Delta>) -> Option<Step> {
+        match self.todo.pop_front()? {
+            Todo::List(at, announced) => {
+                let label = self.policies[at].label.clone();
+                let (key, item) = announced.unwrap_or_else(|| {
+                    let (key, item) = (self.fresh_key(), items::list(&label));
+                    out.push(Delta::ItemAdded {
+                        key,
+                        item: item.clone(),
+                    });
+                    out.push(items::event(key, "response.mcp_list_tools.in_progress"));
+                    (key, item)
+                });
+                let access = self.base.mcp.get(&label).cloned();
+                let servers = self.app.mcp.clone();
+                let listing = outside::list(servers, label, access).boxed();
+                self.doing = Doing::Listing(at, key, item, listing);
+                (!out.is_empty()).then_some(Step::More)
+            }
+            Todo::Recover(open) => self.recover(open, out),
+            Todo::Begin(approved) => {
+                let key = self.fresh_key();
+                let id = Some(approved.request_id.as_str());
+                let item = items::call(&approved.label, &approved.name, id);
+                out.push(Delta::ItemAdded {
+                    key,
+                    item: item.clone(),
+                });
+                out.push(items::event(key, "response.mcp_call.in_progress"));
+                if !approved.arguments.is_empty() {
+                    out.push(items::arguments_delta(key, &approved.arguments));
+                }
+                out.push(items::arguments_done(key, &approved.arguments));
+                self.calls += 1;
+                self.todo.push_front(Todo::Make(Making {
+                    key,
+                    item,
+                    arguments: approved.arguments,
+                }));
+                Some(Step::Flush)
+            }
+            Todo::Make(making) => {
+                self.make(making);
+                None
+            }
+            Todo::Ask => {
+                self.ask();
+                None
+            }
+            Todo::End => {
+                if self.counted {
+                    out.push(Delta::Usage(self.usage));
+                }
+                out.push(Delta::Finish(self.finish));
+                Some(Step::Done)
+            }
+        }
+    }
+
+    /// A call that was under way when its server died is made again only if
+    /// that is safe; otherwise the model decides what to do about it.
+    fn recover(&mut self, open: OpenItem, out: &mut Vec<Delta>) -> Option<Step> {
+        let OpenItem {
+            key,
+            mut item,
+            is_intent,
+        } = open;
+        let text = |key: &str| item[key].as_str().unwrap_or_default();
+        let entry = self.catalogue.by_tool(text("server_label"), text("name"));
+        let safe = entry.is_some_and(|e| e.tool.is_read_only() || e.tool.is_idempotent());
+        self.calls += 1;
+        if is_intent && safe {
+            let arguments = text("arguments").to_owned();
+            item["arguments"] = "".into();
+            self.make(Making {
+                key,
+                item,
+                arguments,
+            });
+            return None;
+        }
+        let said = if is_intent { UNKNOWN } else { NOT_MADE };
+        if !is_intent {
+            out.push(items::arguments_done(key, text("arguments")));
+        }
+        items::fail_call(&mut item, &CallError::execution(said));
+        out.push(items::event(key, "response.mcp_call.failed"));
+        out.push(Delta::ItemDone {
+            key,
+            item: item.clone(),
+        });
+        self.history.push(item);
+        Some(Step::More)
+    }
+
+    fn make(&mut self, making: Making) {
+        let text = |key: &str| making.item[key].as_str().unwrap_or_default().to_owned();
+        let (label, name) = (text("server_label"), text("name"));
+        let call = Call {
+            input_schema: self
+                .catalogue
+                .by_tool(&label, &name)
+                .map_or(Value::Null, |entry| entry.tool.input_schema.clone()),
+            name,
+            arguments: Map::new(),
+            idempotency_key: format!("{}/{}", self.base.response_id, text("id")),
+        };
+        let access = self.base.mcp.get(&label).cloned();
+        let session = self.sessions.remove(&label);
+        let servers = self.app.mcp.clone();
+        let arguments = making.arguments.clone();
+        let calling = outside::call(servers, label, access, session, call, arguments);
+        self.doing = Doing::Calling(making, calling.boxed());
+    }
+
+    fn called(
+        &mut self,
+        making: Making,
+        session: Option<Session>,
+        outcome: Outcome,
+        out: &mut Vec<Delta>,
+    ) {
+        let Making {
+            key,
+            mut item,
+            arguments,
+        } = making;
+        if let (Some(session), Some(label)) = (session, item["server_label"].as_str()) {
+            self.sessions.insert(label.to_owned(), session);
+        }
+        item["arguments"] = arguments.into();
+        let kind = match &outcome {
+            Outcome::Output(_) => "response.mcp_call.completed",
+            Outcome::Failed(_) => "response.mcp_call.failed",
+        };
+        items::end_call(&mut item, outcome);
+        out.push(items::event(key, kind));
+        out.push(Delta::ItemDone {
+            key,
+            item: item.clone(),
+        });
+        self.history.push(item);
+    }
+
+    fn listed(
+        &mut self,
+        at: usize,
+        key: u64,
+        mut item: Value,
+        session: Option<Session>,
+        listed: Result<Vec<crate::mcp::Tool>, String>,
+        out: &mut Vec<Delta>,
+    ) {
+        let policy = &self.policies[at];
+        let kind = match listed {
+            Ok(mut tools) => {
+                tools.retain(|tool| policy.allows(tool));
+                item["tools"] = json!(tools);
+                self.catalogue.add(policy, tools);
+                "response.mcp_list_tools.completed"
+            }
+            Err(sentence) => {
+                let message = format!(
+                    "Error retrieving tool list from MCP server: '{}'. {sentence}",
+                    policy.label
+                );
+                item["error"] = message.as_str().into();
+                // Without its tools the answer would be another one.
+                self.failure = Some(UpstreamError::Dependency { message });
+                "response.mcp_list_tools.failed"
+            }
+        };
+        if let Some(session) = session {
+            self.sessions.insert(policy.label.clone(), session);
+        }
+        out.push(items::event(key, kind));
+        out.push(Delta::ItemDone {
+            key,
+            item: item.clone(),
+        });
+        self.history.push(item);
+    }
+
+    fn ask(&mut self) {
+        let left = self
+            .base
+            .max_output_tokens
+            .map(|max| max.saturating_sub(self.usage.output_tokens));
+        if left == Some(0) {
+            self.finish = Finish::Length;
+            self.todo.push_front(Todo::End);
+            return;
+        }
+        self.offered = self.calls_left() > 0 && self.turns < MAX_TURNS;
+        let nothing = Catalogue::default();
+        let offer = if self.offered {
+            &self.catalogue
+        } else {
+            &nothing
+        };
+        let mut tools = self.tools.clone();
+        tools.extend(offer.functions());
+        let is_first = self.turns == 0 && self.offered;
+        let choice = choice::for_turn(self.base.tool_choice.as_ref(), offer, is_first);
+        let choice = match choice {
+            Ok(choice) => choice,
+            Err(message) => {
+                self.failure = Some(UpstreamError::Unsupported {
+                    message,
+                    param: "tool_choice".to_owned(),
+                });
+                return;
+            }
+        };
+        let generation = Arc::new(Generation {
+            items: history::for_model(&self.history, &self.catalogue),
+            tool_choice: choice.filter(|_| !tools.is_empty()),
+            tools,
+            max_output_tokens: left,
+            ..self.base.clone()
+        });
+        self.turns += 1;
+        let (app, upstream) = (self.app.clone(), self.upstream.clone());
+        let prefix = self.prefix.take();
+        self.intake = Intake::default();
+        self.doing = Doing::Asking(
+            async move { Turn::open(&app, &upstream, &generation, prefix.as_ref()).await }.boxed(),
+        );
+    }
+
+    fn sort(&mut self, out: &mut Vec<Delta>) {
+        let calls_left = if self.offered { self.calls_left() } else { 0 };
+        let mut sorting = Sorting {
+            catalogue: &self.catalogue,
+            calls_left,
+            next_key: &mut self.next_key,
+        };
+        for delta in self.scratch.drain(..) {
+            self.intake.take(delta, &mut sorting, out);
+        }
+    }
+
+    /// The model is done with this turn. Whether calls follow, which must not
+    /// be made before what was given so far is safe.
+    fn end_turn(&mut self, out: &mut Vec<Delta>) -> bool {
+        let mut intake = std::mem::take(&mut self.intake);
+        if let Some(usage) = intake.usage {
+            self.counted = true;
+            self.usage.input_tokens += usage.input_tokens;
+            self.usage.cached_tokens += usage.cached_tokens;
+            self.usage.output_tokens += usage.output_tokens;
+            self.usage.reasoning_tokens += usage.reasoning_tokens;
+        }
+        if intake.finish != Some(Finish::Stop) {
+            // Cut off: what calls there are may not be whole. Without any
+            // finish the run says so itself.
+            match intake.finish {
+                Some(finish) => self.finish = finish,
+                None => {
+                    self.failure =
+                        Some(UpstreamError::Broken("end without a finish reason".into()));
+                }
+            }
+            self.todo.push_back(Todo::End);
+            return false;
+        }
+        let wanted = intake.wanted(out);
+        let mut ends = intake.calls_client;
+        // A model that calls what it was not offered comes to no end.
+        let goes_on = !wanted.is_empty() || (intake.ignored > 0 && self.offered);
+        self.history.extend(intake.into_record());
+        let mut flush = false;
+        for Wanted {
+            key,
+            entry,
+            item,
+            arguments,
+        } in wanted
+        {
+            if let Some(key) = key {
+                out.push(items::arguments_done(key, &arguments));
+                self.calls += 1;
+                flush = true;
+                self.todo.push_back(Todo::Make(Making {
+                    key,
+                    item,
+                    arguments,
+                }));
+            } else {
+                // A person decides: this response ends with the question.
+                ends = true;
+                let key = self.fresh_key();
+                let item = items::approval_request(&entry.label, &entry.tool.name, &arguments);
+                out.push(Delta::ItemAdded {
+                    key,
+                    item: item.clone(),
+                });
+                out.push(Delta::ItemDone { key, item });
+            }
+        }
+        let asks = goes_on && !ends;
+        self.todo
+            .push_back(if asks { Todo::Ask } else { Todo::End });
+        flush
+    }
+
+    /// Calls that `max_tool_calls` still allows.
+    fn calls_left(&self) -> u64 {
+        self.base
+            .max_tool_calls
+            .map_or(u64::MAX, |max| max.saturating_sub(self.calls))
+    }
+
+    fn fresh_key(&mut self) -> u64 {
+        let key = self.next_key;
+        self.next_key += 1;
+        key
+    }
+}

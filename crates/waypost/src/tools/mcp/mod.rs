@@ -1,0 +1,29 @@
+//! The `mcp` tool: servers that a request names, whose tools this server calls
+//! itself.
+//!
+//! [`declare`] reads the tool; its address and credentials go into a [`Vault`],
+//! everything else is what the response echoes. [`catalogue`] makes functions
+//! for the model of what servers list, [`history`] tells the model of calls
+//! that were made, [`approval`] finds those that a person has to allow. The
+//! turns themselves are in [`super::agent`].
+//!
+//! Easy to break: a URL's path, `authorization` and `headers` are in no echo,
+//! item, log line or error, and in the store only sealed.
+
+pub mod approval;
+pub mod catalogue;
+pub mod choice;
+pub mod declare;
+pub mod history;
+pub mod input;
+pub mod items;
+pub mod outside;
+pub mod policy;
+mod vault;
+
+pub use vault::{Access, Vault};
+
+/// A tool of the request that is an MCP server.
+pub fn is_server(tool: &serde_json::Value) -> bool {
+    tool["type"] == "mcp"
+}
