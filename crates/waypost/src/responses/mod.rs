@@ -22,7 +22,7 @@ mod context;
 pub mod create;
 mod delete;
 mod events;
-mod fields;
+pub mod fields;
 mod follow;
 pub mod foreground;
 mod input_items;
