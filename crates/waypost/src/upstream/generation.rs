@@ -4,8 +4,11 @@
 //! stores, so that a run after a crash asks for the same thing. An adapter
 //! turns it into its own request and the answer into [`Delta`]s.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strict_schema::Restore;
 
 /// One request to a model, with its whole context.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +21,11 @@ pub struct Generation {
     /// Tools as the response echoes them: resolved, with `strict` said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Value>,
+    /// How finished arguments become what the client's own schema says, for
+    /// tools whose schema was rewritten so that they differ. By `name`, or
+    /// `namespace.name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restores: BTreeMap<String, Restore>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

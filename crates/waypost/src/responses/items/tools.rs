@@ -4,7 +4,7 @@
 //! Their tools are resolved here, once, and stored so: a later turn reads them
 //! as they are.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Result, STATUSES,
@@ -80,7 +80,11 @@ fn execution<'a>(fields: &mut Fields<'a>) -> Result<(&'a str, Option<&'a str>)> 
     };
     let execution = fields
         .word("execution", EXECUTIONS)?
-        .unwrap_or(if call_id.is_some() { "client" } else { "server" });
+        .unwrap_or(if call_id.is_some() {
+            "client"
+        } else {
+            "server"
+        });
     if execution == "client" && call_id.is_none() {
         return Err(missing(&fields.path("call_id")));
     }

@@ -1,4 +1,12 @@
 use super::*;
+use crate::{config::ToolsConfig, metrics::Metrics};
+
+fn parse(body: &Value) -> Result<CreateRequest> {
+    let preparer = Preparer::new(&ToolsConfig::default(), &Metrics::new()).unwrap();
+    let mut request = super::parse(body, &preparer)?;
+    request.after(Vec::new())?;
+    Ok(request)
+}
 
 fn refused(body: &Value) -> (String, Value, Value) {
     let error = parse(body).unwrap_err();

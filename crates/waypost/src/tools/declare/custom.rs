@@ -95,7 +95,9 @@ fn refused(path: &str, syntax: &str, why: &str) -> ApiError {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(MAX_DETAIL)
         .collect();
-    ApiError::invalid(format!("Invalid '{path}': not a valid {syntax} grammar: {why}."))
-        .param(path.to_owned())
-        .code("invalid_value")
+    ApiError::invalid(format!(
+        "Invalid '{path}': not a valid {syntax} grammar: {why}."
+    ))
+    .param(path.to_owned())
+    .code("invalid_value")
 }

@@ -216,7 +216,11 @@ fn allowed_callers<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a Vec<Value>>
                 ));
             }
             Some(other) => return Err(bad_word(&path, other, &["direct", "programmatic"])),
-            None => return Err(crate::responses::fields::wrong_type(&path, "a string", caller)),
+            None => {
+                return Err(crate::responses::fields::wrong_type(
+                    &path, "a string", caller,
+                ));
+            }
         }
     }
     Ok(callers)

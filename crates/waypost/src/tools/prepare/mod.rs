@@ -18,7 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use strict_schema::{
     Profile, Reason, Resolved, Restore, Rewrites, Violation, Where, check_root, check_strict,
-    resolve,
+    empty_parameters, resolve,
 };
 
 use self::cache::{Cache, Key};
@@ -27,8 +27,6 @@ use crate::{config::ToolsConfig, http::error::ApiError, metrics::Metrics};
 
 mod cache;
 mod fallbacks;
-#[cfg(test)]
-mod tests;
 
 /// What became of one function's schema.
 #[derive(Debug)]
@@ -209,10 +207,10 @@ fn prepare(
             Ok(as_asked(None, false))
         }
         (None, Some(false)) => Ok(as_asked(None, false)),
-        (None, Some(true)) => Ok(as_asked(Some(no_parameters()), true)),
+        (None, Some(true)) => Ok(as_asked(Some(empty_parameters()), true)),
         (None, None) => Ok(Prepared {
             outcome: Outcome::Rewritten,
-            ..as_asked(Some(no_parameters()), true)
+            ..as_asked(Some(empty_parameters()), true)
         }),
         (Some(schema), None) => match resolve(schema, profile) {
             Resolved::Strict {
@@ -238,11 +236,6 @@ fn prepare(
             }
         },
     }
-}
-
-/// The schema of a function that takes nothing.
-fn no_parameters() -> Value {
-    json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false})
 }
 
 /// OpenAI says what is wrong first; here the rest is said too.
