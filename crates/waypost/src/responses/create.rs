@@ -30,7 +30,7 @@ use crate::{
     clock,
     config::BackgroundWithoutStore,
     http::{caller::ProjectCaller, error::ApiError, json::UniqueJson, sse},
-    tools::prepare::FALLBACK_HEADER,
+    tools::{declare::custom, prepare::FALLBACK_HEADER},
     upstream::Upstream,
 };
 
@@ -44,6 +44,7 @@ pub async fn create(
     caller.require(Scope::ModelRequest)?;
     let mut request = request::parse(&body, &app.preparer)?;
     drop(body);
+    custom::check(&request.grammars).await?;
     if request.background && !request.store {
         allow_without_store(&app)?;
     }

@@ -19,6 +19,8 @@ const TYPES: &[&str] = &[
     "function",
     "custom",
     "mcp",
+    "namespace",
+    "tool_search",
     "file_search",
     "web_search",
     "web_search_2025_08_26",
@@ -132,7 +134,11 @@ fn allowed_tools(mut choice: Fields<'_>) -> Result<()> {
 fn tool(choice: &mut Fields<'_>, types: &[&str]) -> Result<()> {
     let path = choice.path("type");
     match choice.string("type")?.ok_or_else(|| missing(&path))? {
-        "function" | "custom" => choice.required_string("name").map(drop),
+        "function" | "custom" => {
+            choice.required_string("name")?;
+            choice.string("namespace").map(drop)
+        }
+        "namespace" => choice.required_string("name").map(drop),
         "mcp" => {
             choice.required_string("server_label")?;
             choice.string("name").map(drop)
@@ -142,13 +148,19 @@ fn tool(choice: &mut Fields<'_>, types: &[&str]) -> Result<()> {
     }
 }
 
-/// OpenAI names the type, not the tool.
+/// OpenAI names the type, not the tool. A name without a namespace is found in
+/// any: often it is all that a client knows.
 fn look_up(choice: &Value, known: &[Known<'_>], param: &str) -> Result<()> {
     let kind = choice["type"].as_str().unwrap_or_default();
     let found = known.iter().any(|one| match kind {
         "function" | "custom" => {
-            one.callable && one.is(kind, choice["name"].as_str().unwrap_or_default())
+            let namespace = choice["namespace"].as_str();
+            one.callable
+                && one.is(kind, choice["name"].as_str().unwrap_or_default())
+                && (namespace.is_none() || namespace == one.namespace)
         }
+        "namespace" => one.callable && one.namespace == choice["name"].as_str(),
+        "tool_search" => one.tool["type"] == "tool_search",
         "mcp" => one.tool["type"] == "mcp" && one.tool["server_label"] == choice["server_label"],
         _ => false,
     });

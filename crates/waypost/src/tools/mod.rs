@@ -9,9 +9,12 @@
 //! [`agent::Agent`] is the turns of one response.
 
 pub mod agent;
+pub mod callable;
 pub mod choice;
 pub mod custom;
 pub mod declare;
 pub mod known;
 pub mod prepare;
 pub mod turn;
+mod unescape;
+pub mod wire;

@@ -16,7 +16,7 @@ use crate::{
     http::error::ApiError,
     tools::{
         choice,
-        declare::Declarer,
+        declare::{Declarer, Grammar},
         known::brought,
         prepare::{Fallbacks, Preparer},
     },
@@ -54,6 +54,8 @@ pub struct CreateRequest {
     pub echo: Map<String, Value>,
     /// Tools that are not strict because they could not be.
     pub fallbacks: Fallbacks,
+    /// Grammars of custom tools, which are yet to be compiled.
+    pub grammars: Vec<Grammar>,
 }
 
 impl CreateRequest {
@@ -200,6 +202,7 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
         previous_response_id,
         echo,
         fallbacks: declarer.fallbacks,
+        grammars: declarer.grammars,
     })
 }
 

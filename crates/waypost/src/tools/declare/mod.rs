@@ -15,13 +15,16 @@ use serde_json::Value;
 use strict_schema::{Restore, Where};
 
 use self::names::Taken;
-use super::prepare::{Fallbacks, Place, Preparer};
+use super::{
+    custom::Syntax,
+    prepare::{Fallbacks, Place, Preparer},
+};
 use crate::{
     http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, unsupported},
+    responses::fields::{Fields, bad_word, missing, unsupported, wrong_type},
 };
 
-mod custom;
+pub mod custom;
 mod function;
 pub mod names;
 mod namespace;
@@ -60,6 +63,16 @@ pub struct Declarer<'p> {
     /// How arguments become what the client's own schema says (level C), by
     /// `name` or `namespace.name`.
     pub restores: BTreeMap<String, Restore>,
+    /// Grammars of custom tools, which are yet to be compiled.
+    pub grammars: Vec<Grammar>,
+}
+
+/// The grammar of a custom tool, and where it was given.
+#[derive(Debug, Clone)]
+pub struct Grammar {
+    path: String,
+    syntax: Syntax,
+    definition: String,
 }
 
 /// Where the tools being read stand.
@@ -77,6 +90,7 @@ impl<'p> Declarer<'p> {
             preparer,
             fallbacks: Fallbacks::default(),
             restores: BTreeMap::new(),
+            grammars: Vec::new(),
         }
     }
 
@@ -132,7 +146,7 @@ impl<'p> Declarer<'p> {
             ("custom", _) => {
                 let name = names::required(&mut fields, names::MAX_TOOL)?;
                 taken.take(name, path)?;
-                custom::custom(fields, name)
+                self.custom(fields, name)
             }
             ("namespace", _) => {
                 let name = names::required(&mut fields, names::MAX_NAMESPACE)?;
@@ -217,9 +231,7 @@ fn allowed_callers<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a Vec<Value>>
             }
             Some(other) => return Err(bad_word(&path, other, &["direct", "programmatic"])),
             None => {
-                return Err(crate::responses::fields::wrong_type(
-                    &path, "a string", caller,
-                ));
+                return Err(wrong_type(&path, "a string", caller));
             }
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use strict_schema::Where;
 
-use super::{Declarer, Result, Source, at_most, custom, kind, names, names::Taken};
+use super::{Declarer, Result, Source, at_most, kind, names, names::Taken};
 use crate::{
     http::error::ApiError,
     responses::fields::{Fields, bad_word, missing},
@@ -49,7 +49,7 @@ impl Declarer<'_> {
                 let own = names::required(&mut fields, names::MAX_TOOL)?;
                 taken.take(own, &path)?;
                 if kind == "custom" {
-                    return custom::custom(fields, own);
+                    return self.custom(fields, own);
                 }
                 let place = source.place(Where::ResponsesNamespaceTool {
                     index: at,

@@ -25,7 +25,10 @@ async fn every_form_is_echoed() {
         json!("required"),
         json!({"type": "function", "name": "f"}),
         json!({"type": "function", "name": "find"}),
+        json!({"type": "function", "name": "find", "namespace": "crm"}),
         json!({"type": "custom", "name": "c"}),
+        json!({"type": "allowed_tools", "mode": "auto", "tools": [
+            {"type": "namespace", "name": "crm"}, {"type": "tool_search"}]}),
         json!({"type": "allowed_tools", "mode": "required", "tools": [
             {"type": "function", "name": "f"}, {"type": "custom", "name": "c"}]}),
     ] {
@@ -46,6 +49,11 @@ async fn what_is_not_there_cannot_be_chosen() {
         (json!({"type": "function", "name": "g"}), "function"),
         (json!({"type": "function", "name": "c"}), "function"),
         (json!({"type": "function", "name": "later"}), "function"),
+        (
+            json!({"type": "function", "name": "f", "namespace": "crm"}),
+            "function",
+        ),
+        (json!({"type": "namespace", "name": "f"}), "namespace"),
         (json!({"type": "custom", "name": "f"}), "custom"),
         (json!({"type": "mcp", "server_label": "docs"}), "mcp"),
         (json!({"type": "web_search"}), "web_search"),

@@ -221,9 +221,17 @@ async fn a_regex_is_compiled_when_it_is_declared() {
             Some("tools[0].format.definition"),
             Some("invalid_value"),
         );
-        assert!(message.contains("regex grammar"), "{message}");
+        assert!(message.contains("regular expression"), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
+    let lark = json!([{"type": "custom", "name": "c",
+        "format": {"type": "grammar", "syntax": "lark", "definition": "start: ("}}]);
+    let reply = post(&world, json!({"tools": lark})).await;
+    reply.error(
+        400,
+        Some("tools[0].format.definition"),
+        Some("invalid_value"),
+    );
     // An alternative is anchored as a whole.
     let reply = post(
         &world,
