@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod callable;
 pub mod custom;
+pub mod emulate;
 pub mod turn;
 mod unescape;
 pub mod wire;

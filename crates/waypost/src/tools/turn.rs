@@ -7,7 +7,7 @@ use crate::{
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Delta, Generation, Prefix},
+        generation::{Ask, Delta, Generation, Prefix},
         stream::{self, AnswerStream},
     },
 };
@@ -37,7 +37,7 @@ impl Turn {
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
-        let answer = stream::open(&app.upstreams, upstream, generation, prefix).await?;
+        let answer = stream::open(&app.upstreams, upstream, &Ask::plain(generation), prefix).await?;
         Ok(Self { answer })
     }
 
