@@ -52,12 +52,12 @@ impl Compiled {
         fresh
     }
 
-    /// Checks a text as it comes; `None` for a schema outside the strict
-    /// subset.
+    /// Checks a text as it comes; `None` where the schema cannot be followed.
+    /// What it takes still needs the [verdict](Self::verdict).
     pub fn checker(&self) -> Option<ArgumentChecker> {
         let automaton = self
             .automaton
-            .get_or_init(|| Automaton::compile(&self.schema).ok().map(Arc::new));
+            .get_or_init(|| Automaton::compile_partial(&self.schema).ok().map(Arc::new));
         automaton.clone().map(ArgumentChecker::new)
     }
 
