@@ -158,6 +158,7 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
         hints,
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,
+        restores: std::collections::BTreeMap::new(),
     };
     Ok(CreateRequest {
         generation,

@@ -235,6 +235,17 @@ impl Enforcer {
             && self.calls.iter().any(|call| call.state == State::Done)
     }
 
+    /// Whether the answer came to its own end, and was not cut off.
+    pub fn ended_by_itself(&self) -> bool {
+        self.finish == Some(Finish::Stop)
+    }
+
+    /// Whether the client has part of a call of this answer.
+    pub fn shows_a_call(&self) -> bool {
+        let open = |call: &Call| call.state == State::Open && call.shown.is_some();
+        self.calls.iter().any(open)
+    }
+
     fn sum_usage(&mut self) {
         let pieces = std::mem::take(&mut self.pieces);
         let fresh = self.reported.take().unwrap_or(Usage {
