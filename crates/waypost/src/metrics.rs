@@ -34,8 +34,12 @@ pub struct Metrics {
     pub key_fetches: Family<ReasonLabels, Counter>,
     /// Audit events of exchanges that were lost: the queue was full.
     pub audit_dropped: Counter,
+    /// Schemas of tools, by what became of them.
+    pub tool_schemas: Family<OutcomeLabels, Counter>,
     /// Failed upstream calls, by upstream and reason.
     pub upstream_errors: Family<UpstreamErrorLabels, Counter>,
+    /// What became of calls and structured answers, by upstream and outcome.
+    pub tool_outcomes: Family<ToolOutcomeLabels, Counter>,
     /// Authentications refused, by reason.
     pub authentication_failures: Family<ReasonLabels, Counter>,
     /// The version of the directory that requests see.
@@ -69,9 +73,20 @@ pub struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UpstreamErrorLabels {
     pub upstream: String,
     pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ToolOutcomeLabels {
+    pub upstream: String,
+    pub outcome: &'static str,
 }
 
 impl Metrics {
@@ -88,7 +103,9 @@ impl Metrics {
             exchanges: Family::default(),
             key_fetches: Family::default(),
             audit_dropped: Counter::default(),
+            tool_schemas: Family::default(),
             upstream_errors: Family::default(),
+            tool_outcomes: Family::default(),
             authentication_failures: Family::default(),
             directory_version: Gauge::default(),
             start_time: Gauge::default(),
@@ -136,9 +153,19 @@ impl Metrics {
             metrics.audit_dropped.clone(),
         );
         registry.register(
+            "tool_schemas",
+            "Schemas of tools by what became of them: strict as they came or rewritten, not strict, as asked, or refused",
+            metrics.tool_schemas.clone(),
+        );
+        registry.register(
             "upstream_errors",
             "Failed upstream calls",
             metrics.upstream_errors.clone(),
+        );
+        registry.register(
+            "tool_outcomes",
+            "Calls and structured answers of models by what became of them",
+            metrics.tool_outcomes.clone(),
         );
         registry.register(
             "authentication_failures",
@@ -169,6 +196,21 @@ impl Metrics {
             reason,
         };
         self.upstream_errors.get_or_create(&labels).inc();
+    }
+
+    /// The counter of tools' schemas with this outcome.
+    pub fn schemas_resolved(&self, outcome: &'static str) -> Counter {
+        let labels = OutcomeLabels { outcome };
+        self.tool_schemas.get_or_create(&labels).clone()
+    }
+
+    /// Counts what became of a call or a structured answer.
+    pub fn tool_outcome(&self, upstream: &str, outcome: &'static str) {
+        let labels = ToolOutcomeLabels {
+            upstream: upstream.to_owned(),
+            outcome,
+        };
+        self.tool_outcomes.get_or_create(&labels).inc();
     }
 
     /// Takes over what the store counts.

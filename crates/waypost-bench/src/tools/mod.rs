@@ -79,42 +79,63 @@ fn resolving(
         .collect();
     // The peers are slower by orders of magnitude: a few schemas are enough.
     let few = &strict[..strict.len().min(60)];
-    let [ours, jsonschema, llguidance] = compare(rounds, rng, [
-        &mut || each(&values, |schema| drop(black_box(resolve(schema, profile)))),
-        &mut || each(few, |schema| drop(black_box(Validator::new(schema)))),
-        &mut || each(few, |schema| drop(black_box(matcher(factory, schema)))),
-    ]);
+    let [ours, jsonschema, llguidance] = compare(
+        rounds,
+        rng,
+        [
+            &mut || each(&values, |schema| drop(black_box(resolve(schema, profile)))),
+            &mut || each(few, |schema| drop(black_box(Validator::new(schema)))),
+            &mut || each(few, |schema| drop(black_box(matcher(factory, schema)))),
+        ],
+    );
     Ok(Row::new("a tool's schema resolved, per second and core")
         .direct(format!("{} compiled by jsonschema", rate(1e6 / jsonschema)))
-        .peer(Cell::Text(format!("{} compiled by llguidance", rate(1e6 / llguidance))))
+        .peer(Cell::Text(format!(
+            "{} compiled by llguidance",
+            rate(1e6 / llguidance)
+        )))
         .ours(format!("{} ({})", rate(1e6 / ours), time(ours)))
-        .difference(format!(
-            "{} of {} strict",
-            strict.len(),
-            values.len()
-        ))
+        .difference(format!("{} of {} strict", strict.len(), values.len()))
         .budget(format!("≥ {}", rate(PER_CORE)), 1e6 / ours >= PER_CORE))
 }
 
 /// Schemas as text, parsed and resolved.
-fn parsing(large: &[String], profile: &Profile, rounds: usize, rng: &mut Rng) -> anyhow::Result<Row> {
+fn parsing(
+    large: &[String],
+    profile: &Profile,
+    rounds: usize,
+    rng: &mut Rng,
+) -> anyhow::Result<Row> {
     values(large)?;
     let limits = Limits::default();
-    let [ours, alone] = compare(rounds, rng, [
-        &mut || {
-            each(large, |text| {
-                if let Ok(schema) = parse(text.as_bytes(), &limits) {
-                    drop(black_box(resolve(&schema, profile)));
-                }
-            })
-        },
-        &mut || each(large, |text| drop(black_box(serde_json::from_str::<Value>(text)))),
-    ]);
-    Ok(Row::new("a large schema parsed and resolved, per second and core")
-        .direct(format!("{} parsed by serde_json", rate(1e6 / alone)))
-        .ours(format!("{} ({})", rate(1e6 / ours), time(ours)))
-        .difference(format!("+{}", time(ours - alone)))
-        .budget(format!("≥ {}", rate(LARGE_PER_CORE)), 1e6 / ours >= LARGE_PER_CORE))
+    let [ours, alone] = compare(
+        rounds,
+        rng,
+        [
+            &mut || {
+                each(large, |text| {
+                    if let Ok(schema) = parse(text.as_bytes(), &limits) {
+                        drop(black_box(resolve(&schema, profile)));
+                    }
+                })
+            },
+            &mut || {
+                each(large, |text| {
+                    drop(black_box(serde_json::from_str::<Value>(text)))
+                })
+            },
+        ],
+    );
+    Ok(
+        Row::new("a large schema parsed and resolved, per second and core")
+            .direct(format!("{} parsed by serde_json", rate(1e6 / alone)))
+            .ours(format!("{} ({})", rate(1e6 / ours), time(ours)))
+            .difference(format!("+{}", time(ours - alone)))
+            .budget(
+                format!("≥ {}", rate(LARGE_PER_CORE)),
+                1e6 / ours >= LARGE_PER_CORE,
+            ),
+    )
 }
 
 /// The tools of one request through the server's own cache.
@@ -146,7 +167,10 @@ fn prepare_all(preparer: &Preparer, schemas: &[Value]) -> f64 {
     let start = Instant::now();
     for (index, schema) in schemas.iter().enumerate() {
         let place = Place {
-            at: Where::ResponsesTool { index, name: "tool" },
+            at: Where::ResponsesTool {
+                index,
+                name: "tool",
+            },
             item: None,
         };
         drop(black_box(preparer.function(Some(schema), None, place)));
@@ -180,34 +204,44 @@ fn checking(factory: &ParserFactory, rounds: usize, rng: &mut Rng) -> anyhow::Re
     };
     anyhow::ensure!(follow(), "llguidance refuses the sample call");
     let repeat = 200;
-    let [ours, peer, end] = compare(rounds, rng, [
-        &mut || {
-            repeated(repeat, || {
-                let mut checker = ArgumentChecker::new(automaton.clone());
-                for piece in text.as_bytes().chunks(PIECE) {
-                    drop(black_box(checker.push(piece)));
-                }
-                black_box(checker.is_complete());
-            })
-        },
-        &mut || repeated(5, || drop(black_box(follow()))),
-        &mut || {
-            repeated(repeat, || {
-                if let Ok(value) = serde_json::from_str(&text) {
-                    black_box(validator.is_valid(&value));
-                }
-            })
-        },
-    ]);
+    let [ours, peer, end] = compare(
+        rounds,
+        rng,
+        [
+            &mut || {
+                repeated(repeat, || {
+                    let mut checker = ArgumentChecker::new(automaton.clone());
+                    for piece in text.as_bytes().chunks(PIECE) {
+                        drop(black_box(checker.push(piece)));
+                    }
+                    black_box(checker.is_complete());
+                })
+            },
+            &mut || repeated(5, || drop(black_box(follow()))),
+            &mut || {
+                repeated(repeat, || {
+                    if let Ok(value) = serde_json::from_str(&text) {
+                        black_box(validator.is_valid(&value));
+                    }
+                })
+            },
+        ],
+    );
     let per_byte = |us: f64| us * 1000.0 / text.len() as f64;
     let ns = |us: f64| format!("{:.1} ns", per_byte(us));
     Ok([
-        Row::new(format!("arguments checked as they come, per byte ({} B)", text.len()))
-            .direct(format!("{} (serde_json and jsonschema, at the end)", ns(end)))
-            .peer(Cell::Text(format!("{} llguidance", ns(peer))))
-            .ours(ns(ours))
-            .difference(format!("{:.0}× faster than llguidance", peer / ours))
-            .budget(format!("≤ {BYTE_NS:.0} ns"), per_byte(ours) <= BYTE_NS),
+        Row::new(format!(
+            "arguments checked as they come, per byte ({} B)",
+            text.len()
+        ))
+        .direct(format!(
+            "{} (serde_json and jsonschema, at the end)",
+            ns(end)
+        ))
+        .peer(Cell::Text(format!("{} llguidance", ns(peer))))
+        .ours(ns(ours))
+        .difference(format!("{:.0}× faster than llguidance", peer / ours))
+        .budget(format!("≤ {BYTE_NS:.0} ns"), per_byte(ours) <= BYTE_NS),
         Row::new("state of one call that is checked, at most")
             .ours(format!("{largest} B"))
             .budget(format!("≤ {STATE} B"), largest <= STATE),
@@ -251,7 +285,10 @@ fn repeated(times: usize, mut f: impl FnMut()) -> f64 {
 }
 
 fn values(texts: &[String]) -> serde_json::Result<Vec<Value>> {
-    texts.iter().map(|text| serde_json::from_str(text)).collect()
+    texts
+        .iter()
+        .map(|text| serde_json::from_str(text))
+        .collect()
 }
 
 fn mean(texts: &[String]) -> usize {

@@ -5,9 +5,26 @@ use serde_json::{Map, Value, json};
 use crate::stats::Rng;
 
 const WORDS: &[&str] = &[
-    "city", "country", "start_date", "end_date", "limit", "offset", "query", "status", "owner",
-    "repository", "labels", "assignee", "priority", "amount", "currency", "email", "language",
-    "page", "sort", "include_archived",
+    "city",
+    "country",
+    "start_date",
+    "end_date",
+    "limit",
+    "offset",
+    "query",
+    "status",
+    "owner",
+    "repository",
+    "labels",
+    "assignee",
+    "priority",
+    "amount",
+    "currency",
+    "email",
+    "language",
+    "page",
+    "sort",
+    "include_archived",
 ];
 
 /// Schemas of tools: two to six parameters, some optional, some nested.

@@ -29,9 +29,13 @@ use crate::{
     app::AppRef,
     clock,
     config::BackgroundWithoutStore,
-    http::{caller::ProjectCaller, error::ApiError, json::ApiJson, sse},
-    tools::mcp::{self, approval::Approved},
-    upstream::Upstream,
+    http::{caller::ProjectCaller, error::ApiError, json::UniqueJson, sse},
+    tools::{
+        declare::custom,
+        mcp::{self, approval::Approved},
+        prepare::FALLBACK_HEADER,
+    },
+    upstream::{Upstream, generation::Generation},
 };
 
 /// Creates a response: runs it now, or stores it as a job.
@@ -39,27 +43,33 @@ pub async fn create(
     State(app): State<AppRef>,
     caller: ProjectCaller,
     version: Version,
-    ApiJson(body): ApiJson<Value>,
+    UniqueJson(body): UniqueJson,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
-    let mut request = request::parse(&body)?;
+    let mut request = request::parse(&body, &app.preparer)?;
     request.generation.mcp = mcp::declare::vault(&app, &body)?;
     drop(body);
+    custom::check(&request.grammars).await?;
     if request.background && !request.store {
         allow_without_store(&app)?;
     }
     let upstream = route(&app, &request.generation.model)?;
-    let input = request.generation.items.clone();
     let earlier = match &request.previous_response_id {
         Some(previous) => context::load(&app, &caller.project_id, previous).await?,
         None => Vec::new(),
     };
-    request.generation.approved = approvals(&request, &earlier)?;
-    if request.background {
-        background(app, caller, version, request, upstream, input, earlier).await
+    let input = request.after(earlier)?;
+    request.generation.approved = approvals(&request.generation, &input)?;
+    let fallbacks = request.fallbacks.header();
+    let mut response = if request.background {
+        background(app, caller, version, request, upstream, input).await?
     } else {
-        foreground(app, caller, version, request, upstream, input, earlier).await
+        foreground(app, caller, version, request, upstream, input).await?
+    };
+    if let Some(fallbacks) = fallbacks {
+        response.headers_mut().insert(FALLBACK_HEADER, fallbacks);
     }
+    Ok(response)
 }
 
 /// The upstream for a model, or the API's words for there being none.
@@ -88,7 +98,6 @@ async fn foreground(
     request: CreateRequest,
     upstream: Arc<Upstream>,
     input: Vec<Value>,
-    earlier: Vec<Value>,
 ) -> Result<Response, ApiError> {
     let id = id::fresh("resp_");
     let now = clock::now();
@@ -106,7 +115,6 @@ async fn foreground(
         input: rows(&input),
     });
     let mut generation = request.generation;
-    generation.items.splice(0..0, earlier);
     generation.response_id = object["id"].as_str().unwrap_or_default().to_owned();
     let run = Foreground {
         app,
@@ -129,13 +137,11 @@ async fn background(
     request: CreateRequest,
     upstream: Arc<Upstream>,
     input: Vec<Value>,
-    earlier: Vec<Value>,
 ) -> Result<Response, ApiError> {
     let id = id::fresh("resp_");
     let now = clock::now();
     let object = object::new(&id, clock::seconds(now), Status::Queued, request.echo);
     let mut generation = request.generation;
-    generation.items.splice(0..0, earlier);
     generation.response_id.clone_from(&id);
     let sealed = generation.mcp.seal(app.identity.master_key(), &id);
     generation.mcp_sealed = sealed.map_err(ApiError::internal)?;
@@ -193,17 +199,16 @@ async fn background(
 }
 
 /// The calls that the request allows; its approvals must fit to questions.
-fn approvals(request: &CreateRequest, earlier: &[Value]) -> Result<Vec<Approved>, ApiError> {
-    let input = &request.generation.items;
+/// The calls that this request's input approves.
+fn approvals(generation: &Generation, input: &[Value]) -> Result<Vec<Approved>, ApiError> {
     if !input
         .iter()
         .any(|item| item["type"] == "mcp_approval_response")
     {
         return Ok(Vec::new());
     }
-    let context: Vec<Value> = earlier.iter().chain(input).cloned().collect();
-    mcp::approval::check(&context, input, &request.generation.tools)?;
-    Ok(mcp::approval::pending(&context, input))
+    mcp::approval::check(&generation.items, input, &generation.tools)?;
+    Ok(mcp::approval::pending(&generation.items, input))
 }
 
 fn allow_without_store(app: &AppRef) -> Result<(), ApiError> {

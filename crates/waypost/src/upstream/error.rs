@@ -34,6 +34,10 @@ pub enum UpstreamError {
     /// message is for the caller.
     #[error("{message}")]
     Dependency { message: String },
+    /// The model would not keep to the rules of its tools, however often it was
+    /// asked: a sentence for the client.
+    #[error("{0}")]
+    Violation(String),
     /// The request cannot be put in this upstream's words.
     #[error("{message}")]
     Unsupported { message: String, param: String },
@@ -51,7 +55,8 @@ impl UpstreamError {
                         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
                     )
             }
-            Self::Dependency { .. } | Self::Unsupported { .. } => false,
+            // The model was asked again as often as is allowed.
+            Self::Violation(_) | Self::Dependency { .. } | Self::Unsupported { .. } => false,
         }
     }
 
@@ -85,6 +90,7 @@ impl UpstreamError {
             Self::Status { status, .. } if status.is_server_error() => "server_error",
             Self::Status { .. } => "refused",
             Self::Dependency { .. } => "dependency",
+            Self::Violation(_) => "violation",
             Self::Unsupported { .. } => "unsupported",
         }
     }
@@ -123,7 +129,9 @@ impl UpstreamError {
             Self::Status { status, .. } => {
                 format!("The model server failed with status {}.", status.as_u16())
             }
-            Self::Dependency { message } | Self::Unsupported { message, .. } => message.clone(),
+            Self::Violation(message)
+            | Self::Dependency { message }
+            | Self::Unsupported { message, .. } => message.clone(),
         }
     }
 
