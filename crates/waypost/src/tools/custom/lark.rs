@@ -29,7 +29,8 @@ const MAX_MESSAGE: usize = 300;
 
 static FACTORY: LazyLock<Option<ParserFactory>> = LazyLock::new(|| {
     let env = ApproximateTokEnv::single_byte_env();
-    let mut factory = ParserFactory::new(&env, toktrie::InferenceCapabilities::default(), &[]).ok()?;
+    let mut factory =
+        ParserFactory::new(&env, toktrie::InferenceCapabilities::default(), &[]).ok()?;
     factory.quiet();
     let limits = factory.limits_mut();
     limits.max_items_in_row = MAX_ITEMS_IN_ROW;
@@ -70,7 +71,10 @@ impl Lark {
             let mut matcher = Matcher::new(factory.create_parser(grammar));
             // The first step is part of the cost and of what can go wrong.
             let failed = matcher.is_accepting().err();
-            matcher.get_error().or(failed.map(|e| e.to_string())).map_or(Ok(matcher), Err)
+            matcher
+                .get_error()
+                .or(failed.map(|e| e.to_string()))
+                .map_or(Ok(matcher), Err)
         };
         match catch_unwind(AssertUnwindSafe(compile)) {
             Ok(Ok(matcher)) => Ok(Self(matcher)),
@@ -122,7 +126,12 @@ fn sentence(error: &str) -> String {
     if line.starts_with("panic") {
         return "The Lark grammar is not valid: it cannot be compiled.".to_owned();
     }
-    let words: String = line.trim().trim_end_matches('.').chars().take(MAX_MESSAGE).collect();
+    let words: String = line
+        .trim()
+        .trim_end_matches('.')
+        .chars()
+        .take(MAX_MESSAGE)
+        .collect();
     format!("The Lark grammar is not valid: {words}.")
 }
 

@@ -79,10 +79,15 @@ impl Pattern {
     /// Begins to check an input.
     pub fn begin(&self) -> Progress {
         let mut cache = self.0.steps.as_ref().map(DFA::create_cache);
-        let state = self.0.steps.as_ref().zip(cache.as_mut()).and_then(|(dfa, cache)| {
-            let input = Input::new("").anchored(Anchored::Yes);
-            dfa.start_state_forward(cache, &input).ok()
-        });
+        let state = self
+            .0
+            .steps
+            .as_ref()
+            .zip(cache.as_mut())
+            .and_then(|(dfa, cache)| {
+                let input = Input::new("").anchored(Anchored::Yes);
+                dfa.start_state_forward(cache, &input).ok()
+            });
         Progress {
             pattern: self.0.clone(),
             cache,

@@ -280,7 +280,10 @@ fn custom(tool: &Value) -> Value {
     let format = &tool["format"];
     if format["type"] == "grammar" {
         let grammar = json!({"syntax": format["syntax"], "definition": format["definition"]});
-        custom.insert("format".into(), json!({"type": "grammar", "grammar": grammar}));
+        custom.insert(
+            "format".into(),
+            json!({"type": "grammar", "grammar": grammar}),
+        );
     } else if format.is_object() {
         custom.insert("format".into(), format.clone());
     }

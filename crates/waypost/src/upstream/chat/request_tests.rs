@@ -81,7 +81,11 @@ fn images_and_files_become_parts() {
     );
     let by_id = json!([{"type": "message", "role": "user", "content": [
         {"type": "input_image", "file_id": "file_1"}]}]);
-    let refused = request_body(&plain(&generation(by_id)), &Dialect::Generic.capabilities(), None);
+    let refused = request_body(
+        &plain(&generation(by_id)),
+        &Dialect::Generic.capabilities(),
+        None,
+    );
     assert!(
         matches!(refused, Err(UpstreamError::Unsupported { param, .. }) if param == "input[0].content[0]")
     );
