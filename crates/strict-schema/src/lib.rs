@@ -70,6 +70,7 @@ mod path;
 mod pattern;
 mod profile;
 mod reference;
+mod pointer;
 pub mod repair;
 mod resolve;
 mod types;
