@@ -1,0 +1,3 @@
+//! Tools as a client meets them.
+
+mod matrix;
