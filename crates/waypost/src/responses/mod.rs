@@ -22,7 +22,7 @@ mod context;
 pub mod create;
 mod delete;
 mod events;
-mod fields;
+pub mod fields;
 mod follow;
 pub mod foreground;
 mod input_items;
@@ -33,6 +33,7 @@ mod poll;
 #[cfg(test)]
 mod properties;
 mod recover;
+mod replay;
 mod request;
 mod retrieve;
 mod run;
