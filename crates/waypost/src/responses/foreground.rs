@@ -81,9 +81,12 @@ impl Foreground {
             Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
             Err(Stop::Gone(Gone::Overtime)) => return Err(ApiError::unavailable(OVERTIME)),
             Err(Stop::Gone(_)) => return Err(ApiError::unavailable("The server is stopping.")),
-            // An HTTP error makes clients try again, and what the tools of
-            // servers did would be done twice.
-            Err(Stop::Upstream(error)) if assembler.had_effects() => {
+            // The model had its say, or tools had their effects: that is how
+            // this response ended. An HTTP error makes clients try again, and
+            // all of it would be done twice.
+            Err(Stop::Upstream(error))
+                if matches!(error, UpstreamError::Violation(_)) || assembler.had_effects() =>
+            {
                 self.note(&error);
                 let (code, message) = error.for_response();
                 self.failed(&mut assembler, code, message, pending)
