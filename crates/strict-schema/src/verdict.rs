@@ -37,21 +37,17 @@ impl Validator {
     /// Compiles a schema of any draft. Fails on schemas that are not valid in their draft, on
     /// references that are not in the document, and on patterns that need backtracking.
     pub fn new(schema: &Value) -> Result<Self, CompileError> {
-        let patterns = jsonschema::PatternOptions::regex()
-            .size_limit(PATTERN_SIZE_LIMIT)
-            .dfa_size_limit(PATTERN_SIZE_LIMIT);
-        let mut options = jsonschema::options()
-            .should_validate_formats(true)
-            .should_ignore_unknown_formats(true)
-            .with_pattern_options(patterns)
-            .offline();
+        let mut options = options();
         if schema.get("$schema").is_none() {
             options = options.with_draft(jsonschema::Draft::Draft202012);
         }
-        options.build(schema).map(Self).map_err(|error| CompileError::Invalid {
-            pointer: error.instance_path().as_str().to_owned(),
-            message: shorten(&error.to_string()),
-        })
+        options
+            .build(schema)
+            .map(Self)
+            .map_err(|error| CompileError::Invalid {
+                pointer: error.instance_path().as_str().to_owned(),
+                message: shorten(&error.to_string()),
+            })
     }
 
     /// Judges a document: all errors up to [`MAX_ERRORS`], with pointers into it. `offset` is 0 in
@@ -67,13 +63,29 @@ impl Validator {
                 message: shorten(&error.to_string()),
             })
             .collect();
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     /// Whether the document is valid; cheaper than [`verdict`](Self::verdict).
     pub fn is_valid(&self, arguments: &Value) -> bool {
         self.0.is_valid(arguments)
     }
+}
+
+/// How every schema is compiled here.
+pub(crate) fn options<'i>() -> jsonschema::ValidationOptions<'i> {
+    let patterns = jsonschema::PatternOptions::regex()
+        .size_limit(PATTERN_SIZE_LIMIT)
+        .dfa_size_limit(PATTERN_SIZE_LIMIT);
+    jsonschema::options()
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(true)
+        .with_pattern_options(patterns)
+        .offline()
 }
 
 fn shorten(message: &str) -> String {

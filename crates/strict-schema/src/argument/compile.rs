@@ -5,7 +5,7 @@
 //! references name places, and `link` resolves them once all are known. Keywords that assert
 //! something and are not understood are an error, never ignored in silence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value};
 
@@ -15,7 +15,7 @@ use super::{
     keywords,
     link::{self, MAX_ALTERNATIVES, Parts},
 };
-use crate::CompileError;
+use crate::{CompileError, pointer::percent_decode};
 
 /// Places in a schema that are compiled.
 const MAX_NODES: usize = 100_000;
@@ -65,7 +65,7 @@ pub(crate) struct Builder<'s> {
     root: &'s Value,
     pub(crate) parts: Parts,
     by_pointer: HashMap<String, NodeId>,
-    pending: Vec<(NodeId, &'s Value)>,
+    pending: VecDeque<(NodeId, &'s Value)>,
     /// `Some` if what is not understood is left out instead of refused.
     skipped: Option<Vec<CompileError>>,
     pub(crate) tables: HashMap<String, std::sync::Arc<super::dfa::Dfa>>,
@@ -80,7 +80,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
         root: schema,
         parts: Parts::default(),
         by_pointer: HashMap::new(),
-        pending: Vec::new(),
+        pending: VecDeque::new(),
         skipped: lenient.then(Vec::new),
         tables: HashMap::new(),
         table_bytes: 0,
@@ -91,7 +91,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
     builder.add_node(anything(), String::new())?;
     builder.add_node(never(), String::new())?;
     let root = builder.place(String::new(), schema)?;
-    while let Some((node, schema)) = builder.pending.pop() {
+    while let Some((node, schema)) = builder.pending.pop_front() {
         let pointer = builder.parts.pointers[node as usize].clone();
         builder.parts.nodes[node as usize] = builder.schema(schema, &pointer, 0)?;
     }
@@ -131,7 +131,11 @@ impl<'s> Builder<'s> {
     }
 
     /// The node for the schema at `pointer`, compiled later.
-    pub(crate) fn place(&mut self, pointer: String, schema: &'s Value) -> Result<NodeId, CompileError> {
+    pub(crate) fn place(
+        &mut self,
+        pointer: String,
+        schema: &'s Value,
+    ) -> Result<NodeId, CompileError> {
         match schema {
             Value::Bool(true) => return Ok(ANY),
             Value::Bool(false) => return Ok(NEVER),
@@ -143,11 +147,15 @@ impl<'s> Builder<'s> {
         }
         let node = self.add_node(never(), pointer.clone())?;
         self.by_pointer.insert(pointer, node);
-        self.pending.push((node, schema));
+        self.pending.push_back((node, schema));
         Ok(node)
     }
 
-    pub(crate) fn add_node(&mut self, kinds: Kinds, pointer: String) -> Result<NodeId, CompileError> {
+    pub(crate) fn add_node(
+        &mut self,
+        kinds: Kinds,
+        pointer: String,
+    ) -> Result<NodeId, CompileError> {
         if self.parts.nodes.len() >= MAX_NODES {
             return Err(CompileError::TooLarge {
                 what: "places",
@@ -174,7 +182,12 @@ impl<'s> Builder<'s> {
         }
     }
 
-    fn schema(&mut self, schema: &'s Value, pointer: &str, nesting: usize) -> Result<Kinds, CompileError> {
+    fn schema(
+        &mut self,
+        schema: &'s Value,
+        pointer: &str,
+        nesting: usize,
+    ) -> Result<Kinds, CompileError> {
         let map = match schema {
             Value::Bool(true) => return Ok(anything()),
             Value::Bool(false) => return Ok(never()),
@@ -203,7 +216,9 @@ impl<'s> Builder<'s> {
             let branches = branches
                 .as_array()
                 .filter(|branches| !branches.is_empty())
-                .ok_or_else(|| invalid(pointer, &format!("'{keyword}' must be a non-empty array")))?;
+                .ok_or_else(|| {
+                    invalid(pointer, &format!("'{keyword}' must be a non-empty array"))
+                })?;
             let mut compiled = Vec::with_capacity(branches.len());
             for (index, branch) in branches.iter().enumerate() {
                 let at = format!("{pointer}/{keyword}/{index}");
@@ -253,13 +268,20 @@ impl<'s> Builder<'s> {
         Ok(by_kind.map(Expr::any))
     }
 
-    fn check_supported(&mut self, map: &Map<String, Value>, pointer: &str) -> Result<(), CompileError> {
+    fn check_supported(
+        &mut self,
+        map: &Map<String, Value>,
+        pointer: &str,
+    ) -> Result<(), CompileError> {
         for keyword in UNSUPPORTED {
             match map.get(keyword) {
                 None => {}
                 // `additionalItems` beside a single `items` schema, and empty maps, say nothing.
-                Some(_) if keyword == "additionalItems" && !map.get("items").is_some_and(Value::is_array) => {}
-                Some(Value::Object(value)) if value.is_empty() && keyword == "patternProperties" => {}
+                Some(_)
+                    if keyword == "additionalItems"
+                        && !map.get("items").is_some_and(Value::is_array) => {}
+                Some(Value::Object(value))
+                    if value.is_empty() && keyword == "patternProperties" => {}
                 Some(_) => self.unsupported(keyword, pointer)?,
             }
         }
@@ -298,7 +320,10 @@ impl<'s> Builder<'s> {
         };
         let root = self.root;
         let schema = root.pointer(&target).ok_or_else(|| {
-            invalid(pointer, &format!("the reference '{text}' points to nothing in the schema"))
+            invalid(
+                pointer,
+                &format!("the reference '{text}' points to nothing in the schema"),
+            )
         })?;
         let node = self.place(target, schema)?;
         Ok(match node {
@@ -322,7 +347,11 @@ impl<'s> Builder<'s> {
         Some(table)
     }
 
-    fn own_keywords(&mut self, map: &'s Map<String, Value>, pointer: &str) -> Result<Kinds, CompileError> {
+    fn own_keywords(
+        &mut self,
+        map: &'s Map<String, Value>,
+        pointer: &str,
+    ) -> Result<Kinds, CompileError> {
         keywords::own_keywords(self, map, pointer)
     }
 
@@ -350,24 +379,4 @@ fn combine(parts: Vec<Kinds>, join: impl Fn(Vec<Expr>) -> Expr) -> Kinds {
         }
     }
     by_kind.map(join)
-}
-
-/// RFC 6901 section 6: a pointer in a URI fragment is percent-encoded.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' {
-            let mut digit = || char::from(rest.next()?).to_digit(16);
-            (digit()? * 16 + digit()?) as u8
-        } else {
-            byte
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// One step of a JSON pointer.
-pub(crate) fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

@@ -4,15 +4,11 @@ use super::{
     ArgumentChecker,
     atoms::ObjectAtom,
     checker::{Cause, Lex},
-    compile::escape,
     formula::{Expr, Formula, Kind, NodeId},
+    phrase::{ambiguous, found, join, list, one_of, quote},
     state::AtomState,
 };
-use crate::Mismatch;
-
-/// Names or values listed in a message, and characters of each.
-const MAX_LISTED: usize = 20;
-const MAX_LISTED_CHARS: usize = 60;
+use crate::{Mismatch, pointer::escape};
 
 impl ArgumentChecker {
     #[cold]
@@ -26,7 +22,8 @@ impl ArgumentChecker {
 
     fn pointer(&self, cause: Cause) -> String {
         // The container itself is meant, unless a value of its was about to begin.
-        let inside = matches!(self.lex, Lex::Value | Lex::FirstItem) && cause != Cause::TooManyItems;
+        let inside = matches!(self.lex, Lex::Value | Lex::FirstItem)
+            && !matches!(cause, Cause::TooManyItems | Cause::TooFewItems);
         let mut pointer = String::new();
         for (index, frame) in self.frames.iter().enumerate() {
             let next = self.frames.get(index + 1);
@@ -34,7 +31,10 @@ impl ArgumentChecker {
                 break;
             }
             match frame.kind {
-                Kind::Array => pointer.push_str(&format!("/{}", frame.count)),
+                Kind::Array => {
+                    pointer.push('/');
+                    pointer.push_str(&frame.count.to_string());
+                }
                 Kind::Object => {
                     let end = next.map_or(self.keys.len(), |next| next.key as usize);
                     let name = String::from_utf8_lossy(&self.keys[frame.key as usize..end]);
@@ -55,7 +55,10 @@ impl ArgumentChecker {
             Cause::Kind => self.wrong_kind(byte),
             Cause::Depth => format!("nested deeper than {} levels", super::MAX_DEPTH),
             Cause::Whitespace => {
-                format!("more than {} bytes of whitespace in a row", super::MAX_WHITESPACE)
+                format!(
+                    "more than {} bytes of whitespace in a row",
+                    super::MAX_WHITESPACE
+                )
             }
             Cause::NumberSize => format!(
                 "the number is longer than {} digits or too large for a double",
@@ -108,7 +111,11 @@ impl ArgumentChecker {
                 phrases.push("null".into());
             }
         }
-        let expected = if phrases.is_empty() { "a value".to_owned() } else { join(phrases, " or ") };
+        let expected = if phrases.is_empty() {
+            "a value".to_owned()
+        } else {
+            join(phrases, " or ")
+        };
         format!("expected {expected}, found {}", found(byte))
     }
 
@@ -140,9 +147,10 @@ impl ArgumentChecker {
             .map(|&atom| self.automaton.strings[atom as usize].literals.as_ref())
             .collect();
         Some(match sets {
-            Some(sets) if !sets.is_empty() => {
-                one_of(sets.iter().flat_map(|set| (0..set.0.len()).map(|at| set.text(at))))
-            }
+            Some(sets) if !sets.is_empty() => one_of(
+                sets.iter()
+                    .flat_map(|set| (0..set.0.len()).map(|at| set.text(at))),
+            ),
             _ => "a string".into(),
         })
     }
@@ -158,7 +166,9 @@ impl ArgumentChecker {
     /// The atoms of the current value that died at this byte.
     fn culprits(&self) -> impl Iterator<Item = &AtomState> {
         let now = self.now();
-        self.atoms[self.top_atoms()..].iter().filter(move |state| state.died == now)
+        self.atoms[self.top_atoms()..]
+            .iter()
+            .filter(move |state| state.died == now)
     }
 
     fn wrong_number(&self) -> String {
@@ -181,7 +191,9 @@ impl ArgumentChecker {
         for state in self.culprits() {
             let atom = &self.automaton.strings[state.atom as usize];
             let pattern_fits = || {
-                atom.pattern.as_ref().is_none_or(|dfa| closing && dfa.accepts(state.dfa[0]))
+                atom.pattern
+                    .as_ref()
+                    .is_none_or(|dfa| closing && dfa.accepts(state.dfa[0]))
             };
             if let Some(set) = &atom.literals {
                 texts.extend((0..set.0.len()).map(|at| set.text(at)));
@@ -198,7 +210,10 @@ impl ArgumentChecker {
             {
                 phrases.push(format!("a string in the format {}", format.name));
             } else if let Some(dfa) = &atom.pattern {
-                phrases.push(format!("a string that matches the pattern {}", quote(&dfa.pattern)));
+                phrases.push(format!(
+                    "a string that matches the pattern {}",
+                    quote(&dfa.pattern)
+                ));
             }
         }
         if !texts.is_empty() {
@@ -244,7 +259,11 @@ impl ArgumentChecker {
                 }
             }
         }
-        if names.is_empty() { String::new() } else { format!("; allowed: {}", list(names.into_iter())) }
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!("; allowed: {}", list(names.into_iter()))
+        }
     }
 
     fn no_more_keys(&self) -> String {
@@ -279,7 +298,10 @@ impl ArgumentChecker {
                 format!("required property '{}' is missing", names[0])
             }
             Some((names, _)) => {
-                format!("required properties are missing: {}", list(names.into_iter()))
+                format!(
+                    "required properties are missing: {}",
+                    list(names.into_iter())
+                )
             }
         }
     }
@@ -307,6 +329,8 @@ impl ArgumentChecker {
             })
             .max();
         match most {
+            Some(0) => "no items are allowed here: expected ']'".into(),
+            Some(1) => "at most 1 item is allowed here: expected ']'".into(),
             Some(most) => format!("at most {most} items are allowed here: expected ']'"),
             None => ambiguous(),
         }
@@ -314,7 +338,12 @@ impl ArgumentChecker {
 
     fn too_few_items(&self) -> String {
         let count = self.frames.last().map_or(0, |frame| frame.count);
-        match self.culprits().map(|state| self.automaton.arrays[state.atom as usize].min).min() {
+        match self
+            .culprits()
+            .map(|state| self.automaton.arrays[state.atom as usize].min)
+            .min()
+        {
+            Some(1) => "at least 1 item is needed here, found none".into(),
             Some(least) => format!("at least {least} items are needed here, found {count}"),
             None => ambiguous(),
         }
@@ -331,60 +360,5 @@ impl ArgumentChecker {
             (_, None) => "before any value",
         };
         format!("the text ends {place}")
-    }
-}
-
-/// No atom died, so a `oneOf` was left with a number of matches other than one.
-fn ambiguous() -> String {
-    "the value must match exactly one alternative, and does not".into()
-}
-
-fn found(byte: Option<u8>) -> String {
-    match byte {
-        None => "the end of the text".into(),
-        Some(b'"') => "a string".into(),
-        Some(b'{') => "an object".into(),
-        Some(b'[') => "an array".into(),
-        Some(b'-' | b'0'..=b'9') => "a number".into(),
-        Some(b't') => "true".into(),
-        Some(b'f') => "false".into(),
-        Some(b'n') => "null".into(),
-        Some(byte @ 0x21..=0x7e) => format!("'{}'", char::from(byte)),
-        Some(byte) => format!("the byte 0x{byte:02x}"),
-    }
-}
-
-fn join(mut phrases: Vec<String>, word: &str) -> String {
-    let mut seen = std::collections::HashSet::new();
-    phrases.retain(|phrase| seen.insert(phrase.clone()));
-    let more = phrases.len() > MAX_LISTED;
-    phrases.truncate(MAX_LISTED);
-    let joined = phrases.join(word);
-    if more { format!("{joined}{word}...") } else { joined }
-}
-
-fn one_of<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> String {
-    if texts.clone().count() == 1 {
-        list(texts)
-    } else {
-        format!("one of {}", list(texts))
-    }
-}
-
-/// Quoted, in order, without repetition, bounded.
-fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let mut seen = std::collections::HashSet::new();
-    let distinct: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
-    let shown: Vec<String> = distinct.iter().take(MAX_LISTED).map(|text| quote(text)).collect();
-    match distinct.len().saturating_sub(MAX_LISTED) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-fn quote(text: &str) -> String {
-    match text.char_indices().nth(MAX_LISTED_CHARS) {
-        None => serde_json::Value::from(text).to_string(),
-        Some((cut, _)) => serde_json::Value::from(format!("{}...", &text[..cut])).to_string(),
     }
 }

@@ -9,7 +9,7 @@
 
 use super::{
     ArgumentChecker, MAX_DEPTH,
-    atoms::{Minus, any_clear},
+    atoms::{Literals, Minus, any_clear},
     checker::{Cause, Lex},
     compile::ANY,
     formula::{AtomId, Expr, Kind, NodeId},
@@ -69,7 +69,10 @@ impl ArgumentChecker {
 
     pub(crate) fn atoms_of(&self, frame: usize) -> std::ops::Range<usize> {
         let from = self.frames[frame].atoms as usize;
-        let to = self.frames.get(frame + 1).map_or(self.atoms.len(), |next| next.atoms as usize);
+        let to = self
+            .frames
+            .get(frame + 1)
+            .map_or(self.atoms.len(), |next| next.atoms as usize);
         from..to
     }
 
@@ -101,7 +104,7 @@ impl ArgumentChecker {
                 _ => at += 1,
             }
         }
-        if lost && !self.settle(self.frames.len() - 1) {
+        if lost && !self.settle(self.frames.len() - 1, wants) {
             return Err(Cause::Kind);
         }
         self.push_frame(kind, wants, free);
@@ -121,16 +124,18 @@ impl ArgumentChecker {
         }
         let (from, count, now) = (frame.atoms as usize, frame.count, self.now());
         let mut lost = false;
-        for state in self.atoms[from..].iter_mut().filter(|state| state.died == 0) {
-            match self.automaton.arrays[state.atom as usize].item(count) {
-                Some(node) => state.child = node,
-                None => {
-                    state.died = now;
-                    lost = true;
-                }
+        for state in self.atoms[from..]
+            .iter_mut()
+            .filter(|state| state.died == 0)
+        {
+            if let Some(node) = self.automaton.arrays[state.atom as usize].item(count) {
+                state.child = node;
+            } else {
+                state.died = now;
+                lost = true;
             }
         }
-        if lost && !self.settle(self.frames.len() - 1) {
+        if lost && !self.settle(self.frames.len() - 1, self.wants.len()) {
             return Err(Cause::TooManyItems);
         }
         Ok(())
@@ -155,7 +160,10 @@ impl ArgumentChecker {
             }
             if state.child == ANY {
                 free = true;
-            } else if !self.wants[start..].iter().any(|want| want.node == state.child) {
+            } else if !self.wants[start..]
+                .iter()
+                .any(|want| want.node == state.child)
+            {
                 self.wants.push(Want {
                     node: state.child,
                     dead: false,
@@ -188,7 +196,7 @@ impl ArgumentChecker {
                 match kind {
                     Kind::String => {
                         let atom = &automaton.strings[atom as usize];
-                        state.range.1 = atom.literals.as_ref().map_or(0, |set| set.len());
+                        state.range.1 = atom.literals.as_ref().map_or(0, Literals::len);
                         state.dfa = [
                             atom.pattern.as_ref().map_or(0, |dfa| dfa.start),
                             atom.format.map_or(0, |format| format.filter.start),
@@ -251,7 +259,7 @@ impl ArgumentChecker {
     /// After deaths in the top frame.
     #[cold]
     pub(crate) fn survive(&mut self, cause: Cause) -> Result<(), Cause> {
-        if self.settle(self.frames.len() - 1) {
+        if self.settle(self.frames.len() - 1, self.wants.len()) {
             self.bury();
             Ok(())
         } else {
@@ -289,22 +297,25 @@ impl ArgumentChecker {
         lost
     }
 
-    /// Carries deaths in `frame` upwards; false if the root can no longer be valid.
-    pub(crate) fn settle(&mut self, frame: usize) -> bool {
-        let mut frame = frame;
+    /// Carries deaths in `frame`, whose wants end at `end`, upwards; false if the root can no
+    /// longer be valid.
+    fn settle(&mut self, mut frame: usize, mut end: usize) -> bool {
         loop {
             let kind = self.frames[frame].kind;
             let from = self.frames[frame].wants as usize;
-            let to = self.frames.get(frame + 1).map_or(self.wants.len(), |next| next.wants as usize);
             let mut lost = false;
-            for at in from..to {
+            for at in from..end {
                 if self.wants[at].dead {
                     continue;
                 }
                 let node = self.wants[at].node;
                 let states = &self.atoms[self.atoms_of(frame)];
                 let lives = |atom| lives(states, atom);
-                if !self.automaton.nodes[node as usize].of(kind).expr.possible(&lives) {
+                if !self.automaton.nodes[node as usize]
+                    .of(kind)
+                    .expr
+                    .possible(&lives)
+                {
                     self.wants[at].dead = true;
                     if frame == 0 {
                         return false;
@@ -316,6 +327,7 @@ impl ArgumentChecker {
                 return true;
             }
             frame -= 1;
+            end = from;
         }
     }
 
@@ -331,14 +343,18 @@ impl ArgumentChecker {
             let node = self.wants[at].node;
             let states = &self.atoms[self.atoms_of(top)];
             let lives = |atom| lives(states, atom);
-            if !self.automaton.nodes[node as usize].of(kind).expr.holds(&lives) {
+            if !self.automaton.nodes[node as usize]
+                .of(kind)
+                .expr
+                .holds(&lives)
+            {
                 if top == 0 {
                     return Err(cause);
                 }
                 lost |= self.kill_askers(top, node);
             }
         }
-        if lost && !self.settle(top - 1) {
+        if lost && !self.settle(top - 1, wants) {
             return Err(cause);
         }
         let Some(frame) = self.frames.pop() else {
