@@ -22,7 +22,7 @@ mod context;
 pub mod create;
 mod delete;
 mod events;
-mod fields;
+pub mod fields;
 mod follow;
 pub mod foreground;
 mod input_items;
@@ -35,8 +35,8 @@ mod properties;
 mod recover;
 mod request;
 mod retrieve;
-mod run;
-mod sink;
+pub mod run;
+pub mod sink;
 
 /// The routes of `/v1/responses`.
 pub fn routes() -> Router<AppRef> {

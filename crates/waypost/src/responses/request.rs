@@ -156,6 +156,7 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
             .is_some_and(Value::is_object)
             .then_some(reasoning),
         hints,
+        extra: Map::new(),
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,
     };
