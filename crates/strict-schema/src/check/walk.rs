@@ -1,0 +1,528 @@
+//! The one walk that finds everything.
+//!
+//! At each node, in this order: the reference; keywords outside the subset; the
+//! type; what an object, an array, an enum must say; formats and bounds; then the
+//! children in document order. Counts over the whole schema come last, as they do
+//! from OpenAI.
+
+use serde_json::{Map, Value};
+
+use super::finding::{Finding, ROOT_COMBINATORS, ViolationKind, root_findings};
+use super::references::References;
+use super::{inhabited, values};
+use crate::facts::Facts;
+use crate::keyword::{Keyword, KeywordSet, Shape};
+use crate::limits::{Excess, Size};
+use crate::path::At;
+use crate::profile::Profile;
+use crate::types::TypeSet;
+
+/// Violations that are listed; a schema with more is as wrong as it gets.
+const MAX_FINDINGS: usize = 100;
+
+/// Everything that keeps `schema` out of the subset, in document order.
+pub(super) fn findings(schema: &Value, profile: &Profile, function: bool) -> Vec<Finding> {
+    let size = match Size::of(schema, &profile.guards) {
+        Ok(size) => size,
+        Err(excess) => return vec![too_large(excess, profile)],
+    };
+    let Some(root) = schema.as_object() else {
+        return root_findings(schema, function);
+    };
+    let mut walk = Walk {
+        root,
+        profile,
+        function,
+        references: References::default(),
+        found: Vec::new(),
+        properties: 0,
+        enum_values: 0,
+        chars: 0,
+        // Characters cannot outnumber bytes: most schemas need no counting.
+        count_chars: size.bytes > profile.counts.chars,
+        deepest: profile.counts.levels,
+        deepest_at: None,
+    };
+    walk.found.extend(root_findings(schema, function));
+    walk.node(schema, &At::Root, 0);
+    walk.counts();
+    if walk.found.is_empty() && walk.references.any && profile.choices.refuse_unsatisfiable {
+        walk.found.extend(inhabited::endless(schema).map(|pointer| {
+            let why = "a recursion without an end makes every document infinite";
+            let text = format!("no value can satisfy the schema: {why}.");
+            Finding::plain(ViolationKind::Unsatisfiable, pointer, why, text)
+        }));
+    }
+    walk.found
+}
+
+struct Walk<'a> {
+    root: &'a Map<String, Value>,
+    profile: &'a Profile,
+    function: bool,
+    references: References<'a>,
+    found: Vec<Finding>,
+    properties: usize,
+    enum_values: usize,
+    chars: usize,
+    count_chars: bool,
+    /// The deepest level past the limit, and where.
+    deepest: usize,
+    deepest_at: Option<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn add(&mut self, finding: Finding) {
+        let listed = self.profile.choices.refuse_unsatisfiable
+            || finding.kind != ViolationKind::Unsatisfiable;
+        if listed && self.found.len() < MAX_FINDINGS {
+            self.found.push(finding);
+        }
+    }
+
+    /// `level` counts the levels above this node.
+    fn node(&mut self, node: &'a Value, at: &At<'_>, level: usize) {
+        let map = match node {
+            Value::Object(map) => map,
+            Value::Bool(_) => return self.add(Finding::open(ViolationKind::BooleanSchema, at)),
+            other => {
+                return self.add(Finding::malformed(
+                    at,
+                    other,
+                    "is not of type 'object', 'boolean'",
+                ));
+            }
+        };
+        let facts = Facts::of(map);
+        if let Some(reference) = facts.reference {
+            self.reference(map, reference, at);
+            if !at.is_root() {
+                return;
+            }
+        }
+        if facts.present.but(self.profile.permitted) != KeywordSet::EMPTY
+            || facts.unknown > 0 && !self.profile.unknown_keywords
+        {
+            self.keywords(map, at);
+        }
+        let types = self.types(&facts, at);
+        let container = types.is_some_and(|types| types.meets(TypeSet::CONTAINER))
+            || facts.properties.is_some();
+        let level = level + usize::from(container || self.profile.levels.scalars);
+        if level > self.deepest {
+            self.deepest = level;
+            self.deepest_at = Some(at.pointer());
+        }
+        if types.is_some_and(|types| types.meets(TypeSet::OBJECT)) || facts.properties.is_some() {
+            self.object(&facts, at);
+        }
+        if types.is_some_and(|types| types.meets(TypeSet::ARRAY)) {
+            self.array(&facts, at);
+        }
+        if facts.values.is_some() || facts.constant.is_some() {
+            values::enumeration(&facts, types, self.profile, at, &mut self.found);
+            self.found.truncate(MAX_FINDINGS);
+            self.count_values(&facts, at);
+        }
+        if facts.present.has(Keyword::Format) && self.profile.permitted.has(Keyword::Format) {
+            self.format(map, types, at);
+        }
+        if facts.present.meets(values::JUDGED) {
+            let mut found = Vec::new();
+            values::bounds(map, types, at, &mut found);
+            found.into_iter().for_each(|finding| self.add(finding));
+        }
+        self.children(map, &facts, at, level);
+    }
+
+    fn reference(&mut self, map: &'a Map<String, Value>, reference: &'a Value, at: &At<'_>) {
+        if !at.is_root() && map.len() > 1 {
+            // Python prints a set; its order is accidental, ours is the schema's.
+            let siblings: Vec<_> = map.keys().filter(|key| *key != "$ref").collect();
+            let shown: Vec<_> = siblings
+                .iter()
+                .map(|k| crate::path::python_string(k))
+                .collect();
+            let tail = format!("$ref cannot have keywords {{{}}}.", shown.join(", "));
+            self.add(Finding::at(
+                ViolationKind::RefWithSiblings,
+                at,
+                siblings[0].as_str(),
+                &tail,
+            ));
+        }
+        if let Some(finding) = self.references.judge(self.root, reference, at) {
+            self.add(finding);
+        }
+    }
+
+    /// Names what is outside the subset, in document order.
+    fn keywords(&mut self, map: &Map<String, Value>, at: &At<'_>) {
+        for key in map.keys() {
+            let permitted = match Keyword::of(key) {
+                Some(keyword) => self.profile.permitted.has(keyword),
+                None => self.profile.unknown_keywords,
+            };
+            // A root `$id` names the schema; only a nested one moves references.
+            // The root of a function has one text for all its combinators.
+            let excused = at.is_root()
+                && (key == "$id" || self.function && ROOT_COMBINATORS.contains(&key.as_str()));
+            if !permitted && !excused {
+                self.add(Finding::not_permitted(at, key));
+            }
+        }
+    }
+
+    fn types(&mut self, facts: &Facts<'a>, at: &At<'_>) -> Option<TypeSet> {
+        /// Keywords whose own refusal says enough.
+        const TELLING: KeywordSet = KeywordSet::of(&[
+            Keyword::AnyOf,
+            Keyword::OneOf,
+            Keyword::AllOf,
+            Keyword::DynamicRef,
+            Keyword::RecursiveRef,
+        ]);
+        let Some(written) = facts.types else {
+            // The root has its own text for it.
+            if !at.is_root() && !facts.present.meets(TELLING) {
+                self.add(Finding::untyped(at));
+            }
+            return None;
+        };
+        let types = TypeSet::read(written);
+        if types.is_none() {
+            let complaint = "is not valid under any of the given schemas";
+            self.add(Finding::malformed(at, written, complaint));
+        }
+        types
+    }
+
+    fn object(&mut self, facts: &Facts<'a>, at: &At<'_>) {
+        let closed = facts.additional == Some(&Value::Bool(false));
+        let Some(properties) = facts.properties else {
+            if at.is_root() || closed {
+                let tail = "object schema missing properties.";
+                self.add(Finding::at(ViolationKind::FreeFormObject, at, "", tail));
+            }
+            if !closed {
+                let kind = match facts.additional {
+                    Some(Value::Object(_)) => ViolationKind::MapObject,
+                    _ if at.is_root() => ViolationKind::OpenObject,
+                    _ => ViolationKind::FreeFormObject,
+                };
+                self.add(Finding::open(kind, at));
+            }
+            return;
+        };
+        let Value::Object(properties) = properties else {
+            return self.add(Finding::malformed(
+                at,
+                properties,
+                "is not of type 'object'",
+            ));
+        };
+        if !closed {
+            let kind = match facts.additional {
+                Some(Value::Object(_)) => ViolationKind::MapObject,
+                _ => ViolationKind::OpenObject,
+            };
+            self.add(Finding::open(kind, at));
+        }
+        if facts.any_of.is_some() && !at.is_root() {
+            self.add(Finding::not_permitted(at, "anyOf"));
+        }
+        self.properties += properties.len();
+        if self.count_chars {
+            self.chars += properties
+                .keys()
+                .map(|name| name.chars().count())
+                .sum::<usize>();
+        }
+        self.required(properties, facts.required, at);
+    }
+
+    fn required(&mut self, properties: &Map<String, Value>, required: Option<&Value>, at: &At<'_>) {
+        let keys = match required {
+            None => {
+                let tail = properties
+                    .keys()
+                    .next()
+                    .map(|key| format!(" Missing '{key}'."));
+                let first = properties.keys().next().map_or("", String::as_str);
+                let tail = tail.unwrap_or_default();
+                self.add(Finding::required(
+                    ViolationKind::OptionalProperty,
+                    at,
+                    first,
+                    &tail,
+                ));
+                return;
+            }
+            Some(Value::Array(keys)) if keys.iter().all(Value::is_string) => keys,
+            Some(Value::Array(keys)) => {
+                if let Some(key) = keys.iter().find(|key| !key.is_string()) {
+                    self.add(Finding::malformed(at, key, "is not of type 'string'"));
+                }
+                return;
+            }
+            Some(other) => {
+                return self.add(Finding::malformed(at, other, "is not of type 'array'"));
+            }
+        };
+        let as_written = keys.len() == properties.len()
+            && keys
+                .iter()
+                .zip(properties.keys())
+                .all(|(key, name)| key == name);
+        if !as_written {
+            let listed: std::collections::HashSet<&str> =
+                keys.iter().filter_map(Value::as_str).collect();
+            for name in properties
+                .keys()
+                .filter(|name| !listed.contains(name.as_str()))
+            {
+                let tail = format!(" Missing '{name}'.");
+                self.add(Finding::required(
+                    ViolationKind::OptionalProperty,
+                    at,
+                    name,
+                    &tail,
+                ));
+            }
+            if listed.len() < keys.len() {
+                let all = Value::Array(keys.clone());
+                self.add(Finding::malformed(at, &all, "has non-unique elements"));
+            }
+        }
+        for key in keys.iter().filter_map(Value::as_str) {
+            let kind = match properties.get(key) {
+                None => ViolationKind::UndeclaredRequired,
+                Some(schema) if says_nothing(schema) => ViolationKind::RequiredWithoutSchema,
+                Some(_) => continue,
+            };
+            let tail = format!(" Extra required key '{key}' supplied.");
+            self.add(Finding::required(kind, at, key, &tail));
+        }
+    }
+
+    fn array(&mut self, facts: &Facts<'a>, at: &At<'_>) {
+        match facts.items {
+            Some(items @ Value::Array(_)) => {
+                let at = at.key("items");
+                let shown = crate::path::python_value(items, super::finding::SHOWN);
+                let tail = format!("{shown} is not of type 'object', 'boolean'.");
+                self.add(Finding::at(ViolationKind::TupleItems, &at, "", &tail));
+            }
+            Some(_) => {}
+            None if facts.present.has(Keyword::PrefixItems) => {}
+            None => {
+                let tail = "array schema missing items.";
+                self.add(Finding::at(ViolationKind::ArrayWithoutItems, at, "", tail));
+            }
+        }
+    }
+
+    fn format(&mut self, map: &Map<String, Value>, types: Option<TypeSet>, at: &At<'_>) {
+        if types.is_some_and(|types| !types.meets(TypeSet::STRING)) {
+            return;
+        }
+        match map.get("format") {
+            Some(Value::String(format)) if !self.profile.formats.contains(&format.as_str()) => {
+                let tail = format!("'{format}' is not a valid format");
+                self.add(Finding::at(
+                    ViolationKind::FormatNotPermitted,
+                    at,
+                    format,
+                    &tail,
+                ));
+            }
+            Some(Value::String(_)) | None => {}
+            Some(other) => self.add(Finding::malformed(at, other, "is not of type 'string'")),
+        }
+    }
+
+    fn count_values(&mut self, facts: &Facts<'a>, at: &At<'_>) {
+        let chars = |value: &Value| value.as_str().map_or(0, |text| text.chars().count());
+        if self.count_chars {
+            self.chars += facts.constant.map_or(0, chars);
+        }
+        let Some(values) = facts.values.and_then(Value::as_array) else {
+            return;
+        };
+        self.enum_values += values.len();
+        let counts = &self.profile.counts;
+        let long = values.len() > counts.long_enum;
+        if !long && !self.count_chars {
+            return;
+        }
+        let total: usize = values.iter().map(chars).sum();
+        self.chars += total;
+        if long && total > counts.long_enum_chars {
+            let text = format!(
+                "Expected at most {} total characters across enum values when there are more \
+                 than {} enum values, but received {total}. {REDUCE_ENUMS}",
+                counts.long_enum_chars, counts.long_enum,
+            );
+            let subject = total.to_string();
+            self.add(Finding::plain(
+                ViolationKind::EnumTooLong,
+                at.pointer(),
+                subject,
+                text,
+            ));
+        }
+    }
+
+    fn children(
+        &mut self,
+        map: &'a Map<String, Value>,
+        facts: &Facts<'a>,
+        at: &At<'_>,
+        level: usize,
+    ) {
+        /// Keywords of the subset with schemas below them.
+        const APPLICATORS: KeywordSet = KeywordSet::of(&[
+            Keyword::Properties,
+            Keyword::Items,
+            Keyword::AnyOf,
+            Keyword::PrefixItems,
+            Keyword::Defs,
+            Keyword::Definitions,
+        ]);
+        if !facts.present.meets(APPLICATORS) {
+            return;
+        }
+        let counting = &self.profile.levels;
+        for (key, below) in map {
+            let Some(keyword) = Keyword::of(key) else {
+                continue;
+            };
+            if !APPLICATORS.has(keyword) || !self.profile.permitted.has(keyword) {
+                continue;
+            }
+            let own = level - usize::from(level > 0);
+            let inner = match keyword {
+                Keyword::Properties => {
+                    if counting.properties {
+                        level
+                    } else {
+                        own
+                    }
+                }
+                Keyword::Items | Keyword::PrefixItems => {
+                    if counting.items {
+                        level
+                    } else {
+                        own
+                    }
+                }
+                Keyword::AnyOf => level + usize::from(counting.combinators),
+                _ => 0,
+            };
+            let at = at.key(key);
+            match (keyword.shape(), below) {
+                (Shape::Map, Value::Object(named)) => {
+                    if keyword != Keyword::Properties && self.count_chars {
+                        self.chars += named.keys().map(|name| name.chars().count()).sum::<usize>();
+                    }
+                    for (name, schema) in named {
+                        self.node(schema, &at.key(name), inner);
+                    }
+                }
+                (Shape::List, Value::Array(branches)) => {
+                    if branches.is_empty() {
+                        self.add(Finding::malformed(&at, below, "should be non-empty"));
+                    }
+                    for (index, branch) in branches.iter().enumerate() {
+                        self.node(branch, &at.index(index), inner);
+                    }
+                }
+                (Shape::SchemaOrList | Shape::Schema, Value::Object(_) | Value::Bool(_)) => {
+                    self.node(below, &at, inner);
+                }
+                (Shape::List, other) => {
+                    self.add(Finding::malformed(&at, other, "is not of type 'array'"));
+                }
+                (Shape::SchemaOrList, Value::Array(_)) if facts.types.is_some() => {}
+                (Shape::SchemaOrList, other) => {
+                    let complaint = "is not of type 'object', 'boolean'";
+                    self.add(Finding::malformed(&at, other, complaint));
+                }
+                (Shape::Map, other) if keyword != Keyword::Properties => {
+                    self.add(Finding::malformed(&at, other, "is not of type 'object'"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The limits over the whole schema.
+    fn counts(&mut self) {
+        let counts = &self.profile.counts;
+        let (properties, enums, chars) = (self.properties, self.enum_values, self.chars);
+        if let Some(pointer) = self.deepest_at.take() {
+            let (levels, limit) = (self.deepest, counts.levels);
+            let text = format!("{levels} levels of nesting exceeds limit of {limit}.");
+            let kind = ViolationKind::TooManyLevels;
+            self.add(Finding::plain(kind, pointer, levels.to_string(), text));
+        }
+        if properties > counts.properties {
+            let text = format!(
+                "{properties} parameters exceeds limit of {}.",
+                counts.properties
+            );
+            self.over(ViolationKind::TooManyProperties, properties, text);
+        }
+        if enums > counts.enum_values {
+            let text = format!(
+                "Expected at most {} enum values in total within a single schema when using \
+                 structured outputs, but received {enums}. {REDUCE_ENUMS}",
+                counts.enum_values
+            );
+            self.over(ViolationKind::TooManyEnumValues, enums, text);
+        }
+        if chars > counts.chars {
+            // OpenAI's text is not public.
+            let text = format!(
+                "Expected at most {} characters in total across property names, definition \
+                 names, enum values and const values, but received {chars}.",
+                counts.chars
+            );
+            self.over(ViolationKind::TooManyCharacters, chars, text);
+        }
+    }
+
+    fn over(&mut self, kind: ViolationKind, count: usize, text: String) {
+        self.add(Finding::plain(kind, String::new(), count.to_string(), text));
+    }
+}
+
+const REDUCE_ENUMS: &str = "Consider reducing the number of enums, or use 'strict: false' to opt \
+                            out of structured outputs.";
+
+/// A property schema that OpenAI's validator treats as if it were not there.
+fn says_nothing(schema: &Value) -> bool {
+    match schema {
+        Value::Bool(_) => true,
+        Value::Object(map) => {
+            map.is_empty()
+                || map.get("type").is_some_and(|name| name == "object")
+                    && !["properties", "anyOf", "oneOf", "allOf", "$ref"]
+                        .iter()
+                        .any(|key| map.contains_key(*key))
+        }
+        _ => false,
+    }
+}
+
+fn too_large(excess: Excess, profile: &Profile) -> Finding {
+    let guards = &profile.guards;
+    let why = match excess {
+        Excess::Bytes => format!("more than {} bytes", guards.max_bytes),
+        Excess::Depth => format!("nested deeper than {}", guards.max_depth),
+        Excess::Nodes => format!("more than {} values", guards.max_nodes),
+    };
+    // An older catalogue has the second sentence for oversized schemas.
+    let text = format!("the schema is too large: {why}. Please ensure it is a valid JSON Schema.");
+    Finding::plain(ViolationKind::TooLarge, String::new(), why, text)
+}

@@ -1,0 +1,145 @@
+//! Where a `$ref` points.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::path;
+
+/// What a `$ref` names, judged by its text alone.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Target<'r> {
+    /// `#`
+    Root,
+    /// `#/$defs/name` or `#/definitions/name`
+    Definition {
+        keyword: &'static str,
+        name: Cow<'r, str>,
+    },
+    /// Another JSON pointer into the same document, decoded.
+    Elsewhere(Vec<String>),
+    /// Another document, or an anchor. Never fetched.
+    Foreign,
+}
+
+impl<'r> Target<'r> {
+    pub(crate) fn of(reference: &'r str) -> Target<'r> {
+        let Some(fragment) = reference.strip_prefix('#') else {
+            return Target::Foreign;
+        };
+        if fragment.is_empty() {
+            return Target::Root;
+        }
+        for (prefix, keyword) in [("/$defs/", "$defs"), ("/definitions/", "definitions")] {
+            if let Some(name) = fragment.strip_prefix(prefix)
+                && !name.contains(['/', '~', '%'])
+            {
+                return Target::Definition {
+                    keyword,
+                    name: Cow::Borrowed(name),
+                };
+            }
+        }
+        let Some(fragment) = percent_decoded(fragment) else {
+            return Target::Foreign;
+        };
+        let Some(mut tokens) = path::tokens(&fragment) else {
+            return Target::Foreign;
+        };
+        let keyword = match tokens.first().map(String::as_str) {
+            Some("$defs") => "$defs",
+            Some("definitions") => "definitions",
+            _ => return Target::Elsewhere(tokens),
+        };
+        if tokens.len() == 2 {
+            Target::Definition {
+                keyword,
+                name: Cow::Owned(tokens.swap_remove(1)),
+            }
+        } else {
+            Target::Elsewhere(tokens)
+        }
+    }
+}
+
+/// The definition of this name at the top level of a schema.
+pub(crate) fn definition<'v>(
+    root: &'v Map<String, Value>,
+    keyword: &str,
+    name: &str,
+) -> Option<(&'v str, &'v Value)> {
+    let (_, definitions) = root.get_key_value(keyword)?;
+    let (name, schema) = definitions.as_object()?.get_key_value(name)?;
+    (schema.is_object() || schema.is_boolean()).then_some((name.as_str(), schema))
+}
+
+/// Follows a reference, and the references it leads to, to a node that is none.
+/// `None` for a reference that leads nowhere or back to itself.
+pub(crate) fn follow<'v>(root: &'v Value, node: &'v Value) -> Option<&'v Value> {
+    let map = root.as_object()?;
+    let mut node = node;
+    // A chain longer than this is a cycle, or deserves the same answer.
+    for _ in 0..64 {
+        let Some(reference) = node.as_object().and_then(|node| node.get("$ref")) else {
+            return Some(node);
+        };
+        node = match Target::of(reference.as_str()?) {
+            Target::Root => root,
+            Target::Definition { keyword, name } => definition(map, keyword, &name)?.1,
+            Target::Elsewhere(tokens) => path::schema_at(root, &tokens)?,
+            Target::Foreign => return None,
+        };
+    }
+    None
+}
+
+fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let high = char::from(bytes.next()?).to_digit(16)?;
+            let low = char::from(bytes.next()?).to_digit(16)?;
+            out.push((high * 16 + low) as u8);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_told_apart_by_their_text() {
+        let definition = |keyword, name: &'static str| Target::Definition {
+            keyword,
+            name: name.into(),
+        };
+        assert_eq!(Target::of("#"), Target::Root);
+        assert_eq!(Target::of("#/$defs/a"), definition("$defs", "a"));
+        assert_eq!(
+            Target::of("#/definitions/a~1b%20c"),
+            definition("definitions", "a/b c")
+        );
+        assert_eq!(Target::of("#/%24defs/"), definition("$defs", ""));
+        assert_eq!(
+            Target::of("#/properties/a"),
+            Target::Elsewhere(vec!["properties".into(), "a".into()])
+        );
+        for foreign in [
+            "",
+            "#anchor",
+            "other.json#/$defs/a",
+            "https://example.com/s",
+            "#/%zz",
+        ] {
+            assert_eq!(Target::of(foreign), Target::Foreign, "{foreign}");
+        }
+    }
+}

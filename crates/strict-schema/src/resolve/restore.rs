@@ -1,0 +1,217 @@
+//! From arguments for a level-C schema back to arguments for the original.
+//!
+//! The model answered the rewritten schema: an optional property it left out is a
+//! `null`, a map is an array of keys and values. [`Restore`] walks the arguments
+//! beside the rewritten schema and undoes exactly the places that were rewritten.
+//! It is kept with a stored response, so it is data and serializes.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::path;
+use crate::reference::{Target, follow};
+use crate::types::TypeSet;
+
+/// How arguments for a level-C schema become arguments for the original. Empty
+/// for schemas that were rewritten on levels A and B only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The rewritten schema. Absent when there is nothing to undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<Value>,
+    /// Pointers of properties whose null stands for "left out".
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    optional: BTreeSet<String>,
+    /// Pointers of arrays that stand for maps.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    maps: BTreeSet<String>,
+}
+
+/// Levels of arguments that are walked. A schema has fewer, unless it recurses.
+const MAX_DEPTH: usize = 200;
+
+impl Restore {
+    pub(super) fn new(schema: &Value, optional: Vec<String>, maps: Vec<String>) -> Restore {
+        let changed = !optional.is_empty() || !maps.is_empty();
+        Restore {
+            schema: changed.then(|| schema.clone()),
+            optional: optional.into_iter().collect(),
+            maps: maps.into_iter().collect(),
+        }
+    }
+
+    /// Whether [`Restore::apply`] changes nothing, whatever the arguments.
+    pub fn is_empty(&self) -> bool {
+        self.schema.is_none()
+    }
+
+    /// Turns arguments that are valid for the resolved schema into arguments for
+    /// the original one. Of other arguments it changes what it recognizes.
+    pub fn apply(&self, arguments: &mut Value) {
+        if let Some(schema) = &self.schema {
+            self.undo(schema, schema, String::new(), arguments, 0);
+        }
+    }
+
+    fn undo(&self, root: &Value, node: &Value, pointer: String, value: &mut Value, depth: usize) {
+        let Some(map) = node.as_object() else { return };
+        if depth > MAX_DEPTH || !(value.is_object() || value.is_array()) {
+            return;
+        }
+        if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
+            let pointer = match Target::of(reference) {
+                Target::Root => String::new(),
+                Target::Definition { keyword, name } => path::join(&format!("/{keyword}"), &name),
+                Target::Elsewhere(_) | Target::Foreign => return,
+            };
+            let Some(tokens) = path::tokens(&pointer) else {
+                return;
+            };
+            if let Some(target) = path::schema_at(root, &tokens) {
+                self.undo(root, target, pointer, value, depth + 1);
+            }
+            return;
+        }
+        if let Some(branches) = map.get("anyOf").and_then(Value::as_array) {
+            if let Some(index) = choose(root, branches, value) {
+                let pointer = format!("{pointer}/anyOf/{index}");
+                self.undo(root, &branches[index], pointer, value, depth + 1);
+            }
+            return;
+        }
+        match value {
+            Value::Array(items) => {
+                if let Some(schema) = map.get("items") {
+                    let below = format!("{pointer}/items");
+                    for item in items.iter_mut() {
+                        self.undo(root, schema, below.clone(), item, depth + 1);
+                    }
+                }
+                if self.maps.contains(&pointer) {
+                    let entries = std::mem::take(items);
+                    *value = Value::Object(entries.into_iter().filter_map(entry).collect());
+                }
+            }
+            Value::Object(fields) => {
+                let Some(properties) = map.get("properties").and_then(Value::as_object) else {
+                    return;
+                };
+                for (name, schema) in properties {
+                    let below = path::join(&format!("{pointer}/properties"), name);
+                    match fields.get_mut(name) {
+                        Some(Value::Null) if self.optional.contains(&below) => {
+                            fields.shift_remove(name);
+                        }
+                        Some(field) => self.undo(root, schema, below, field, depth + 1),
+                        None => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One element of an array that stands for a map.
+fn entry(item: Value) -> Option<(String, Value)> {
+    let Value::Object(mut pair) = item else {
+        return None;
+    };
+    match (pair.shift_remove("key"), pair.shift_remove("value")) {
+        (Some(Value::String(key)), Some(value)) => Some((key, value)),
+        _ => None,
+    }
+}
+
+/// The branch of a union that `value` was written for. The shape usually tells;
+/// where it does not, the validator does.
+fn choose(root: &Value, branches: &[Value], value: &Value) -> Option<usize> {
+    let fitting: Vec<usize> = (0..branches.len())
+        .filter(|index| fits(root, &branches[*index], value, 0))
+        .collect();
+    if fitting.len() > 1 {
+        let valid = fitting
+            .iter()
+            .find(|index| is_valid(root, &branches[**index], value));
+        if let Some(index) = valid {
+            return Some(*index);
+        }
+    }
+    fitting.first().copied()
+}
+
+fn is_valid(root: &Value, branch: &Value, value: &Value) -> bool {
+    let mut schema = Map::new();
+    for keyword in ["$defs", "definitions"] {
+        if let Some(definitions) = root.get(keyword) {
+            schema.insert(keyword.into(), definitions.clone());
+        }
+    }
+    schema.insert("anyOf".into(), Value::Array(vec![branch.clone()]));
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(&Value::Object(schema))
+        .is_ok_and(|validator| validator.is_valid(value))
+}
+
+/// Whether a strict schema could have produced `value`, by types, keys, enums
+/// and the number of items: never false for a valid value.
+fn fits(root: &Value, node: &Value, value: &Value, depth: usize) -> bool {
+    let Some(node) = follow(root, node) else {
+        return false;
+    };
+    let Some(map) = node.as_object() else {
+        return true;
+    };
+    if depth > MAX_DEPTH {
+        return true;
+    }
+    if let Some(branches) = map.get("anyOf").and_then(Value::as_array)
+        && !branches
+            .iter()
+            .any(|branch| fits(root, branch, value, depth + 1))
+    {
+        return false;
+    }
+    let types = map.get("type").and_then(TypeSet::read);
+    if types.is_some_and(|types| !types.admits(TypeSet::of_value(value))) {
+        return false;
+    }
+    let same = crate::check::values::same;
+    if map
+        .get("const")
+        .is_some_and(|constant| !same(constant, value))
+        || map
+            .get("enum")
+            .and_then(Value::as_array)
+            .is_some_and(|values| !value.is_null() && !values.iter().any(|v| same(v, value)))
+    {
+        return false;
+    }
+    match value {
+        Value::Object(fields) => {
+            map.get("properties")
+                .and_then(Value::as_object)
+                .is_none_or(|properties| {
+                    fields.len() == properties.len()
+                        && properties.iter().all(|(name, schema)| {
+                            fields
+                                .get(name)
+                                .is_some_and(|field| fits(root, schema, field, depth + 1))
+                        })
+                })
+        }
+        Value::Array(items) => {
+            let count = |key: &str| map.get(key).and_then(Value::as_u64);
+            let length = items.len() as u64;
+            count("minItems").is_none_or(|least| length >= least)
+                && count("maxItems").is_none_or(|most| length <= most)
+                && map.get("items").is_none_or(|schema| {
+                    items.iter().all(|item| fits(root, schema, item, depth + 1))
+                })
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,245 @@
+//! The walk that rewrites, and level A.
+//!
+//! Top-down: a node gets its final spelling before it is closed, and is closed
+//! before its children are visited. Questions about the *meaning* of a part (are
+//! these branches disjoint? what does this reference name?) are asked of `base`,
+//! the schema before any narrowing: two branches that A has closed can be
+//! disjoint where the originals overlap.
+
+use serde_json::{Map, Value};
+
+use super::moves::Moves;
+use super::{Change, ChangeCode, Level, hoist, loose, spelling};
+use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, Shape};
+use crate::path::At;
+use crate::profile::Profile;
+use crate::types::TypeSet;
+
+/// A schema as far as the rewrites could bring it.
+pub(super) struct Outcome {
+    pub schema: Value,
+    pub changes: Vec<Change>,
+    pub moves: Moves,
+    pub optional: Vec<String>,
+    pub maps: Vec<String>,
+}
+
+pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
+    let mut moves = Moves::default();
+    let mut changes = Vec::new();
+    let mut work = schema.clone();
+    let hoisted =
+        profile.rewrites.meaning_preserving && hoist::hoist(&mut work, &mut moves, &mut changes);
+    // What was hoisted means the same at its new place; only then a second copy.
+    let base = hoisted.then(|| work.clone());
+    let mut rewriter = Rewriter {
+        profile,
+        base: base.as_ref().unwrap_or(schema),
+        changes,
+        moves,
+        inlined: 0,
+        optional: Vec::new(),
+        maps: Vec::new(),
+    };
+    if profile.rewrites.meaning_preserving {
+        rewriter.root_reference(&mut work);
+    }
+    rewriter.node(&mut work, &At::Root, 0);
+    let Rewriter {
+        changes,
+        moves,
+        optional,
+        maps,
+        ..
+    } = rewriter;
+    Outcome {
+        schema: work,
+        changes,
+        moves,
+        optional,
+        maps,
+    }
+}
+
+/// Levels that are rewritten. Wrapping makes a schema deeper than the guard lets
+/// in; what is deeper still goes to the check as it is, and is refused there.
+const MAX_DEPTH: usize = 150;
+
+pub(super) struct Rewriter<'a> {
+    pub profile: &'a Profile,
+    /// The schema before narrowing.
+    pub base: &'a Value,
+    pub changes: Vec<Change>,
+    pub moves: Moves,
+    /// Nodes that inlining has added.
+    pub inlined: usize,
+    pub optional: Vec<String>,
+    pub maps: Vec<String>,
+}
+
+impl Rewriter<'_> {
+    pub(super) fn changed(&mut self, at: &At<'_>, code: ChangeCode, level: Level) {
+        let pointer = self.moves.original(&at.pointer());
+        self.changes.push(Change {
+            pointer,
+            code,
+            level,
+        });
+    }
+
+    fn node(&mut self, node: &mut Value, at: &At<'_>, depth: usize) {
+        let Value::Object(map) = node else { return };
+        if depth > MAX_DEPTH {
+            return;
+        }
+        let mut present = KeywordSet::of_schema(map);
+        if self.profile.rewrites.meaning_preserving && spelling::applies(self, map, present, at) {
+            spelling::respell(self, map, at);
+            present = KeywordSet::of_schema(map);
+        }
+        if loose::applies(self, present) {
+            loose::loosen(self, map, at);
+            present = KeywordSet::of_schema(map);
+        }
+        if present.has(Keyword::Type) || map.is_empty() {
+            self.close(map, present, at);
+        }
+        if present.meets(BELOW) {
+            self.children(map, at, depth);
+        }
+    }
+
+    fn children(&mut self, map: &mut Map<String, Value>, at: &At<'_>, depth: usize) {
+        for (key, below) in map.iter_mut() {
+            let Some(keyword) = Keyword::of(key) else {
+                continue;
+            };
+            if !BELOW.has(keyword) {
+                continue;
+            }
+            let at = at.key(key);
+            match (keyword.shape(), below) {
+                (Shape::Map, Value::Object(named)) => {
+                    for (name, schema) in named.iter_mut() {
+                        self.node(schema, &at.key(name), depth + 2);
+                    }
+                }
+                (Shape::List, Value::Array(branches)) => {
+                    for (index, branch) in branches.iter_mut().enumerate() {
+                        self.node(branch, &at.index(index), depth + 2);
+                    }
+                }
+                (Shape::SchemaOrList, schema) => self.node(schema, &at, depth + 1),
+                _ => {}
+            }
+        }
+    }
+
+    /// Level A on one node: an object is closed, and requires all it declares.
+    fn close(&mut self, map: &mut Map<String, Value>, present: KeywordSet, at: &At<'_>) {
+        if map.is_empty() {
+            if !at.is_root() || !self.profile.choices.empty_root_is_an_object {
+                return;
+            }
+            map.insert("type".into(), "object".into());
+        } else {
+            let object = match map.get("type") {
+                Some(Value::String(name)) => name == "object",
+                Some(list) => TypeSet::read(list).is_some_and(|set| set.meets(TypeSet::OBJECT)),
+                None => false,
+            };
+            if !object {
+                return;
+            }
+        }
+        let closed = map.get("additionalProperties") == Some(&Value::Bool(false));
+        if !present.has(Keyword::Properties) {
+            // A free-form object stays one, unless it says that it is empty or is
+            // the whole schema: then nobody can have meant anything.
+            let bare = present.but(BARE).but(ANNOTATIONS) == KeywordSet::EMPTY;
+            let requires = map
+                .get("required")
+                .is_some_and(|keys| keys != &Value::Array(vec![]));
+            let root = at.is_root() && self.profile.choices.bare_root_is_closed;
+            let open = present.has(Keyword::AdditionalProperties) && !closed;
+            if !bare || requires || open || !(closed || root) {
+                return;
+            }
+            map.insert("properties".into(), Value::Object(Map::new()));
+            self.changed(at, ChangeCode::PropertiesAdded, Level::A);
+        }
+        if !map.contains_key("additionalProperties") {
+            map.insert("additionalProperties".into(), Value::Bool(false));
+            self.changed(at, ChangeCode::ObjectClosed, Level::A);
+        }
+        self.require_all(map, at);
+    }
+
+    fn require_all(&mut self, map: &mut Map<String, Value>, at: &At<'_>) {
+        let Some(Value::Object(properties)) = map.get("properties") else {
+            return;
+        };
+        let before = match map.get("required") {
+            None => [].as_slice(),
+            Some(Value::Array(keys)) => keys,
+            Some(_) => return,
+        };
+        let complete = map.contains_key("required")
+            && before.len() == properties.len()
+            && before
+                .iter()
+                .zip(properties.keys())
+                .all(|(key, name)| key == name);
+        if complete {
+            return;
+        }
+        let listed: std::collections::HashSet<&str> =
+            before.iter().filter_map(Value::as_str).collect();
+        let missing: Vec<String> = properties
+            .keys()
+            .filter(|name| !listed.contains(name.as_str()))
+            .cloned()
+            .collect();
+        if missing.is_empty() && listed.len() == before.len() && map.contains_key("required") {
+            return;
+        }
+        let mut keys: Vec<Value> = properties.keys().map(|name| name.as_str().into()).collect();
+        // A required key that nothing declares stays, for the check to name.
+        let unknown = |key: &&Value| key.as_str().is_none_or(|key| !properties.contains_key(key));
+        keys.extend(before.iter().filter(unknown).cloned());
+        map.insert("required".into(), Value::Array(keys));
+        if missing.is_empty() {
+            self.changed(at, ChangeCode::RequiredAdded, Level::A);
+        }
+        let Some(Value::Object(properties)) = map.get_mut("properties") else {
+            return;
+        };
+        for name in missing {
+            let Some(property) = properties.get_mut(&name) else {
+                continue;
+            };
+            let parent = at.key("properties");
+            loose::require(self, property, &parent.key(&name));
+        }
+    }
+}
+
+/// Where the walk goes on: the keywords of the subset that hold schemas. Below
+/// any other a rewrite would be in vain, for the check refuses the keyword.
+const BELOW: KeywordSet = KeywordSet::of(&[
+    Keyword::Properties,
+    Keyword::Items,
+    Keyword::AnyOf,
+    Keyword::Defs,
+    Keyword::Definitions,
+]);
+
+/// What an object may say and still say nothing about its content.
+const BARE: KeywordSet = KeywordSet::of(&[
+    Keyword::Type,
+    Keyword::AdditionalProperties,
+    Keyword::Required,
+    Keyword::Defs,
+    Keyword::Definitions,
+    Keyword::Id,
+]);
