@@ -86,7 +86,7 @@ async fn completions(
     if speaks_chat && !head.asks_for_more_than_text() && !has_calls(&body) {
         return pass::pass(app, upstream, body).await;
     }
-    let value = schema::parse(&body)?;
+    let value = json::parse_unique(&body)?;
     let checked = request::check(&value, &app.config.tools)?;
     if speaks_chat && !checked.must_be_enforced() && !emulates(&upstream, &checked) {
         drop(value);

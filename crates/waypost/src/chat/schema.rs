@@ -1,29 +1,41 @@
-//! Schemas of tools and formats, checked by the rules of strict mode, and the
-//! one JSON parser that refuses keys given twice.
+//! Schemas of tools and formats, checked in OpenAI's words.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use strict_schema::{Profile, Violation, Where, check_root};
 
 use crate::{config::ToolsConfig, http::error::ApiError};
 
-/// Where a schema stands in a request.
-#[derive(Debug, Clone, Copy)]
-pub enum At<'a> {
-    Tool { index: usize, name: &'a str },
-    Format { name: &'a str },
+/// `strict: true`: the first thing wrong is the message, all of them are the
+/// details.
+pub fn check_strict(schema: &Value, config: &ToolsConfig, at: Where<'_>) -> Result<(), ApiError> {
+    // A name that no profile has does not get past the start of the server.
+    let profile = Profile::named(&config.profile).unwrap_or_default();
+    strict_schema::check_strict(schema, &profile, at).map_err(refusal)
 }
 
-/// Parses a body whose checks would mean nothing if a parser elsewhere read
-/// another of two equal keys.
-pub fn parse(body: &[u8]) -> Result<Value, ApiError> {
-    crate::http::json::parse(body)
+/// Not strict: what the API asks of every schema.
+pub fn check_any(schema: &Value, at: Where<'_>) -> Result<(), ApiError> {
+    check_root(schema, at).map_err(|violation| refusal(vec![violation]))
 }
 
-/// `strict: true`: all that OpenAI would refuse.
-pub fn check_strict(_schema: &Value, _config: &ToolsConfig, _at: At<'_>) -> Result<(), ApiError> {
-    Ok(())
-}
-
-/// What holds without `strict` too.
-pub fn check_root(_schema: &Value, _at: At<'_>) -> Result<(), ApiError> {
-    Ok(())
+fn refusal(violations: Vec<Violation>) -> ApiError {
+    let details = violations
+        .iter()
+        .map(|violation| {
+            json!({
+                "message": violation.message,
+                "param": violation.param,
+                "code": violation.code,
+                "pointer": violation.pointer,
+                "kind": violation.kind.to_string(),
+            })
+        })
+        .collect();
+    match violations.into_iter().next() {
+        Some(first) => ApiError::invalid(first.message)
+            .param(first.param)
+            .code(first.code)
+            .details(details),
+        None => ApiError::internal("a schema was refused without a violation"),
+    }
 }

@@ -1,5 +1,6 @@
 //! The one error of the HTTP edge, in OpenAI's envelope:
-//! `{"error": {"message", "type", "param", "code"}}`, all four keys always.
+//! `{"error": {"message", "type", "param", "code"}}`, all four keys always, and
+//! `details` where there is a list of what is wrong.
 //!
 //! Easy to break: what is said to a caller is written here or at the call
 //! site. An internal cause is logged once, by the edge, and never sent.
@@ -9,6 +10,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::Value;
 use waypost_engine::StoreError;
 
 /// A request that failed, as the caller is told.
@@ -23,6 +25,7 @@ struct Inner {
     param: Option<Cow<'static, str>>,
     code: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
+    details: Vec<Value>,
     /// Logged, never sent.
     cause: Option<String>,
 }
@@ -122,6 +125,7 @@ impl ApiError {
             param: None,
             code: None,
             retry_after: None,
+            details: Vec::new(),
             cause: None,
         }))
     }
@@ -182,6 +186,14 @@ impl ApiError {
         self
     }
 
+    /// All that is wrong, where that is more than one thing: objects with at
+    /// least a `message`. Beyond OpenAI's four keys, and absent when empty.
+    #[must_use]
+    pub fn details(mut self, details: Vec<Value>) -> Self {
+        self.0.details = details;
+        self
+    }
+
     /// What really happened; logged once, never sent.
     #[must_use]
     pub fn cause(mut self, cause: impl fmt::Display) -> Self {
@@ -211,6 +223,8 @@ struct Body<'a> {
     r#type: &'a str,
     param: Option<&'a str>,
     code: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Value]>::is_empty")]
+    details: &'a [Value],
 }
 
 impl ApiError {
@@ -222,9 +236,10 @@ impl ApiError {
                 r#type: self.0.kind,
                 param: self.0.param.as_deref(),
                 code: self.0.code.as_deref(),
+                details: &self.0.details,
             },
         })
-        .expect("strings always encode")
+        .expect("strings and values always encode")
     }
 }
 

@@ -6,13 +6,19 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::error::Category;
+use serde_json::{Value, error::Category};
+use strict_schema::{Limits, ParseErrorKind};
 
 use super::error::{ApiError, INVALID_REQUEST};
 use crate::app::AppRef;
 
 /// How much of a parser's message is sent: it may quote the caller's own text.
 const MAX_DETAIL: usize = 300;
+/// Arrays and objects within one another; serde_json's parser stops there too.
+const MAX_DEPTH: usize = 127;
+/// Values of one body: each costs more memory than it has bytes.
+const MAX_VALUES: usize = 2_000_000;
+const EMPTY: &str = "The body is empty; a JSON object is expected.";
 
 /// A JSON body. Errors are 400 (with position or `param`), 408, 413
 /// or 415.
@@ -26,6 +32,21 @@ impl<T: DeserializeOwned> FromRequest<AppRef> for ApiJson<T> {
         require_json(request.headers())?;
         let bytes = read_body(request, app).await?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// A JSON body of a route that looks into every corner of it. A key that comes
+/// twice in one object is an error: two readers could each see another value.
+#[derive(Debug, Clone)]
+pub struct UniqueJson(pub Value);
+
+impl FromRequest<AppRef> for UniqueJson {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &AppRef) -> Result<Self, ApiError> {
+        require_json(request.headers())?;
+        let bytes = read_body(request, app).await?;
+        parse_unique(&bytes).map(Self)
     }
 }
 
@@ -80,9 +101,7 @@ pub async fn read_body(request: Request, app: &AppRef) -> Result<Bytes, ApiError
 /// Parses a JSON text; see the module's rules for errors.
 pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(ApiError::invalid(
-            "The body is empty; a JSON object is expected.",
-        ));
+        return Err(ApiError::invalid(EMPTY));
     }
     // serde reads an array as a struct's fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
@@ -98,6 +117,59 @@ pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, ApiError> 
     })?;
     json.end().map_err(|error| explain(".", &error))?;
     Ok(value)
+}
+
+/// Parses a JSON text to a value without keys that come twice.
+pub fn parse_unique(bytes: &[u8]) -> Result<Value, ApiError> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::invalid(EMPTY));
+    }
+    // The route's limit holds for bytes, serde_json's for depth.
+    let limits = Limits {
+        max_bytes: usize::MAX,
+        max_depth: MAX_DEPTH,
+        max_nodes: MAX_VALUES,
+    };
+    strict_schema::parse(bytes, &limits).map_err(|error| match error.kind {
+        ParseErrorKind::DuplicateKey => {
+            let path = shortened(&path_of(&error.pointer));
+            ApiError::invalid(format!("Parameter given twice: '{path}'."))
+                .param(path)
+                .code("duplicate_parameter")
+        }
+        ParseErrorKind::Syntax
+        | ParseErrorKind::TooManyBytes
+        | ParseErrorKind::TooDeep
+        | ParseErrorKind::TooManyNodes => {
+            let text = error.message.trim_start_matches("not valid JSON: ");
+            ApiError::invalid(format!(
+                "The body is not valid JSON: {} at line {} column {}.",
+                shortened(text),
+                error.line,
+                error.column
+            ))
+            .code("invalid_json")
+        }
+    })
+}
+
+/// A JSON Pointer the way parameters are named: `/tools/0/name` is
+/// `tools[0].name`.
+fn path_of(pointer: &str) -> String {
+    let mut path = String::with_capacity(pointer.len());
+    for token in pointer.split('/').skip(1) {
+        if !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit()) && !path.is_empty() {
+            path.push('[');
+            path.push_str(token);
+            path.push(']');
+        } else {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(&token.replace("~1", "/").replace("~0", "~"));
+        }
+    }
+    path
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

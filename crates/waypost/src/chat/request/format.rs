@@ -1,10 +1,11 @@
 //! `response_format`.
 
 use serde_json::{Map, Value, json};
+use strict_schema::Where;
 
 use super::{Result, tools, unknown_key};
 use crate::{
-    chat::schema::{self, At},
+    chat::schema,
     config::{ToolsConfig, UpstreamApi},
     http::error::ApiError,
     responses::fields::{Fields, bad_word, missing, unknown, wrong_type},
@@ -84,11 +85,11 @@ fn json_schema(value: &Value, path: &str, config: &ToolsConfig) -> Result<Kind> 
             return Err(wrong_type(&schema_path, "an object", schema));
         }
         Some(schema) if strict => {
-            schema::check_strict(schema, config, At::Format { name })?;
+            schema::check_strict(schema, config, Where::ChatFormat { name })?;
             format.insert("schema".into(), schema.clone());
         }
         Some(schema) => {
-            schema::check_root(schema, At::Format { name })?;
+            schema::check_any(schema, Where::ChatFormat { name })?;
             format.insert("schema".into(), schema.clone());
         }
         None if strict => return Err(missing(&schema_path)),

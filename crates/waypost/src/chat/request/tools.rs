@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
+use strict_schema::{Where, empty_parameters};
 
 use super::{Result, unknown_key};
 use crate::{
-    chat::schema::{self, At},
+    chat::schema,
     config::ToolsConfig,
     http::error::ApiError,
     responses::fields::{Fields, bad_word, missing, unknown, wrong_type},
@@ -64,11 +65,16 @@ pub fn read(fields: &mut Fields<'_>, config: &ToolsConfig) -> Result<Tools> {
         out.list.push(function);
     }
     let mut names = HashSet::new();
-    for tool in &out.list {
+    for (index, tool) in out.list.iter().enumerate() {
         if !names.insert(tool["name"].as_str()) {
-            let field = if out.legacy { "functions" } else { "tools" };
-            return Err(ApiError::invalid("Tool names must be unique.")
-                .param(field)
+            let kind = tool["type"].as_str().unwrap_or_default();
+            let param = if out.legacy {
+                format!("functions[{index}].name")
+            } else {
+                format!("tools[{index}].{kind}.name")
+            };
+            return Err(ApiError::invalid("Tool names must be unique")
+                .param(param)
                 .code("invalid_value"));
         }
     }
@@ -133,17 +139,17 @@ fn read_function(
     let description = fields.string("description")?;
     let strict = fields.bool("strict")?.unwrap_or(false);
     let parameters = parameters(&mut fields)?;
-    let at = At::Tool { index, name };
+    let at = Where::ChatTool { index, name };
     let parameters = match parameters {
         Some(schema) if strict => {
             schema::check_strict(schema, config, at)?;
             schema.clone()
         }
         Some(schema) => {
-            schema::check_root(schema, at)?;
+            schema::check_any(schema, at)?;
             schema.clone()
         }
-        None if strict => no_parameters(),
+        None if strict => empty_parameters(),
         None => Value::Null,
     };
     out.must_be_enforced |= strict;
@@ -165,7 +171,7 @@ fn read_legacy(function: &Value, index: usize, out: &mut Tools) -> Result<Value>
     let description = fields.string("description")?;
     let parameters = parameters(&mut fields)?;
     if let Some(schema) = parameters {
-        schema::check_root(schema, At::Tool { index, name })
+        schema::check_any(schema, Where::ChatTool { index, name })
             .map_err(|error| error.param(fields.path("parameters")))?;
     }
     note(
@@ -218,11 +224,6 @@ fn parameters<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a Value>> {
         Some(schema) if !schema.is_object() => Err(wrong_type(&path, "an object", schema)),
         other => Ok(other),
     }
-}
-
-/// Omitted parameters are an empty list (API reference).
-fn no_parameters() -> Value {
-    json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false})
 }
 
 fn function_tool(name: &str, description: Option<&str>, parameters: Value, strict: bool) -> Value {
