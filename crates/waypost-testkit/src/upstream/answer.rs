@@ -7,8 +7,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::kinds::{Finish, ToolStyle, ToolText};
+use super::plan::{CallKind, Part, Plan};
 use super::request::Ask;
-use super::script::{Finish, Script, ToolStyle, ToolText};
+use super::script::Script;
 use super::tokens::{self, Position};
 
 /// One step of an answer. All but [`Beat::ToolEnd`] carry a delta.
@@ -19,6 +21,11 @@ pub(super) enum Beat {
     Text(Position),
     /// Like `Text`, and the first tool call begins in the same chunk.
     TextAndToolBegin(Position),
+    /// A piece of a text that is written out.
+    Said {
+        text: usize,
+        piece: usize,
+    },
     /// A word of the refusal.
     Refusal(usize),
     ToolBegin(usize),
@@ -39,7 +46,31 @@ impl Beat {
 #[derive(Debug, Clone)]
 pub(super) struct ToolCall {
     pub(super) id: String,
+    pub(super) kind: CallKind,
     pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    pub(super) arguments: Cut,
+}
+
+/// A text and where its pieces end.
+#[derive(Debug, Clone)]
+pub(super) struct Cut {
+    pub(super) text: String,
+    ends: Vec<usize>,
+}
+
+impl Cut {
+    fn new(script: &Script, text: String) -> Self {
+        Self {
+            ends: script.cuts(&text),
+            text,
+        }
+    }
+
+    pub(super) fn piece(&self, piece: usize) -> &str {
+        let from = piece.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[from..self.ends[piece]]
+    }
 }
 
 /// What every beat of one answer needs.
@@ -50,6 +81,7 @@ pub(super) struct Facts {
     pub(super) serial: u64,
     pub(super) model: String,
     pub(super) calls: Vec<ToolCall>,
+    pub(super) said: Vec<Cut>,
     /// `None` if the answer ends without a finish reason.
     pub(super) finish: Option<&'static str>,
     pub(super) refusal_words: Vec<String>,
@@ -58,16 +90,6 @@ pub(super) struct Facts {
     pub(super) include_usage: bool,
     /// The prefix that this answer continues, if it does.
     pub(super) continued: Option<String>,
-}
-
-impl Facts {
-    pub(super) fn argument_piece(&self, piece: usize) -> &str {
-        let arguments = self.script.tool_args.as_str();
-        let cut = |piece: usize| {
-            arguments.floor_char_boundary(arguments.len() * piece / self.script.tool_fragments)
-        };
-        &arguments[cut(piece)..cut(piece + 1)]
-    }
 }
 
 /// The beats that are still to come.
@@ -83,8 +105,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(script: Arc<Script>, ask: &Ask, serial: u64) -> (Self, Facts) {
-        let calls_tools = script.tools > 0 && ask.tool_rounds < script.tool_rounds;
+    pub(super) fn new(script: Arc<Script>, ask: &Ask, plan: Plan, serial: u64) -> (Self, Facts) {
         let continued = ask
             .prefix
             .clone()
@@ -101,7 +122,9 @@ impl Answer {
         } else {
             script.reasoning_tokens
         };
-        let wanted = script.text_tokens(calls_tools).saturating_sub(start.index);
+        let wanted = script
+            .text_tokens(!plan.parts.is_empty())
+            .saturating_sub(start.index);
         let reasoning_tokens = reasoning.min(limit);
         let text_tokens = wanted.min(limit - reasoning_tokens);
         let limited = reasoning_tokens < reasoning || text_tokens < wanted;
@@ -110,15 +133,11 @@ impl Answer {
             Some(text) if !limited => text.split_inclusive(' ').map(str::to_owned).collect(),
             _ => Vec::new(),
         };
-        let calls = if calls_tools && !limited {
-            calls(&script, ask, serial)
-        } else {
-            Vec::new()
-        };
-        let tool_beats = tool_beats(&script, calls.len());
+        let parts = if limited { Vec::new() } else { plan.parts };
+        let (calls, said, tool_beats) = play(&script, parts, serial);
         let tool_deltas = tool_beats.iter().filter(|beat| beat.is_delta()).count();
         let finish = match script.finish_reason {
-            Finish::Auto if limited => Some("length"),
+            Finish::Auto if limited || plan.truncated => Some("length"),
             Finish::Auto if !calls.is_empty() => Some("tool_calls"),
             Finish::Auto | Finish::Stop => Some("stop"),
             Finish::Length => Some("length"),
@@ -131,7 +150,8 @@ impl Answer {
             refusal: 0..refusal_words.len(),
             text: start.index..start.index + text_tokens,
             skip: start.skip,
-            tool_in_last_text: script.tool_text == ToolText::SameChunk && !calls.is_empty(),
+            tool_in_last_text: script.tool_text == ToolText::SameChunk
+                && matches!(tool_beats.first(), Some(Beat::ToolBegin(_))),
             tools: tool_beats.into(),
             tools_first: script.tool_text == ToolText::After,
         };
@@ -139,6 +159,7 @@ impl Answer {
             serial,
             model: ask.model.clone(),
             calls,
+            said,
             finish,
             completion_tokens: reasoning_tokens + text_tokens + refusal_words.len() + tool_deltas,
             refusal_words,
@@ -182,56 +203,68 @@ impl Iterator for Answer {
     }
 }
 
-fn calls(script: &Script, ask: &Ask, serial: u64) -> Vec<ToolCall> {
-    let scripted: Vec<&str> = script
-        .tool_names
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .collect();
-    let asked: Vec<&str> = ask.tool_names.iter().map(String::as_str).collect();
-    let names = if scripted.is_empty() { asked } else { scripted };
-    let call = |index: usize| ToolCall {
-        id: format!("call_{serial:08x}_{index}"),
-        name: if names.is_empty() {
-            "get_weather"
-        } else {
-            names[index % names.len()]
-        }
-        .to_owned(),
-    };
-    (0..script.tools).map(call).collect()
-}
-
-fn tool_beats(script: &Script, calls: usize) -> Vec<Beat> {
-    let pieces = match script.tool_style {
-        ToolStyle::OneChunk | ToolStyle::ArgsAtEnd => 0,
-        _ => script.tool_fragments,
-    };
-    let mut beats = Vec::with_capacity(calls * (pieces + 2));
-    if script.tool_interleave {
-        beats.extend((0..calls).map(Beat::ToolBegin));
-        for piece in 0..pieces {
-            beats.extend((0..calls).map(|call| Beat::ToolPiece { call, piece }));
-        }
-        beats.extend((0..calls).map(Beat::ToolEnd));
-    } else {
-        for call in 0..calls {
-            beats.push(Beat::ToolBegin(call));
-            beats.extend((0..pieces).map(|piece| Beat::ToolPiece { call, piece }));
-            beats.push(Beat::ToolEnd(call));
+/// The plan's calls and texts, and their beats in order. With `tool_interleave`, calls that follow
+/// one another take turns.
+fn play(script: &Script, parts: Vec<Part>, serial: u64) -> (Vec<ToolCall>, Vec<Cut>, Vec<Beat>) {
+    let (mut calls, mut said, mut beats) = (Vec::new(), Vec::new(), Vec::new());
+    let mut parts = parts.into_iter().peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            Part::Say(text) => {
+                let cut = Cut::new(script, text);
+                let text = said.len();
+                beats.extend((0..cut.ends.len()).map(|piece| Beat::Said { text, piece }));
+                said.push(cut);
+            }
+            Part::Call(call) => {
+                let index = calls.len();
+                calls.push(ToolCall {
+                    id: format!("call_{serial:08x}_{index}"),
+                    kind: call.kind,
+                    name: call.name,
+                    namespace: call.namespace,
+                    arguments: Cut::new(script, call.arguments),
+                });
+                if !script.tool_interleave {
+                    tool_beats(script, &calls, index..index + 1, &mut beats);
+                } else if !matches!(parts.peek(), Some(Part::Call(_))) {
+                    let begun = beats.iter().filter(|beat| matches!(beat, Beat::ToolEnd(_)));
+                    tool_beats(script, &calls, begun.count()..index + 1, &mut beats);
+                }
+            }
         }
     }
-    beats
+    (calls, said, beats)
+}
+
+/// Calls that take turns, piece by piece.
+fn tool_beats(
+    script: &Script,
+    calls: &[ToolCall],
+    range: std::ops::Range<usize>,
+    beats: &mut Vec<Beat>,
+) {
+    let pieces = |call: usize| match script.tool_style {
+        ToolStyle::OneChunk | ToolStyle::ArgsAtEnd => 0,
+        _ => calls[call].arguments.ends.len(),
+    };
+    beats.extend(range.clone().map(Beat::ToolBegin));
+    for piece in 0..range.clone().map(pieces).max().unwrap_or(0) {
+        let turn = range.clone().filter(|call| piece < pieces(*call));
+        beats.extend(turn.map(|call| Beat::ToolPiece { call, piece }));
+    }
+    beats.extend(range.map(Beat::ToolEnd));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Beat::{ToolBegin, ToolEnd, ToolPiece};
+    use super::Beat::{Said, ToolBegin, ToolEnd, ToolPiece};
     use super::*;
 
     fn answer(query: &str, ask: &Ask) -> (Vec<Beat>, Facts) {
         let script = Arc::new(Script::from_query(query).unwrap());
-        let (answer, facts) = Answer::new(script, ask, 1);
+        let plan = Plan::of(&script, ask, false, b"{}").unwrap();
+        let (answer, facts) = Answer::new(script, ask, plan, 1);
         (answer.collect(), facts)
     }
 
@@ -263,9 +296,8 @@ mod tests {
         for fragments in [1, 2, 7, 100] {
             let query = format!("tools=1&tool_fragments={fragments}&tool_args={{\"a\":\"é漢🦀\"}}");
             let (_, facts) = answer(&query, &Ask::default());
-            let joined: String = (0..fragments)
-                .map(|piece| facts.argument_piece(piece))
-                .collect();
+            let arguments = &facts.calls[0].arguments;
+            let joined: String = (0..fragments).map(|piece| arguments.piece(piece)).collect();
             assert_eq!(joined, facts.script.tool_args);
         }
     }
@@ -286,5 +318,27 @@ mod tests {
             ToolEnd(1),
         ];
         assert_eq!(beats, expected);
+    }
+
+    #[test]
+    fn steps_keep_their_order_and_calls_between_texts_take_turns() {
+        let query = "call=a:12&call=b:3&say=x&call=c:4&cut_bytes=1&tool_interleave=1";
+        let (beats, facts) = answer(query, &Ask::default());
+        let piece = |call, piece| ToolPiece { call, piece };
+        let expected = [
+            ToolBegin(0),
+            ToolBegin(1),
+            piece(0, 0),
+            piece(1, 0),
+            piece(0, 1),
+            ToolEnd(0),
+            ToolEnd(1),
+            Said { text: 0, piece: 0 },
+            ToolBegin(2),
+            piece(2, 0),
+            ToolEnd(2),
+        ];
+        assert_eq!(beats, expected);
+        assert_eq!((facts.finish, facts.calls.len()), (Some("tool_calls"), 3));
     }
 }

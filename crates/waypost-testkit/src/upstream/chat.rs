@@ -11,8 +11,9 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Beat, Facts};
 use super::frame::{Frames, put_json};
+use super::kinds::{ReasoningField, ToolStyle, UsageAt};
+use super::plan::CallKind;
 use super::player::Encoder;
-use super::script::{ReasoningField, ToolStyle, UsageAt};
 use super::tokens;
 use super::unix_now;
 
@@ -99,38 +100,47 @@ impl Chat {
     }
 
     fn tool_begin(&self, call: usize) -> Value {
-        let script = &self.facts.script;
+        let style = self.facts.script.tool_style;
         let tool = &self.facts.calls[call];
+        let (kind, field) = words(tool.kind);
         let mut function = json!({"name": tool.name});
-        match script.tool_style {
-            ToolStyle::OneChunk => function["arguments"] = json!(script.tool_args),
+        match style {
+            ToolStyle::OneChunk => function[field] = json!(tool.arguments.text),
             ToolStyle::ArgsAtEnd => {}
-            _ => function["arguments"] = json!(""),
+            _ => function[field] = json!(""),
         }
         let mut delta = self.tool(call);
-        if !matches!(script.tool_style, ToolStyle::LateId | ToolStyle::NoId) {
+        if !matches!(style, ToolStyle::LateId | ToolStyle::NoId) {
             delta.insert("id".to_owned(), json!(tool.id));
         }
-        delta.insert("type".to_owned(), json!("function"));
-        delta.insert("function".to_owned(), function);
+        delta.insert("type".to_owned(), json!(kind));
+        delta.insert(kind.to_owned(), function);
         Value::Object(delta)
+    }
+
+    /// A delta with more of the arguments.
+    fn more(&self, call: usize, text: &str) -> Map<String, Value> {
+        let (kind, field) = words(self.facts.calls[call].kind);
+        let mut delta = self.tool(call);
+        delta.insert(kind.to_owned(), json!({field: text}));
+        delta
     }
 
     fn tool_piece(&self, call: usize, piece: usize, out: &mut Frames) {
         let style = self.facts.script.tool_style;
-        let arguments = |text: &str| {
-            let mut delta = self.tool(call);
+        let tool = &self.facts.calls[call];
+        let delta = |text: &str| {
+            let mut delta = self.more(call, text);
             if style == ToolStyle::LateId && piece == 0 {
-                delta.insert("id".to_owned(), json!(self.facts.calls[call].id));
+                delta.insert("id".to_owned(), json!(tool.id));
             }
-            delta.insert("function".to_owned(), json!({"arguments": text}));
             Value::Object(delta)
         };
         if style == ToolStyle::EmptyDeltas {
-            self.tool_delta(&arguments(""), out);
+            self.tool_delta(&delta(""), out);
             self.chunk(out, |_| {});
         }
-        self.tool_delta(&arguments(self.facts.argument_piece(piece)), out);
+        self.tool_delta(&delta(tool.arguments.piece(piece)), out);
     }
 
     fn tool(&self, call: usize) -> Map<String, Value> {
@@ -168,6 +178,9 @@ impl Encoder for Chat {
                 self.field(name, &format!("r{index} "), out);
             }
             Beat::Refusal(word) => self.field("refusal", &self.facts.refusal_words[word], out),
+            Beat::Said { text, piece } => {
+                self.field("content", self.facts.said[text].piece(piece), out);
+            }
             Beat::ToolBegin(call) => self.tool_delta(&self.tool_begin(call), out),
             Beat::ToolPiece { call, piece } => self.tool_piece(call, piece, out),
             Beat::ToolEnd(_) => {}
@@ -180,14 +193,7 @@ impl Encoder for Chat {
         if let Some(reason) = self.facts.finish {
             let mut delta = json!({});
             if script.tool_style == ToolStyle::ArgsAtEnd && !self.facts.calls.is_empty() {
-                let whole = |call: usize| {
-                    let mut delta = self.tool(call);
-                    delta.insert(
-                        "function".to_owned(),
-                        json!({"arguments": script.tool_args}),
-                    );
-                    delta
-                };
+                let whole = |call: usize| self.more(call, &self.facts.calls[call].arguments.text);
                 delta["tool_calls"] = (0..self.facts.calls.len()).map(whole).collect();
             }
             let choice =
@@ -245,12 +251,14 @@ pub(super) fn plain(answer: Answer, facts: &Facts) -> Value {
             Beat::Reasoning(index) => {
                 let _ = write!(reasoning, "r{index} ");
             }
+            Beat::Said { text: said, piece } => text.push_str(facts.said[said].piece(piece)),
             _ => {}
         }
     }
     let calls = facts.calls.iter().enumerate().map(|(index, call)| {
-        let mut object = json!({"index": index, "id": call.id, "type": "function",
-            "function": {"name": call.name, "arguments": facts.script.tool_args}});
+        let (kind, field) = words(call.kind);
+        let mut object = json!({"index": index, "id": call.id, "type": kind,
+            kind: {"name": call.name, field: call.arguments.text}});
         if facts.script.tool_style == ToolStyle::NoId {
             object.as_object_mut().map(|object| object.remove("id"));
         }
@@ -298,6 +306,14 @@ fn usage(facts: &Facts) -> Value {
 pub(super) fn logprob(text: &str) -> Value {
     json!({"token": text, "logprob": -0.25, "bytes": text.as_bytes(),
         "top_logprobs": [{"token": text, "logprob": -0.25, "bytes": text.as_bytes()}]})
+}
+
+/// A call's type, which is also its field, and the name of its arguments there.
+fn words(kind: CallKind) -> (&'static str, &'static str) {
+    match kind {
+        CallKind::Function => ("function", "arguments"),
+        CallKind::Custom => ("custom", "input"),
+    }
 }
 
 fn reasoning_field(field: ReasoningField) -> &'static str {

@@ -3,16 +3,21 @@
 //! The script comes with the model's name: `scripted?tokens=200&delay_ms=5` carries it, any other
 //! name is looked up among the installed ones, and an unknown name answers with eight tokens.
 //! Answers are numbered tokens ("0 1 2 …"), so gaps and repeats become arithmetic. Routes:
-//! `/v1/models`, `/v1/chat/completions`, `/v1/responses`, `/v1/embeddings`, and for the tests
-//! `GET /__stats`, `POST /__reset`, `POST /__script`.
+//! `/v1/models`, `/v1/chat/completions`, `/v1/responses`, `/v1/embeddings`, what llama.cpp and
+//! Ollama say of themselves (`/props`, `/api/show`: see [`About`]), and for the tests
+//! `GET /__stats`, `GET /__requests?key=`, `POST /__reset`, `POST /__script`, `POST /__about`.
 //!
 //! It is also the baseline of the bench: a request's path holds one short lock for the script and
 //! one for the log.
 
+mod about;
 mod answer;
 mod chat;
+mod engine;
 mod frame;
+mod kinds;
 mod notation;
+mod plan;
 mod player;
 mod reply;
 mod request;
@@ -20,6 +25,7 @@ mod responses;
 mod script;
 mod service;
 mod stats;
+mod steps;
 mod tokens;
 
 use std::io;
@@ -29,8 +35,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-pub use script::{Finish, ReasoningField, Script, Shape, ToolStyle, ToolText, UsageAt};
-pub use stats::{DEFAULT_RECORDED, RecordedRequest, Stats};
+pub use about::About;
+pub use kinds::{
+    Break, BreakWhen, Finish, Generate, Ignored, ReasoningField, RefuseStyle, Shape, ToolStyle,
+    ToolText, UsageAt,
+};
+pub use script::Script;
+pub use stats::{DEFAULT_RECORDED, Ended, RecordedRequest, Served, Stats};
+pub use steps::{Call, Step};
 
 use crate::net::Server;
 use service::Shared;
@@ -76,6 +88,16 @@ impl ScriptedUpstream {
     /// The last requests to model routes, oldest first.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.log.all()
+    }
+
+    /// Those whose model name has `key=KEY` in its script.
+    pub fn requests_of(&self, key: &str) -> Vec<RecordedRequest> {
+        self.shared.requests_with_key(key)
+    }
+
+    /// What the server says of itself from now on.
+    pub fn set_about(&self, about: About) {
+        self.shared.set_about(about);
     }
 
     /// Forgets counters, recorded requests and the calls that `fail_first` has counted. Installed

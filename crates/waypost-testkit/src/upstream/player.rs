@@ -54,7 +54,8 @@ pub(crate) struct Steps {
 }
 
 enum Step {
-    Write(Bytes),
+    /// With so many deltas in it.
+    Write(Bytes, usize),
     Pause(Duration),
     /// Nothing more, ever.
     Hang,
@@ -73,6 +74,8 @@ struct Stream {
     faults: Faults,
     opened: bool,
     deltas: usize,
+    /// Of `deltas`, those that are queued.
+    flushed: usize,
 }
 
 impl Playback {
@@ -95,13 +98,14 @@ impl Playback {
             encoder,
             opened: false,
             deltas: 0,
+            flushed: 0,
         };
         Self::steps(VecDeque::new(), Some(stream), running, wire)
     }
 
     /// `bytes`, then a FIN where the reader expects more.
     pub(super) fn torn(bytes: Bytes, running: Running, wire: Arc<Wire>) -> Self {
-        let steps = [Step::Write(bytes), Step::Pause(BEFORE_BREAK), Step::Cut];
+        let steps = [Step::Write(bytes, 0), Step::Pause(BEFORE_BREAK), Step::Cut];
         Self::steps(steps.into(), None, running, wire)
     }
 
@@ -166,7 +170,10 @@ impl Steps {
                 continue;
             };
             match step {
-                Step::Write(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Step::Write(bytes, deltas) => {
+                    self.running.served.sent(bytes.len(), deltas);
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
                 Step::Pause(pause) => self.pause(pause),
                 Step::Hang => {
                     // Stays the next step: only the client's leaving ends this.
@@ -272,11 +279,12 @@ impl Stream {
             return;
         }
         let mut between = false;
+        let mut deltas = self.deltas - std::mem::replace(&mut self.flushed, self.deltas);
         for piece in frame::pieces(&self.script, self.frames.take()) {
             if between {
                 queue.push_back(Step::Pause(BETWEEN_PIECES));
             }
-            queue.push_back(Step::Write(piece));
+            queue.push_back(Step::Write(piece, std::mem::take(&mut deltas)));
             between = true;
         }
         if between && (self.script.split_utf8 || self.script.write_bytes.is_some()) {

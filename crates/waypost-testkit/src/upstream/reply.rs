@@ -52,6 +52,7 @@ pub(super) async fn play_plain(
             }
         }
     }
+    running.served.sent(bytes.len(), 0);
     running.finished();
     Ok(json_reply_of(200, Playback::whole(bytes)))
 }

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Beat, Facts};
 use super::chat::logprob;
 use super::frame::{Frames, put_json};
+use super::kinds::UsageAt;
+use super::plan::CallKind;
 use super::player::Encoder;
-use super::script::UsageAt;
 use super::unix_now;
 use super::{request::Ask, tokens};
 
@@ -229,31 +230,83 @@ impl Responses {
         self.event("response.output_item.done", fields, out);
     }
 
+    /// A text that may need escapes.
+    fn said(&mut self, text: &str, out: &mut Frames) {
+        self.open(Part::Text, out);
+        let Some(open) = &mut self.open else { return };
+        open.text.push_str(text);
+        let mut fields = self.place(self.items.len() - 1);
+        fields["delta"] = json!(text);
+        fields["logprobs"] = json!([]);
+        self.event(Part::Text.delta_event(), fields, out);
+    }
+
     fn tool_begin(&mut self, call: usize, out: &mut Frames) {
         self.close_open("completed", out);
         let serial = self.facts.serial;
         let at = self.items.len();
         let tool = &self.facts.calls[call];
-        let item = json!({"id": format!("fc_scripted{serial:08x}_{at}"), "type": "function_call",
-            "status": "in_progress", "call_id": tool.id, "name": tool.name, "arguments": ""});
+        let words = CallWords::of(tool.kind);
+        let mut item = json!({"id": format!("{}_scripted{serial:08x}_{at}", words.prefix),
+            "type": words.kind, "status": "in_progress", "call_id": tool.id, "name": tool.name,
+            words.field: ""});
+        if let Some(namespace) = &tool.namespace {
+            item["namespace"] = json!(namespace);
+        }
         let at = self.add_item(item, out);
         self.call_at.push(at);
     }
 
     fn tool_delta(&mut self, call: usize, arguments: &str, out: &mut Frames) {
         let at = self.call_at[call];
+        let words = CallWords::of(self.facts.calls[call].kind);
         let fields = json!({"item_id": self.item_id(at), "output_index": at, "delta": arguments});
-        self.event("response.function_call_arguments.delta", fields, out);
+        self.event(words.delta, fields, out);
     }
 
     fn tool_end(&mut self, call: usize, out: &mut Frames) {
         let at = self.call_at[call];
-        let arguments = self.facts.script.tool_args.clone();
-        let fields = json!({"item_id": self.item_id(at), "output_index": at,
-            "name": self.items[at]["name"], "arguments": arguments});
-        self.event("response.function_call_arguments.done", fields, out);
-        self.items[at]["arguments"] = json!(arguments);
+        let facts = self.facts.clone();
+        let tool = &facts.calls[call];
+        let words = CallWords::of(tool.kind);
+        let mut fields = json!({"item_id": self.item_id(at), "output_index": at});
+        if tool.kind == CallKind::Function {
+            fields["name"] = json!(tool.name);
+        }
+        fields[words.field] = json!(tool.arguments.text);
+        self.event(words.done, fields, out);
+        self.items[at][words.field] = json!(tool.arguments.text);
         self.item_done(at, "completed", out);
+    }
+}
+
+/// What the wire calls a kind of call.
+struct CallWords {
+    prefix: &'static str,
+    kind: &'static str,
+    field: &'static str,
+    delta: &'static str,
+    done: &'static str,
+}
+
+impl CallWords {
+    fn of(kind: CallKind) -> Self {
+        match kind {
+            CallKind::Function => Self {
+                prefix: "fc",
+                kind: "function_call",
+                field: "arguments",
+                delta: "response.function_call_arguments.delta",
+                done: "response.function_call_arguments.done",
+            },
+            CallKind::Custom => Self {
+                prefix: "ctc",
+                kind: "custom_tool_call",
+                field: "input",
+                delta: "response.custom_tool_call_input.delta",
+                done: "response.custom_tool_call_input.done",
+            },
+        }
     }
 }
 
@@ -278,11 +331,15 @@ impl Encoder for Responses {
                 let facts = self.facts.clone();
                 self.delta(Part::Refusal, &facts.refusal_words[word], out);
             }
+            Beat::Said { text, piece } => {
+                let facts = self.facts.clone();
+                self.said(facts.said[text].piece(piece), out);
+            }
             Beat::ToolBegin(call) => self.tool_begin(call, out),
             Beat::ToolPiece { call, piece } => {
                 let facts = self.facts.clone();
                 if !facts.script.args_only_in_done {
-                    self.tool_delta(call, facts.argument_piece(piece), out);
+                    self.tool_delta(call, facts.calls[call].arguments.piece(piece), out);
                 }
             }
             Beat::ToolEnd(call) => self.tool_end(call, out),

@@ -5,12 +5,35 @@
 //! `1`, `0`, `true`, `false`. Unknown fields are refused: a misspelt fault would be a test that
 //! cannot fail.
 //!
+//! Beside the numbered tokens an answer may be written out: `say=TEXT`, `call=NAME:ARGUMENTS` and
+//! `custom=NAME:INPUT`, as often as wanted and in this order, `+` and `%XX` decoded; `say64`,
+//! `call64` and `custom64` take unpadded base64url after the name. `NAMESPACE/NAME` names a
+//! namespace's tool (responses dialect). They are cut like `tool_args`: into `tool_fragments`
+//! pieces, or by `cut_at`, `cut_bytes`, `cut_seed`.
+//!
+//! `then` begins the script of the next request, so `call=f:oops&then&call=f:{}` answers the first
+//! request with bad arguments and all others with good ones. Each part stands for itself; nothing
+//! is inherited. Requests are counted per model name: `key=` makes one that is a test's own, and
+//! `GET /__requests?key=` lists what came for it and how far the answers got.
+//!
+//! `generate=calls` acts like an engine with constrained decoding: the arguments of calls, and the
+//! text under a `response_format` (or its relatives of vLLM, SGLang, llama.cpp, Ollama, TGI), are
+//! minimal valid instances of the request's schemas; `tool_choice` and `parallel_tool_calls` are
+//! honoured. `ignores`, `break` and `refuse_*` make it a worse one. Grammars other than a regular
+//! expression are not generated from: the script's `say`s are the answer then, and `custom`s the
+//! input.
+//!
 //! Counts named `*_after` count deltas of one call: reasoning, text and refusal tokens, and tool
 //! call fragments, in the order they are sent.
 
 use serde::{Deserialize, Serialize};
 
-use super::notation::{flag, optional_text, text};
+use super::kinds::{
+    Break, BreakWhen, Finish, Generate, Ignored, ReasoningField, RefuseStyle, Shape, ToolStyle,
+    ToolText, UsageAt,
+};
+use super::notation::{flag, list, optional_text, text};
+use super::steps::Step;
 
 /// Tokens of an answer whose script says nothing about its content.
 const DEFAULT_TOKENS: usize = 8;
@@ -21,6 +44,8 @@ const MAX_TOKENS: usize = 10_000_000;
 const MAX_TOKEN_BYTES: usize = 1 << 20;
 const MAX_TOOLS: usize = 128;
 const MAX_FRAGMENTS: usize = 10_000;
+const MAX_STEPS: usize = 1000;
+const MAX_ATTEMPTS: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +54,10 @@ const MAX_FRAGMENTS: usize = 10_000;
     reason = "independent switches of a flat script"
 )]
 pub struct Script {
+    /// Makes the model name a test's own; `GET /__requests?key=` finds its requests.
+    #[serde(deserialize_with = "text")]
+    pub key: String,
+
     /// Text tokens of the full answer. Default 8; 0 when the script refuses or calls tools.
     pub tokens: Option<usize>,
     pub shape: Shape,
@@ -54,7 +83,7 @@ pub struct Script {
     #[serde(deserialize_with = "flag")]
     pub logprobs: bool,
 
-    /// Parallel tool calls.
+    /// Parallel tool calls. With `generate`, at least one where there are tools to call.
     pub tools: usize,
     /// Names of the tool calls, comma-separated, used in turn. Default: the request's function
     /// tools, else `get_weather`.
@@ -75,6 +104,44 @@ pub struct Script {
     /// Responses dialect: no `function_call_arguments.delta`, only `.done`.
     #[serde(deserialize_with = "flag")]
     pub args_only_in_done: bool,
+
+    /// Texts and calls in their order: `say`, `call`, `custom` of the query notation.
+    pub steps: Vec<Step>,
+    /// Cut every argument and said text after so many bytes, comma-separated, ascending.
+    #[serde(deserialize_with = "list")]
+    pub cut_at: Vec<usize>,
+    /// Cut them into pieces of so many bytes.
+    pub cut_bytes: Option<usize>,
+    /// Cut them into pieces of 1 to 12 bytes, by chance that this number seeds.
+    pub cut_seed: Option<u64>,
+    /// The scripts of the second and all further requests; the last one stays.
+    pub then: Vec<Script>,
+
+    pub generate: Generate,
+    /// Branch of the first `anyOf` or `oneOf` met in a schema; any later one takes its first.
+    pub branch: usize,
+    /// Optional properties too.
+    #[serde(deserialize_with = "flag")]
+    pub optional: bool,
+    /// With line breaks and indentation.
+    #[serde(deserialize_with = "flag")]
+    pub pretty: bool,
+    #[serde(deserialize_with = "list")]
+    pub ignores: Vec<Ignored>,
+    /// What is wrong with what is generated. A `break` that finds nothing to break is a 400.
+    #[serde(rename = "break", deserialize_with = "list")]
+    pub breaks: Vec<Break>,
+    pub break_when: BreakWhen,
+    /// 400 if a schema of the request has one of these keywords.
+    #[serde(deserialize_with = "list")]
+    pub refuse_keywords: Vec<String>,
+    /// 400 if the request has one of these fields.
+    #[serde(deserialize_with = "list")]
+    pub refuse_fields: Vec<String>,
+    pub refuse_style: RefuseStyle,
+    /// What `/api/show` says that this model can do, and `/props?model=` of its template.
+    #[serde(deserialize_with = "list")]
+    pub capabilities: Vec<String>,
 
     pub finish_reason: Finish,
     pub usage: UsageAt,
@@ -154,6 +221,7 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
+            key: String::new(),
             tokens: None,
             shape: Shape::Numbers,
             token_bytes: 1024,
@@ -174,6 +242,22 @@ impl Default for Script {
             tool_interleave: false,
             tool_rounds: 1,
             args_only_in_done: false,
+            steps: Vec::new(),
+            cut_at: Vec::new(),
+            cut_bytes: None,
+            cut_seed: None,
+            then: Vec::new(),
+            generate: Generate::Off,
+            branch: 0,
+            optional: false,
+            pretty: false,
+            ignores: Vec::new(),
+            breaks: Vec::new(),
+            break_when: BreakWhen::Always,
+            refuse_keywords: Vec::new(),
+            refuse_fields: Vec::new(),
+            refuse_style: RefuseStyle::OpenAi,
+            capabilities: Vec::new(),
             finish_reason: Finish::Auto,
             usage: UsageAt::Auto,
             prompt_tokens: 11,
@@ -206,81 +290,6 @@ impl Default for Script {
     }
 }
 
-/// The text of token `i`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shape {
-    /// `i` and a space.
-    Numbers,
-    /// `i`, then an emoji or CJK character (some of several code points), then a space.
-    Emoji,
-    /// `i` in eight digits, filled up with `x` to `token_bytes`, the last byte a space.
-    Filler,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReasoningField {
-    ReasoningContent,
-    Reasoning,
-}
-
-/// How tool calls come in a chat stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolStyle {
-    /// Id and name first, then argument fragments: OpenAI's way.
-    Fragments,
-    /// Id, name and all arguments in one chunk.
-    OneChunk,
-    /// The first delta has only the name; the id comes with the second.
-    LateId,
-    /// No id at all.
-    NoId,
-    /// No `index` in any delta.
-    NoIndex,
-    /// Arguments come whole, in the chunk that carries the finish reason.
-    ArgsAtEnd,
-    /// Empty argument deltas and empty delta objects between the fragments.
-    EmptyDeltas,
-}
-
-/// Where text goes when there are tool calls too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolText {
-    Before,
-    After,
-    /// The last text token shares its chunk with the first tool call (chat dialect).
-    SameChunk,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Finish {
-    /// `length` when `max_tokens` cut the answer, else `tool_calls` or `stop`.
-    Auto,
-    Stop,
-    Length,
-    ToolCalls,
-    ContentFilter,
-    /// No finish reason and no terminal event; `[DONE]` still comes.
-    Absent,
-}
-
-/// Where a stream reports usage. A plain answer has it unless it is `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UsageAt {
-    /// In a last chunk with empty `choices`, if the request asks with `include_usage`.
-    Auto,
-    /// In a last chunk with empty `choices`.
-    Last,
-    /// In the chunk with the finish reason.
-    Finish,
-    None,
-}
-
 impl Script {
     pub(super) fn check(&self) -> Result<(), String> {
         let bounded = [
@@ -289,6 +298,8 @@ impl Script {
             ("token_bytes", self.token_bytes, MAX_TOKEN_BYTES),
             ("tools", self.tools, MAX_TOOLS),
             ("tool_fragments", self.tool_fragments, MAX_FRAGMENTS),
+            ("steps", self.steps.len(), MAX_STEPS),
+            ("then", self.then.len(), MAX_ATTEMPTS),
         ];
         for (name, value, limit) in bounded {
             if value > limit {
@@ -302,6 +313,7 @@ impl Script {
             ("tool_fragments", self.tool_fragments > 0),
             ("coalesce", self.coalesce != Some(0)),
             ("write_bytes", self.write_bytes != Some(0)),
+            ("cut_bytes", self.cut_bytes != Some(0)),
         ];
         for (name, holds) in positive {
             if !holds {
@@ -314,11 +326,42 @@ impl Script {
         {
             return Err("bad script: `status` is not between 200 and 599".to_owned());
         }
+        let misfits = [
+            (
+                "`cut_at`, `cut_bytes` and `cut_seed` exclude each other",
+                usize::from(!self.cut_at.is_empty())
+                    + usize::from(self.cut_bytes.is_some())
+                    + usize::from(self.cut_seed.is_some())
+                    > 1,
+            ),
+            ("`cut_at` is not ascending", !self.cut_at.is_sorted()),
+            (
+                "`tools` is for numbered answers; steps say themselves what is called",
+                !self.steps.is_empty() && self.tools > 0 && self.generate == Generate::Off,
+            ),
+            (
+                "`break` is for what is generated",
+                !self.breaks.is_empty() && self.generate == Generate::Off,
+            ),
+            (
+                "`fail_first` and `then` exclude each other",
+                !self.then.is_empty() && self.fail_first > 0,
+            ),
+        ];
+        if let Some((misfit, _)) = misfits.iter().find(|(_, holds)| *holds) {
+            return Err(format!("bad script: {misfit}"));
+        }
+        for later in &self.then {
+            if !later.then.is_empty() || later.fail_first > 0 {
+                return Err("bad script: what follows `then` is one request's".to_owned());
+            }
+            later.check()?;
+        }
         Ok(())
     }
 
-    pub(super) fn text_tokens(&self, calls_tools: bool) -> usize {
-        let nothing_else = self.refusal.is_none() && !calls_tools;
+    pub(super) fn text_tokens(&self, has_more: bool) -> usize {
+        let nothing_else = self.refusal.is_none() && !has_more;
         self.tokens
             .unwrap_or(if nothing_else { DEFAULT_TOKENS } else { 0 })
     }
@@ -340,6 +383,15 @@ impl Script {
             || self.cut_after.is_some()
             || self.malformed_after.is_some()
             || self.error_after.is_some()
+    }
+
+    /// The names in `tool_names`.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tool_names.split(',').filter(|name| !name.is_empty())
+    }
+
+    pub(super) fn ignores(&self, part: Ignored) -> bool {
+        self.ignores.contains(&part)
     }
 
     /// The script of the calls that `fail_first` spares, and of those that it strikes.

@@ -11,8 +11,11 @@ use hyper::{Method, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::about::About;
 use super::answer::Answer;
 use super::chat::{self, Chat};
+use super::notation;
+use super::plan::Plan;
 use super::player::{Encoder, Playback};
 use super::reply::{
     Reply, embeddings, error, event_stream, json_reply, model_object, play_plain, scripted_error,
@@ -21,7 +24,7 @@ use super::reply::{
 use super::request;
 use super::responses::{self, Responses};
 use super::script::Script;
-use super::stats::{Counters, Log, ROUTES, RecordedRequest, Running, Stats};
+use super::stats::{Counters, Log, ROUTES, RecordedRequest, Running, Serving, Stats};
 use crate::net::{App, Broken, Wire};
 
 /// Largest request body read.
@@ -37,21 +40,25 @@ pub(super) struct Shared {
     models: RwLock<HashMap<String, Arc<Model>>>,
     counters: Arc<Counters>,
     pub(super) log: Log,
+    about: RwLock<About>,
     serial: AtomicU64,
 }
 
-/// One model name: its script, once as it is when sound and once as it is when failing.
+/// One model name: its script, once as it is when sound and once as it is when failing, and those
+/// of later calls.
 #[derive(Debug)]
 struct Model {
     sound: Arc<Script>,
     failing: Arc<Script>,
     fail_first: u64,
+    then: Vec<Arc<Script>>,
     calls: AtomicU64,
     installed: bool,
 }
 
 impl Model {
-    fn new(script: Script, installed: bool) -> Self {
+    fn new(mut script: Script, installed: bool) -> Self {
+        let then = std::mem::take(&mut script.then);
         let fail_first = if script.fail_first == 0 {
             u64::MAX
         } else {
@@ -63,19 +70,36 @@ impl Model {
             sound: Arc::new(sound),
             failing: Arc::new(failing),
             fail_first,
+            then: then.into_iter().map(Arc::new).collect(),
             calls,
             installed,
         }
     }
 
-    fn next_call(&self) -> Arc<Script> {
+    fn next_call(&self) -> Turn {
         let before = self.calls.fetch_add(1, Relaxed);
-        if before < self.fail_first {
-            self.failing.clone()
+        let script = if !self.then.is_empty() && before > 0 {
+            let at = usize::try_from(before)
+                .unwrap_or(usize::MAX)
+                .min(self.then.len());
+            &self.then[at - 1]
+        } else if before < self.fail_first {
+            &self.failing
         } else {
-            self.sound.clone()
+            &self.sound
+        };
+        Turn {
+            script: script.clone(),
+            by_attempt: !self.then.is_empty(),
         }
     }
+}
+
+/// What one call is answered by.
+struct Turn {
+    script: Arc<Script>,
+    /// The script is one of several for this model name.
+    by_attempt: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +114,7 @@ impl Shared {
             models: RwLock::default(),
             counters: Arc::default(),
             log: Log::new(recorded),
+            about: RwLock::default(),
             serial: AtomicU64::new(1),
         }
     }
@@ -119,7 +144,7 @@ impl Shared {
         }
     }
 
-    fn script(&self, name: &str) -> Result<Arc<Script>, String> {
+    fn turn(&self, name: &str) -> Result<Turn, String> {
         if let Some(model) = self
             .models
             .read()
@@ -166,26 +191,36 @@ impl App for Shared {
             path.strip_prefix(**route)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
+        let served = Arc::new(Serving::default());
         if let Some(route) = route {
             self.counters.called(route);
-            let headers = parts.headers;
-            self.log.push(RecordedRequest {
-                route,
-                headers,
-                body: body.clone(),
-            });
+            if route.starts_with("/v1/") {
+                self.log.push(RecordedRequest {
+                    route,
+                    headers: parts.headers,
+                    body: body.clone(),
+                    served: served.clone(),
+                });
+            }
         }
+        let query = parts.uri.query().unwrap_or_default();
         match (&parts.method, path) {
             (&Method::POST, "/v1/chat/completions") => {
-                self.answer(Dialect::Chat, &body, wire).await
+                self.answer(Dialect::Chat, &body, wire, served).await
             }
-            (&Method::POST, "/v1/responses") => self.answer(Dialect::Responses, &body, wire).await,
+            (&Method::POST, "/v1/responses") => {
+                self.answer(Dialect::Responses, &body, wire, served).await
+            }
             (&Method::POST, "/v1/embeddings") => Ok(embeddings(&body)),
             (&Method::GET, "/v1/models") => Ok(self.list_models()),
             (&Method::GET, path) if path.starts_with("/v1/models/") => {
                 Ok(json_reply(200, &model_object(&path["/v1/models/".len()..])))
             }
+            (&Method::GET, "/props") => Ok(self.props(query)),
+            (&Method::POST, "/api/show") => Ok(self.show(&body)),
             (&Method::GET, "/__stats") => Ok(self.report()),
+            (&Method::GET, "/__requests") => Ok(self.requests_of(query)),
+            (&Method::POST, "/__about") => Ok(self.set_about_from(&body)),
             (&Method::POST, "/__reset") => {
                 self.reset();
                 Ok(json_reply(200, &json!({})))
@@ -210,19 +245,37 @@ impl Shared {
         dialect: Dialect,
         body: &[u8],
         wire: Arc<Wire>,
+        served: Arc<Serving>,
+    ) -> Result<Reply, Broken> {
+        let reply = self.answer_of(dialect, body, wire, served.clone()).await;
+        if let Ok(reply) = &reply {
+            served.status(reply.status().as_u16());
+        }
+        reply
+    }
+
+    async fn answer_of(
+        &self,
+        dialect: Dialect,
+        body: &[u8],
+        wire: Arc<Wire>,
+        served: Arc<Serving>,
     ) -> Result<Reply, Broken> {
         let read = match dialect {
             Dialect::Chat => request::chat(body),
             Dialect::Responses => request::responses(body),
         };
-        let (ask, script) = match read.and_then(|ask| {
-            let script = self.script(&ask.model)?;
-            Ok((ask, script))
+        let (ask, Turn { script, by_attempt }) = match read.and_then(|ask| {
+            let turn = self.turn(&ask.model)?;
+            Ok((ask, turn))
         }) {
             Ok(found) => found,
-            Err(message) => return Ok(error(400, &message)),
+            Err(message) => {
+                served.ended(true);
+                return Ok(error(400, &message));
+            }
         };
-        let mut running = Running::new(self.counters.clone(), ask.stream);
+        let mut running = Running::new(self.counters.clone(), served, ask.stream);
         sleep(script.slow_headers_ms).await;
         if script.status.is_some() || script.html_body {
             running.finished();
@@ -232,8 +285,15 @@ impl Shared {
             running.finished();
             return Ok(error(400, "The last message must not be the assistant's."));
         }
+        let plan = match Plan::of(&script, &ask, by_attempt, body) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                running.finished();
+                return Ok(json_reply(400, &refused.body));
+            }
+        };
         let serial = self.serial.fetch_add(1, Relaxed);
-        let (answer, facts) = Answer::new(script.clone(), &ask, serial);
+        let (answer, facts) = Answer::new(script.clone(), &ask, plan, serial);
         let facts = Arc::new(facts);
         if ask.stream {
             let encoder: Box<dyn Encoder> = match dialect {
@@ -271,6 +331,68 @@ impl Shared {
         let last = &requests[requests.len().saturating_sub(LISTED_REQUESTS)..];
         report["requests"] = last.iter().map(RecordedRequest::to_json).collect();
         json_reply(200, &report)
+    }
+
+    fn requests_of(&self, query: &str) -> Reply {
+        let Some(key) = query.strip_prefix("key=") else {
+            return error(400, "Write /__requests?key=KEY.");
+        };
+        let requests = self.requests_with_key(key);
+        let requests: Vec<Value> = requests.iter().map(RecordedRequest::to_json).collect();
+        json_reply(200, &json!({"requests": requests}))
+    }
+
+    pub(super) fn requests_with_key(&self, key: &str) -> Vec<RecordedRequest> {
+        let mut requests = self.log.all();
+        requests.retain(|request| request.has_key(key));
+        requests
+    }
+
+    pub(super) fn set_about(&self, about: About) {
+        *self.about.write().unwrap_or_else(PoisonError::into_inner) = about;
+    }
+
+    fn set_about_from(&self, body: &[u8]) -> Reply {
+        match serde_json::from_slice(body) {
+            Ok(about) => {
+                self.set_about(about);
+                json_reply(200, &json!({}))
+            }
+            Err(why) => error(400, &why.to_string()),
+        }
+    }
+
+    fn props(&self, query: &str) -> Reply {
+        let model = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("model="));
+        let about = self.about.read().unwrap_or_else(PoisonError::into_inner);
+        let script = model.and_then(|name| self.known(&notation::decode(name).ok()?));
+        match about.props(script.as_deref()) {
+            Some(props) => json_reply(200, &props),
+            None => error(404, "No such route: GET /props."),
+        }
+    }
+
+    fn show(&self, body: &[u8]) -> Reply {
+        let request: Value = serde_json::from_slice(body).unwrap_or_default();
+        let about = self.about.read().unwrap_or_else(PoisonError::into_inner);
+        let name = request["model"].as_str().or(request["name"].as_str());
+        let script = name.and_then(|name| self.known(name));
+        match about.show(script.as_deref()) {
+            Some(shown) => json_reply(200, &shown),
+            None => error(404, "No such route: POST /api/show."),
+        }
+    }
+
+    /// The script of a model name, without counting a call.
+    fn known(&self, name: &str) -> Option<Arc<Script>> {
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = models.get(name) {
+            return Some(model.sound.clone());
+        }
+        let (_, query) = name.split_once('?')?;
+        Script::from_query(query).ok().map(Arc::new)
     }
 
     fn install_from(&self, body: &[u8]) -> Reply {

@@ -1,7 +1,7 @@
 //! What the scripted model server has seen: counters and the last requests.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -41,9 +41,83 @@ pub struct RecordedRequest {
     pub route: &'static str,
     pub headers: HeaderMap,
     pub body: Bytes,
+    pub(super) served: Arc<Serving>,
+}
+
+/// How far the answer to a request got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Served {
+    /// Status of the answer; `null` before its headers.
+    pub status: Option<u16>,
+    /// Deltas of a stream that were handed to the connection, and bytes of any body. What the
+    /// kernel's buffers hold counts, so only a script with pauses tells what a client has read.
+    pub deltas: u64,
+    pub bytes: u64,
+    pub ended: Ended,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Still being answered.
+    No,
+    /// It came to the end of its script, faults included.
+    Finished,
+    /// The client closed the connection before.
+    Aborted,
+}
+
+/// [`Served`] while it changes.
+#[derive(Debug, Default)]
+pub(super) struct Serving {
+    status: AtomicU16,
+    deltas: AtomicU64,
+    bytes: AtomicU64,
+    ended: AtomicU8,
+}
+
+impl Serving {
+    pub(super) fn status(&self, status: u16) {
+        self.status.store(status, Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: usize, deltas: usize) {
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        self.deltas.fetch_add(deltas as u64, Relaxed);
+    }
+
+    pub(super) fn ended(&self, finished: bool) {
+        self.ended.store(if finished { 1 } else { 2 }, Relaxed);
+    }
 }
 
 impl RecordedRequest {
+    /// How far its answer has got by now.
+    pub fn served(&self) -> Served {
+        Served {
+            status: Some(self.served.status.load(Relaxed)).filter(|status| *status > 0),
+            deltas: self.served.deltas.load(Relaxed),
+            bytes: self.served.bytes.load(Relaxed),
+            ended: match self.served.ended.load(Relaxed) {
+                0 => Ended::No,
+                1 => Ended::Finished,
+                _ => Ended::Aborted,
+            },
+        }
+    }
+
+    /// Whether its model's script has this `key`.
+    pub fn has_key(&self, key: &str) -> bool {
+        let body = self.json();
+        let script = body["model"]
+            .as_str()
+            .and_then(|model| model.split_once('?'));
+        script.is_some_and(|(_, query)| {
+            let mut pairs = query.split('&');
+            pairs.any(|pair| pair.strip_prefix("key=") == Some(key))
+        })
+    }
+
     /// The body as JSON; `null` if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
@@ -56,16 +130,18 @@ impl RecordedRequest {
             headers.insert(name.as_str().to_owned(), text(value.as_bytes()));
         }
         let body = serde_json::from_slice(&self.body).unwrap_or_else(|_| text(&self.body));
-        json!({"route": self.route, "headers": headers, "body": body})
+        json!({"route": self.route, "headers": headers, "body": body, "served": self.served()})
     }
 }
 
 /// The model routes, which are the ones that are counted.
-pub(super) const ROUTES: [&str; 4] = [
+pub(super) const ROUTES: [&str; 6] = [
     "/v1/models",
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/embeddings",
+    "/props",
+    "/api/show",
 ];
 
 #[derive(Debug, Default)]
@@ -151,18 +227,20 @@ impl Counters {
 #[derive(Debug)]
 pub(super) struct Running {
     counters: Arc<Counters>,
+    pub(super) served: Arc<Serving>,
     stream: bool,
     finished: bool,
 }
 
 impl Running {
-    pub(super) fn new(counters: Arc<Counters>, stream: bool) -> Self {
+    pub(super) fn new(counters: Arc<Counters>, served: Arc<Serving>, stream: bool) -> Self {
         counters.active.up();
         if stream {
             counters.streams.up();
         }
         Self {
             counters,
+            served,
             stream,
             finished: false,
         }
@@ -176,6 +254,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let counters = &self.counters;
+        self.served.ended(self.finished);
         counters.active.down();
         if self.stream {
             counters.streams.down();
@@ -248,6 +327,7 @@ mod tests {
                 route: ROUTES[1],
                 headers: HeaderMap::new(),
                 body,
+                served: Arc::default(),
             });
         }
         let bodies: Vec<Bytes> = log.all().into_iter().map(|request| request.body).collect();

@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-use super::script::{Script, Shape};
+use super::kinds::Shape;
+use super::script::Script;
 
 /// Single characters, and sequences of several code points that a careless splitter tears apart.
 const GLYPHS: [&str; 8] = ["é", "漢", "字", "🦀", "👩‍💻", "🇫🇷", "e\u{301}", "👍🏽"];

@@ -14,3 +14,4 @@ mod issuer;
 mod responses;
 mod serving;
 mod tools;
+mod written;

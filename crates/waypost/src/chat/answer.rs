@@ -121,7 +121,8 @@ impl Answer {
             | Delta::ReasoningBreak
             | Delta::ItemAdded { .. }
             | Delta::ItemEvent { .. }
-            | Delta::ItemDone { .. } => {}
+            | Delta::ItemDone { .. }
+            | Delta::ToolSearch { .. } => {}
         }
     }
 

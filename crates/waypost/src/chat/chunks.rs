@@ -108,7 +108,8 @@ impl Chunks {
             | Delta::ReasoningBreak
             | Delta::ItemAdded { .. }
             | Delta::ItemEvent { .. }
-            | Delta::ItemDone { .. } => {}
+            | Delta::ItemDone { .. }
+            | Delta::ToolSearch { .. } => {}
         }
     }
 

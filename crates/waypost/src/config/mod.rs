@@ -21,7 +21,7 @@ pub use load::{ConfigError, Overrides};
 pub use secret::Secret;
 pub use tools::{Buffer, ToolsConfig};
 pub use units::{ByteSize, Keep};
-pub use upstream::{Dialect, Upstream, UpstreamApi};
+pub use upstream::{Dialect, StructuredOutput, ToolCalling, Upstream, UpstreamApi};
 
 /// Everything that an operator can set.
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -44,6 +44,43 @@ pub struct Upstream {
     /// Understands `max_completion_tokens`; otherwise `max_tokens` is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_completion_tokens: Option<bool>,
+    /// How tools reach the model: `native` in the request's `tools`,
+    /// `emulated` in its prompt, `auto` as the server says of each model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<ToolCalling>,
+    /// What of `response_format` it takes and keeps to: `none`, `json_object`
+    /// or `json_schema`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structured_output: Option<StructuredOutput>,
+    /// Constrains the arguments of strict functions while they are generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constrains_tools: Option<bool>,
+}
+
+/// How tools reach a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolCalling {
+    /// The server is asked whether the model's template knows tools; where it
+    /// cannot say, `native`.
+    #[default]
+    Auto,
+    /// In the request's `tools`.
+    Native,
+    /// Described in the prompt; calls are written as JSON text.
+    Emulated,
+}
+
+/// What of `response_format` a model server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StructuredOutput {
+    /// Nothing.
+    None,
+    /// `json_object`
+    JsonObject,
+    /// `json_schema`
+    JsonSchema,
 }
 
 /// Which API the model server speaks.
@@ -117,6 +154,9 @@ impl Upstream {
             assistant_prefill: None,
             developer_role: None,
             max_completion_tokens: None,
+            tools: None,
+            structured_output: None,
+            constrains_tools: None,
         }
     }
 

@@ -99,6 +99,8 @@ impl Assembler {
             Delta::ItemAdded { key, item } => self.own_added(key, item, out),
             Delta::ItemEvent { key, kind, fields } => self.own_event(key, kind, &fields, out),
             Delta::ItemDone { key, item } => self.own_done(key, item, out),
+            // Answered before it could come here.
+            Delta::ToolSearch { .. } => {}
             Delta::Usage(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
         }

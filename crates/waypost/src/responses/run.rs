@@ -273,7 +273,10 @@ pub fn size(delta: &Delta) -> usize {
             Delta::ItemAdded { item, .. } | Delta::ItemDone { item, .. } => json(item),
             Delta::ItemEvent { fields, .. } => fields.values().map(json).sum(),
             Delta::Message { phase } => phase.as_ref().map_or(0, String::len),
-            Delta::ReasoningBreak | Delta::Usage(_) | Delta::Finish(_) => 0,
+            Delta::ReasoningBreak
+            | Delta::ToolSearch { .. }
+            | Delta::Usage(_)
+            | Delta::Finish(_) => 0,
         }
 }
 

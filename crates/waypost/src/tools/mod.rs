@@ -6,4 +6,8 @@
 //! [`agent::Agent`] is the turns of one response.
 
 pub mod agent;
+pub mod callable;
+pub mod custom;
 pub mod turn;
+mod unescape;
+pub mod wire;

@@ -7,7 +7,7 @@ use crate::{
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Delta, Generation, Prefix},
+        generation::{Ask, Delta, Generation, Prefix, Wire},
         stream::{self, AnswerStream},
     },
 };
@@ -37,7 +37,16 @@ impl Turn {
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
-        let answer = stream::open(&app.upstreams, upstream, generation, prefix).await?;
+        let ask = Ask {
+            wire: Some(Arc::new(Wire {
+                tools: generation.tools.clone(),
+                tool_choice: generation.tool_choice.clone(),
+                parallel_tool_calls: generation.parallel_tool_calls,
+                ..Wire::default()
+            })),
+            ..Ask::plain(generation)
+        };
+        let answer = stream::open(&app.upstreams, upstream, &ask, prefix).await?;
         Ok(Self { answer })
     }
 

@@ -1,7 +1,7 @@
 //! What each kind of model server is known to be able to. Data, not code: a
 //! capability set by hand in the configuration wins over the dialect's.
 
-use crate::config::Dialect;
+use crate::config::{Dialect, StructuredOutput, ToolCalling};
 
 /// How an unfinished assistant message is handed back to be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +13,45 @@ pub enum Prefill {
     ContinueFinalMessage,
 }
 
+/// When a function's `strict` is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrictFlag {
+    /// With every function: leaving it out means something there.
+    Always,
+    /// Only where it is true and makes a difference: vLLM and SGLang put it
+    /// into the prompt (vllm #52741), and leaving it out means false.
+    WhenItHelps,
+    /// Never: the server does not know it.
+    Never,
+}
+
+/// Which values of `tool_choice` a server obeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choices {
+    pub none: bool,
+    pub required: bool,
+    pub named: bool,
+}
+
+impl Choices {
+    const ALL: Self = Self {
+        none: true,
+        required: true,
+        named: true,
+    };
+    const NONE: Self = Self {
+        none: false,
+        required: false,
+        named: false,
+    };
+}
+
 /// What a server can do, after the configuration had its say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about a server"
+)]
 pub struct Capabilities {
     /// Whether an answer that broke off can be continued, and how.
     pub prefill: Option<Prefill>,
@@ -24,6 +61,25 @@ pub struct Capabilities {
     pub developer_role: bool,
     /// Takes `prompt_cache_key`, `safety_identifier`, `verbosity`.
     pub openai_hints: bool,
+    /// How tools reach the model.
+    pub tools: ToolCalling,
+    /// When `strict` is said of a function.
+    pub strict_flag: StrictFlag,
+    /// Arguments of strict functions are constrained while they are generated.
+    pub constrains_tools: bool,
+    /// What of `response_format` (`text.format`) is taken.
+    pub structured_output: StructuredOutput,
+    /// What is constrained by it is: an answer may stream as it comes.
+    pub constrains_output: bool,
+    /// The values of `tool_choice` that are obeyed.
+    pub choices: Choices,
+    /// Takes tools of type `custom`.
+    pub custom_tools: bool,
+    /// Takes all that the Responses API has: namespaces, tool search,
+    /// `allowed_tools`. Only over that API.
+    pub responses_tools: bool,
+    /// The engine's name among `strict_schema`'s dialects.
+    pub engine: &'static str,
 }
 
 impl Dialect {
@@ -39,6 +95,48 @@ impl Dialect {
             max_completion_tokens: openai,
             developer_role: openai,
             openai_hints: openai,
+            tools: match self {
+                // These say whether a model's template knows tools.
+                Self::LlamaCpp | Self::Ollama => ToolCalling::Auto,
+                _ => ToolCalling::Native,
+            },
+            strict_flag: match self {
+                Self::OpenAi | Self::Azure | Self::Generic => StrictFlag::Always,
+                Self::Vllm | Self::Sglang | Self::DeepSeek => StrictFlag::WhenItHelps,
+                Self::LlamaCpp | Self::Ollama | Self::Tgi => StrictFlag::Never,
+            },
+            constrains_tools: matches!(
+                self,
+                Self::OpenAi | Self::Azure | Self::Vllm | Self::Sglang | Self::LlamaCpp
+            ),
+            structured_output: match self {
+                Self::DeepSeek => StructuredOutput::JsonObject,
+                _ => StructuredOutput::JsonSchema,
+            },
+            // An unknown server may ignore `response_format` without a word.
+            constrains_output: !matches!(self, Self::Generic | Self::DeepSeek),
+            choices: match self {
+                // A named function silently becomes `auto`.
+                Self::LlamaCpp => Choices {
+                    named: false,
+                    ..Choices::ALL
+                },
+                Self::Ollama => Choices::NONE,
+                _ => Choices::ALL,
+            },
+            custom_tools: self == Self::OpenAi,
+            responses_tools: self == Self::OpenAi,
+            engine: match self {
+                Self::Generic => "generic",
+                Self::OpenAi => "openai",
+                Self::Azure => "azure",
+                Self::Vllm => "vllm",
+                Self::Sglang => "sglang",
+                Self::LlamaCpp => "llama.cpp",
+                Self::Ollama => "ollama",
+                Self::Tgi => "tgi",
+                Self::DeepSeek => "deepseek",
+            },
         }
     }
 

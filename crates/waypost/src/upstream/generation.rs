@@ -4,6 +4,8 @@
 //! stores, so that a run after a crash asks for the same thing. An adapter
 //! turns it into its own request and the answer into [`Delta`]s.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -50,6 +52,81 @@ pub struct Generation {
     pub encrypted_reasoning: bool,
 }
 
+/// What one request to a model server says: a generation, and where the server
+/// has to be told something else, that. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub generation: Arc<Generation>,
+    /// In place of what the generation says. Without it no tools are sent.
+    pub wire: Option<Arc<Wire>>,
+    /// Items after all others.
+    pub appended: Vec<Value>,
+}
+
+/// A generation's tools and what depends on them, in one server's words.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wire {
+    /// Goes after the instructions.
+    pub preamble: Option<String>,
+    /// `None`: the generation's own items.
+    pub items: Option<Vec<Value>>,
+    /// As the Responses API writes tools, down-levelled, with flat names.
+    pub tools: Vec<Value>,
+    pub tool_choice: Option<Value>,
+    pub parallel_tool_calls: Option<bool>,
+    /// `None`: the generation's own `text`.
+    pub text: Option<Value>,
+}
+
+impl Ask {
+    /// The generation as it is, without its tools.
+    pub fn plain(generation: &Arc<Generation>) -> Self {
+        Self {
+            generation: generation.clone(),
+            wire: None,
+            appended: Vec::new(),
+        }
+    }
+
+    /// What the model is told before everything else.
+    pub fn instructions(&self) -> Option<String> {
+        let preamble = self.wire.as_ref().and_then(|wire| wire.preamble.as_deref());
+        match (preamble, self.generation.instructions.as_deref()) {
+            (Some(preamble), Some(own)) => Some(format!("{own}\n\n{preamble}")),
+            (one, other) => one.or(other).map(str::to_owned),
+        }
+    }
+
+    /// The context, in order.
+    pub fn items(&self) -> impl Iterator<Item = &Value> {
+        let own = &self.generation.items;
+        let items = self.wire.as_ref().and_then(|wire| wire.items.as_ref());
+        items.unwrap_or(own).iter().chain(&self.appended)
+    }
+
+    /// The tools to send.
+    pub fn tools(&self) -> &[Value] {
+        self.wire.as_ref().map_or(&[], |wire| &wire.tools)
+    }
+
+    /// How they may be used.
+    pub fn tool_choice(&self) -> Option<&Value> {
+        self.wire.as_ref()?.tool_choice.as_ref()
+    }
+
+    /// Whether several calls are allowed in one answer.
+    pub fn parallel_tool_calls(&self) -> Option<bool> {
+        self.wire.as_ref()?.parallel_tool_calls
+    }
+
+    /// `text` as the Responses API writes it.
+    pub fn text(&self) -> Option<&Value> {
+        let own = self.generation.text.as_ref();
+        let text = self.wire.as_ref().and_then(|wire| wire.text.as_ref());
+        text.or(own)
+    }
+}
+
 /// A step of an answer. Adapters never send empty text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delta {
@@ -93,6 +170,9 @@ pub enum Delta {
     },
     /// The finished item.
     ItemDone { key: u64, item: Value },
+    /// The model looks for tools that it was not told of. A turn says it, and
+    /// an agent takes it; nobody else sees it.
+    ToolSearch { arguments: Value },
     /// Token counts; may come after [`Delta::Finish`].
     Usage(Usage),
     /// The model is done, and why.

@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use dialect::Capabilities;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{self, Secret, UpstreamApi};
+use crate::config::{self, Dialect, Secret, StructuredOutput, UpstreamApi};
 use error::UpstreamError;
 use wire::Wire;
 
@@ -42,6 +42,7 @@ pub struct Upstream {
     /// Parsed once: it is the beginning of every request's.
     pub base_url: reqwest::Url,
     pub api: UpstreamApi,
+    pub dialect: Dialect,
     pub capabilities: Capabilities,
     pub max_concurrent: u32,
     models: Vec<Pattern>,
@@ -146,9 +147,21 @@ impl Upstream {
         if let Some(known) = config.developer_role {
             capabilities.developer_role = known;
         }
+        if let Some(tools) = config.tools {
+            capabilities.tools = tools;
+        }
+        if let Some(taken) = config.structured_output {
+            capabilities.structured_output = taken;
+            capabilities.constrains_output = taken == StructuredOutput::JsonSchema;
+        }
+        if let Some(constrains) = config.constrains_tools {
+            capabilities.constrains_tools = constrains;
+        }
         if config.api == UpstreamApi::Responses {
             // The Responses API has no way to hand an answer back.
             capabilities.prefill = None;
+        } else {
+            capabilities.responses_tools = false;
         }
         let mut headers = http::HeaderMap::new();
         for (name, value) in &config.headers {
@@ -160,6 +173,7 @@ impl Upstream {
             name: config.name.clone(),
             base_url: reqwest::Url::parse(&config.base_url)?,
             api: config.api,
+            dialect: config.dialect,
             capabilities,
             max_concurrent: config.max_concurrent,
             models: config

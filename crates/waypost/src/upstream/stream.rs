@@ -11,7 +11,7 @@ use super::{
     Upstream, Upstreams,
     chat::{self, ChatDecoder},
     error::UpstreamError,
-    generation::{Delta, Generation, Prefix},
+    generation::{Ask, Delta, Prefix},
     native::{self, NativeDecoder},
 };
 use crate::config::UpstreamApi;
@@ -43,18 +43,18 @@ enum Decoder {
 pub async fn open(
     upstreams: &Upstreams,
     upstream: &Upstream,
-    generation: &Generation,
+    ask: &Ask,
     prefix: Option<&Prefix>,
 ) -> Result<AnswerStream, UpstreamError> {
     let (path, body, decoder) = match upstream.api {
         UpstreamApi::Chat => (
             "/chat/completions",
-            chat::request_body(generation, &upstream.capabilities, prefix)?,
+            chat::request_body(ask, &upstream.capabilities, prefix)?,
             Decoder::Chat(ChatDecoder::default()),
         ),
         UpstreamApi::Responses => (
             "/responses",
-            native::request_body(generation),
+            native::request_body(ask),
             Decoder::Native(NativeDecoder::default()),
         ),
     };
@@ -78,7 +78,7 @@ pub async fn open(
         events,
         decoder,
         idle_timeout: upstreams.idle_timeout,
-        wants_logprobs: generation.top_logprobs.is_some(),
+        wants_logprobs: ask.generation.top_logprobs.is_some(),
     })
 }
 

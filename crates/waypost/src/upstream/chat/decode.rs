@@ -25,6 +25,8 @@ pub struct ChatDecoder {
     last_call: Option<u64>,
     /// Ids seen, by key: servers that send no index are told apart by id.
     calls: Vec<(u64, Option<String>)>,
+    /// The calls of custom tools.
+    custom: Vec<u64>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +73,16 @@ struct CallPiece {
     id: Option<String>,
     #[serde(default)]
     function: Option<FunctionPiece>,
+    #[serde(default)]
+    custom: Option<CustomPiece>,
+}
+
+#[derive(Deserialize)]
+struct CustomPiece {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    input: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -184,9 +196,13 @@ impl ChatDecoder {
 
     fn call_piece(&mut self, piece: CallPiece, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
         let id = piece.id.filter(|id| !id.is_empty());
-        let (name, arguments) = piece.function.map_or((None, None), |f| {
-            (f.name.filter(|n| !n.is_empty()), f.arguments)
-        });
+        let is_custom = piece.custom.is_some();
+        let (name, arguments) = match (piece.function, piece.custom) {
+            (_, Some(custom)) => (custom.name, custom.input.map(Value::String)),
+            (Some(function), None) => (function.name, function.arguments),
+            (None, None) => (None, None),
+        };
+        let name = name.filter(|n| !n.is_empty());
         // Arguments should be a string; some servers send the object itself.
         let arguments = match arguments {
             Some(Value::String(text)) => text,
@@ -216,9 +232,16 @@ impl ChatDecoder {
             }
             self.calls.push((key, id.clone()));
         }
+        if is_custom && !self.custom.contains(&key) {
+            self.custom.push(key);
+        }
         out.push(Delta::ToolCall {
             key,
-            kind: CallKind::Function,
+            kind: if self.custom.contains(&key) {
+                CallKind::Custom
+            } else {
+                CallKind::Function
+            },
             call_id: id,
             name,
             namespace: None,

@@ -6,19 +6,20 @@ use serde_json::{Map, Value, json};
 use crate::upstream::{
     dialect::{Capabilities, Prefill},
     error::UpstreamError,
-    generation::{Generation, Prefix},
+    generation::{Ask, Prefix},
 };
 
 /// The body of a streaming Chat Completions request. With `prefix`, the
 /// unfinished answer is handed back to be continued.
 pub fn request_body(
-    generation: &Generation,
+    ask: &Ask,
     capabilities: &Capabilities,
     prefix: Option<&Prefix>,
 ) -> Result<Value, UpstreamError> {
+    let generation = &*ask.generation;
     let mut body = Map::new();
     body.insert("model".into(), json!(generation.model));
-    let mut messages = messages(generation, capabilities)?;
+    let mut messages = messages(ask, capabilities)?;
     if let Some(prefix) = prefix {
         messages.push(json!({"role": "assistant", "content": prefix.text}));
         if capabilities.prefill == Some(Prefill::ContinueFinalMessage) {
@@ -29,7 +30,7 @@ pub fn request_body(
     body.insert("messages".into(), Value::Array(messages));
     body.insert("stream".into(), json!(true));
     body.insert("stream_options".into(), json!({"include_usage": true}));
-    tools(generation, &mut body);
+    tools(ask, &mut body);
     if let Some(temperature) = generation.temperature {
         body.insert("temperature".into(), json!(temperature));
     }
@@ -51,7 +52,7 @@ pub fn request_body(
         };
         body.insert(name.into(), json!(max.saturating_sub(spent).max(1)));
     }
-    if let Some(format) = generation.text.as_ref().and_then(|t| t.get("format"))
+    if let Some(format) = ask.text().and_then(|t| t.get("format"))
         && let Some(format) = response_format(format)
     {
         body.insert("response_format".into(), format);
@@ -65,7 +66,7 @@ pub fn request_body(
         for (name, value) in &generation.hints {
             body.insert(name.clone(), value.clone());
         }
-        if let Some(verbosity) = generation.text.as_ref().and_then(|t| t.get("verbosity")) {
+        if let Some(verbosity) = ask.text().and_then(|t| t.get("verbosity")) {
             body.insert("verbosity".into(), verbosity.clone());
         }
     } else if let Some(user) = generation.hints.get("user") {
@@ -78,17 +79,17 @@ pub fn request_body(
     Ok(Value::Object(body))
 }
 
-fn messages(generation: &Generation, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> {
-    let mut out: Vec<Value> = Vec::with_capacity(generation.items.len() + 1);
+fn messages(ask: &Ask, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> {
+    let mut out: Vec<Value> = Vec::with_capacity(ask.generation.items.len() + 1);
     let system = if can.developer_role {
         "developer"
     } else {
         "system"
     };
-    if let Some(instructions) = &generation.instructions {
+    if let Some(instructions) = ask.instructions() {
         out.push(json!({"role": system, "content": instructions}));
     }
-    for (index, item) in generation.items.iter().enumerate() {
+    for (index, item) in ask.items().enumerate() {
         match item
             .get("type")
             .and_then(Value::as_str)
@@ -108,8 +109,15 @@ fn messages(generation: &Generation, can: &Capabilities) -> Result<Vec<Value>, U
                     chat_fields(&mut out, item);
                 }
             }
-            "function_call" => push_call(&mut out, item),
-            "function_call_output" => {
+            "function_call" => {
+                let function = json!({"name": item["name"], "arguments": item["arguments"]});
+                push_call(&mut out, item, "function", function);
+            }
+            "custom_tool_call" => {
+                let custom = json!({"name": item["name"], "input": item["input"]});
+                push_call(&mut out, item, "custom", custom);
+            }
+            "function_call_output" | "custom_tool_call_output" => {
                 out.push(json!({
                     "role": "tool",
                     "tool_call_id": item["call_id"],
@@ -161,12 +169,8 @@ fn chat_fields(out: &mut [Value], item: &Value) {
 
 /// Consecutive calls, and the words right before them, are one assistant
 /// message: servers refuse a tool message that does not follow all its calls.
-fn push_call(out: &mut Vec<Value>, item: &Value) {
-    let call = json!({
-        "id": item["call_id"],
-        "type": "function",
-        "function": {"name": item["name"], "arguments": item["arguments"]},
-    });
+fn push_call(out: &mut Vec<Value>, item: &Value, kind: &str, called: Value) {
+    let call = json!({"id": item["call_id"], "type": kind, kind: called});
     if let Some(Value::Object(last)) = out.last_mut()
         && last.get("role").and_then(Value::as_str) == Some("assistant")
     {
@@ -245,34 +249,20 @@ fn content_parts(content: &Value, index: usize) -> Result<Value, UpstreamError> 
     Ok(Value::Array(out))
 }
 
-/// Function tools get nested; `allowed_tools` is enforced here by sending no
-/// other tool.
-fn tools(generation: &Generation, body: &mut Map<String, Value>) {
-    let choice = generation.tool_choice.as_ref();
-    let allowed = choice.filter(|c| c["type"] == "allowed_tools").map(|c| {
-        (
-            c["mode"].clone(),
-            c["tools"].as_array().cloned().unwrap_or_default(),
-        )
-    });
-    let is_allowed = |tool: &Value| {
-        allowed
-            .as_ref()
-            .is_none_or(|(_, list)| list.iter().any(|a| a["name"] == tool["name"]))
-    };
-    let nested: Vec<Value> = generation
-        .tools
+/// Tools and the choice among them get nested.
+fn tools(ask: &Ask, body: &mut Map<String, Value>) {
+    let nested: Vec<Value> = ask
+        .tools()
         .iter()
-        .filter(|tool| is_allowed(tool))
         .map(|tool| {
+            if tool["type"] == "custom" {
+                return json!({"type": "custom", "custom": custom(tool)});
+            }
             let mut function = Map::new();
-            for key in ["name", "description", "parameters"] {
+            for key in ["name", "description", "parameters", "strict"] {
                 if let Some(value) = tool.get(key).filter(|v| !v.is_null()) {
                     function.insert(key.into(), value.clone());
                 }
-            }
-            if tool["strict"] == json!(true) {
-                function.insert("strict".into(), json!(true));
             }
             json!({"type": "function", "function": function})
         })
@@ -281,24 +271,43 @@ fn tools(generation: &Generation, body: &mut Map<String, Value>) {
         return;
     }
     body.insert("tools".into(), Value::Array(nested));
-    match (&allowed, choice) {
-        (Some((mode, _)), _) => {
-            body.insert("tool_choice".into(), mode.clone());
-        }
-        (None, Some(choice)) if choice["type"] == "function" => {
-            body.insert(
-                "tool_choice".into(),
-                json!({"type": "function", "function": {"name": choice["name"]}}),
-            );
-        }
-        (None, Some(Value::String(word))) => {
+    match ask.tool_choice() {
+        Some(Value::String(word)) => {
             body.insert("tool_choice".into(), json!(word));
         }
-        _ => {}
+        Some(choice) => {
+            let kind = choice["type"].as_str().unwrap_or("function");
+            body.insert(
+                "tool_choice".into(),
+                json!({"type": kind, kind: {"name": choice["name"]}}),
+            );
+        }
+        None => {}
     }
-    if let Some(parallel) = generation.parallel_tool_calls {
+    if let Some(parallel) = ask.parallel_tool_calls() {
         body.insert("parallel_tool_calls".into(), json!(parallel));
     }
+}
+
+/// A custom tool; its grammar is nested once more than in the Responses API.
+fn custom(tool: &Value) -> Value {
+    let mut custom = Map::new();
+    for key in ["name", "description"] {
+        if let Some(value) = tool.get(key).filter(|v| !v.is_null()) {
+            custom.insert(key.into(), value.clone());
+        }
+    }
+    let format = &tool["format"];
+    if format["type"] == "grammar" {
+        let grammar = json!({"syntax": format["syntax"], "definition": format["definition"]});
+        custom.insert(
+            "format".into(),
+            json!({"type": "grammar", "grammar": grammar}),
+        );
+    } else if format.is_object() {
+        custom.insert("format".into(), format.clone());
+    }
+    Value::Object(custom)
 }
 
 fn response_format(format: &Value) -> Option<Value> {

@@ -1,12 +1,21 @@
+use std::sync::Arc;
+
 use super::*;
-use crate::config::Dialect;
+use crate::{
+    config::Dialect,
+    upstream::generation::{Generation, Wire},
+};
 
 fn generation(items: Value) -> Generation {
     serde_json::from_value(json!({"model": "m", "items": items})).unwrap()
 }
 
+fn plain(generation: &Generation) -> Ask {
+    Ask::plain(&Arc::new(generation.clone()))
+}
+
 fn body(generation: &Generation, dialect: Dialect) -> Value {
-    request_body(generation, &dialect.capabilities(), None).unwrap()
+    request_body(&plain(generation), &dialect.capabilities(), None).unwrap()
 }
 
 #[test]
@@ -72,7 +81,11 @@ fn images_and_files_become_parts() {
     );
     let by_id = json!([{"type": "message", "role": "user", "content": [
         {"type": "input_image", "file_id": "file_1"}]}]);
-    let refused = request_body(&generation(by_id), &Dialect::Generic.capabilities(), None);
+    let refused = request_body(
+        &plain(&generation(by_id)),
+        &Dialect::Generic.capabilities(),
+        None,
+    );
     assert!(
         matches!(refused, Err(UpstreamError::Unsupported { param, .. }) if param == "input[0].content[0]")
     );
@@ -86,7 +99,7 @@ fn a_prefix_is_handed_back_in_the_dialects_way_and_counts_against_the_limit() {
         text: "one tw".into(),
         tokens: 4,
     };
-    let vllm = request_body(&g, &Dialect::Vllm.capabilities(), Some(&prefix)).unwrap();
+    let vllm = request_body(&plain(&g), &Dialect::Vllm.capabilities(), Some(&prefix)).unwrap();
     assert_eq!(
         vllm["messages"][1],
         json!({"role": "assistant", "content": "one tw"})
@@ -94,30 +107,51 @@ fn a_prefix_is_handed_back_in_the_dialects_way_and_counts_against_the_limit() {
     assert_eq!(vllm["continue_final_message"], true);
     assert_eq!(vllm["add_generation_prompt"], false);
     assert_eq!(vllm["max_tokens"], 6);
-    let llama = request_body(&g, &Dialect::LlamaCpp.capabilities(), Some(&prefix)).unwrap();
+    let llama = request_body(&plain(&g), &Dialect::LlamaCpp.capabilities(), Some(&prefix)).unwrap();
     assert!(llama.get("continue_final_message").is_none());
 }
 
 #[test]
-fn tools_are_nested_and_allowed_tools_is_enforced() {
-    let mut g = generation(json!([]));
-    g.tools = vec![
-        json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true}),
-        json!({"type": "function", "name": "g", "parameters": {"type": "object"}, "strict": false}),
-    ];
-    g.tool_choice = Some(json!({"type": "function", "name": "g"}));
-    let all = body(&g, Dialect::Generic);
-    assert_eq!(all["tools"][0]["function"]["strict"], true);
-    assert!(all["tools"][1]["function"].get("strict").is_none());
+fn tools_calls_and_choices_are_nested() {
+    let mut ask = plain(&generation(json!([
+        {"type": "custom_tool_call", "call_id": "a", "name": "c", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "a", "output": "y"},
+    ])));
+    ask.wire = Some(Arc::new(Wire {
+        preamble: Some("Tools first.".into()),
+        tools: vec![
+            json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": false}),
+            json!({"type": "custom", "name": "c", "description": null,
+                "format": {"type": "grammar", "syntax": "regex", "definition": "a+"}}),
+        ],
+        tool_choice: Some(json!({"type": "custom", "name": "c"})),
+        parallel_tool_calls: Some(false),
+        ..Wire::default()
+    }));
+    let body = request_body(&ask, &Dialect::Generic.capabilities(), None).unwrap();
     assert_eq!(
-        all["tool_choice"],
-        json!({"type": "function", "function": {"name": "g"}})
+        body["messages"],
+        json!([
+            {"role": "system", "content": "Tools first."},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "a", "type": "custom", "custom": {"name": "c", "input": "x"}}]},
+            {"role": "tool", "tool_call_id": "a", "content": "y"},
+        ])
     );
-    g.tool_choice = Some(json!({"type": "allowed_tools", "mode": "required",
-        "tools": [{"type": "function", "name": "f"}]}));
-    let some = body(&g, Dialect::Generic);
-    assert_eq!(some["tools"].as_array().unwrap().len(), 1);
-    assert_eq!(some["tool_choice"], "required");
+    assert_eq!(
+        body["tools"],
+        json!([
+            {"type": "function", "function":
+                {"name": "f", "parameters": {"type": "object"}, "strict": false}},
+            {"type": "custom", "custom": {"name": "c", "format":
+                {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}}}},
+        ])
+    );
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "custom", "custom": {"name": "c"}})
+    );
+    assert_eq!(body["parallel_tool_calls"], false);
 }
 
 #[test]

@@ -33,6 +33,7 @@ enum Kind {
     Reasoning,
     Summary,
     Arguments,
+    Input,
 }
 
 impl NativeDecoder {
@@ -129,6 +130,12 @@ impl NativeDecoder {
             "response.function_call_arguments.done" => {
                 self.reconcile(output, 0, Kind::Arguments, text("arguments"), out);
             }
+            "response.custom_tool_call_input.delta" => {
+                self.deliver(output, 0, Kind::Input, text("delta"), vec![], out);
+            }
+            "response.custom_tool_call_input.done" => {
+                self.reconcile(output, 0, Kind::Input, text("input"), out);
+            }
             "response.output_item.done" => self.done(output, &event["item"], out),
             "response.completed" => self.finish(&event["response"], Finish::Stop, out),
             "response.incomplete" => {
@@ -202,13 +209,22 @@ impl NativeDecoder {
                     out.push(Delta::ReasoningBreak);
                 }
             }
-            "function_call" => out.push(Delta::ToolCall {
+            kind @ ("function_call" | "custom_tool_call") => out.push(Delta::ToolCall {
                 key: output,
-                kind: CallKind::Function,
+                kind: if kind == "function_call" {
+                    CallKind::Function
+                } else {
+                    CallKind::Custom
+                },
                 call_id: item["call_id"].as_str().map(str::to_owned),
                 name: item["name"].as_str().map(str::to_owned),
                 namespace: item["namespace"].as_str().map(str::to_owned),
                 arguments: String::new(),
+            }),
+            // The server's own search among the tools that it was given.
+            "tool_search_call" | "tool_search_output" => out.push(Delta::ItemAdded {
+                key: output,
+                item: item.clone(),
             }),
             other => {
                 return Err(UpstreamError::Malformed(format!(
@@ -226,6 +242,14 @@ impl NativeDecoder {
                 let arguments = item["arguments"].as_str().unwrap_or_default();
                 self.reconcile(output, 0, Kind::Arguments, arguments, out);
             }
+            "custom_tool_call" => {
+                let input = item["input"].as_str().unwrap_or_default();
+                self.reconcile(output, 0, Kind::Input, input, out);
+            }
+            "tool_search_call" | "tool_search_output" => out.push(Delta::ItemDone {
+                key: output,
+                item: item.clone(),
+            }),
             "message" => {
                 for (at, part) in (0..).zip(item["content"].as_array().into_iter().flatten()) {
                     if let Some(text) = part["text"].as_str() {
@@ -287,9 +311,13 @@ impl NativeDecoder {
                 index: part as usize,
                 text: text.into(),
             },
-            Kind::Arguments => Delta::ToolCall {
+            Kind::Arguments | Kind::Input => Delta::ToolCall {
                 key: output,
-                kind: CallKind::Function,
+                kind: if kind == Kind::Input {
+                    CallKind::Custom
+                } else {
+                    CallKind::Function
+                },
                 call_id: None,
                 name: None,
                 namespace: None,
@@ -361,6 +389,28 @@ mod tests {
             })
             .collect();
         assert_eq!(arguments, "{}");
+    }
+
+    #[test]
+    fn custom_calls_keep_their_kind_and_namespace() {
+        let (deltas, _) = decode(&[
+            r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"custom_tool_call","call_id":"c","name":"t","namespace":"n","input":""}}"#,
+            r#"{"type":"response.custom_tool_call_input.delta","output_index":1,"delta":"ab"}"#,
+            r#"{"type":"response.custom_tool_call_input.done","output_index":1,"input":"abc"}"#,
+            r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"custom_tool_call","call_id":"c","name":"t","input":"abc"}}"#,
+        ]);
+        let piece = |name: Option<&str>, arguments: &str| Delta::ToolCall {
+            key: 1,
+            kind: CallKind::Custom,
+            call_id: name.map(|_| "c".into()),
+            name: name.map(Into::into),
+            namespace: name.map(|_| "n".into()),
+            arguments: arguments.into(),
+        };
+        assert_eq!(
+            deltas,
+            [piece(Some("t"), ""), piece(None, "ab"), piece(None, "c")]
+        );
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::upstream::generation::Generation;
+use crate::upstream::generation::Ask;
 
 /// The body of a streaming, stateless Responses request.
-pub fn request_body(generation: &Generation) -> Value {
+pub fn request_body(ask: &Ask) -> Value {
+    let generation = &*ask.generation;
     let mut body = Map::new();
     body.insert("model".into(), json!(generation.model));
     body.insert(
         "input".into(),
-        Value::Array(generation.items.iter().map(input_item).collect()),
+        Value::Array(ask.items().map(input_item).collect()),
     );
     body.insert("stream".into(), json!(true));
     body.insert("store".into(), json!(false));
@@ -19,17 +20,14 @@ pub fn request_body(generation: &Generation) -> Value {
             body.insert(name.into(), value);
         }
     };
-    put(
-        "instructions",
-        generation.instructions.clone().map(Value::String),
-    );
+    put("instructions", ask.instructions().map(Value::String));
     put("temperature", generation.temperature.map(|v| json!(v)));
     put("top_p", generation.top_p.map(|v| json!(v)));
     put(
         "max_output_tokens",
         generation.max_output_tokens.map(|v| json!(v)),
     );
-    put("text", generation.text.clone());
+    put("text", ask.text().cloned());
     put("reasoning", generation.reasoning.clone());
     let mut include = Vec::new();
     if let Some(top) = generation.top_logprobs {
@@ -44,12 +42,12 @@ pub fn request_body(generation: &Generation) -> Value {
     if !include.is_empty() {
         put("include", Some(json!(include)));
     }
-    if !generation.tools.is_empty() {
-        put("tools", Some(json!(generation.tools)));
-        put("tool_choice", generation.tool_choice.clone());
+    if !ask.tools().is_empty() {
+        put("tools", Some(json!(ask.tools())));
+        put("tool_choice", ask.tool_choice().cloned());
         put(
             "parallel_tool_calls",
-            generation.parallel_tool_calls.map(Value::Bool),
+            ask.parallel_tool_calls().map(Value::Bool),
         );
     }
     for (name, value) in &generation.hints {

@@ -1,0 +1,2 @@
+pub mod choice;
+pub mod names;
