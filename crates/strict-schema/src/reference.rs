@@ -62,6 +62,19 @@ impl<'r> Target<'r> {
     }
 }
 
+impl Target<'_> {
+    /// The JSON pointer of the target.
+    pub(crate) fn pointer(&self) -> String {
+        match self {
+            Target::Root | Target::Foreign => String::new(),
+            Target::Definition { keyword, name } => path::join(&format!("/{keyword}"), name),
+            Target::Elsewhere(tokens) => tokens
+                .iter()
+                .fold(String::new(), |at, token| path::join(&at, token)),
+        }
+    }
+}
+
 /// The definition of this name at the top level of a schema.
 pub(crate) fn definition<'v>(
     root: &'v Map<String, Value>,
@@ -76,19 +89,29 @@ pub(crate) fn definition<'v>(
 /// Follows a reference, and the references it leads to, to a node that is none.
 /// `None` for a reference that leads nowhere or back to itself.
 pub(crate) fn follow<'v>(root: &'v Value, node: &'v Value) -> Option<&'v Value> {
+    match node.get("$ref") {
+        None => Some(node),
+        Some(reference) => locate(root, reference.as_str()?).map(|(_, node)| node),
+    }
+}
+
+/// The pointer and the node that a reference leads to in the end.
+pub(crate) fn locate<'v>(root: &'v Value, reference: &'v str) -> Option<(String, &'v Value)> {
     let map = root.as_object()?;
-    let mut node = node;
+    let mut reference = reference;
     // A chain longer than this is a cycle, or deserves the same answer.
     for _ in 0..64 {
-        let Some(reference) = node.as_object().and_then(|node| node.get("$ref")) else {
-            return Some(node);
-        };
-        node = match Target::of(reference.as_str()?) {
+        let target = Target::of(reference);
+        let node = match &target {
             Target::Root => root,
-            Target::Definition { keyword, name } => definition(map, keyword, &name)?.1,
-            Target::Elsewhere(tokens) => path::schema_at(root, &tokens)?,
+            Target::Definition { keyword, name } => definition(map, keyword, name)?.1,
+            Target::Elsewhere(tokens) => path::schema_at(root, tokens)?,
             Target::Foreign => return None,
         };
+        match node.get("$ref") {
+            None => return Some((target.pointer(), node)),
+            Some(next) => reference = next.as_str()?,
+        }
     }
     None
 }

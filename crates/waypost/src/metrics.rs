@@ -36,6 +36,8 @@ pub struct Metrics {
     pub audit_dropped: Counter,
     /// Failed upstream calls, by upstream and reason.
     pub upstream_errors: Family<UpstreamErrorLabels, Counter>,
+    /// What became of calls and structured answers, by upstream and outcome.
+    pub tool_outcomes: Family<ToolOutcomeLabels, Counter>,
     /// Authentications refused, by reason.
     pub authentication_failures: Family<ReasonLabels, Counter>,
     /// The version of the directory that requests see.
@@ -74,6 +76,12 @@ pub struct UpstreamErrorLabels {
     pub reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ToolOutcomeLabels {
+    pub upstream: String,
+    pub outcome: &'static str,
+}
+
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("waypost");
@@ -89,6 +97,7 @@ impl Metrics {
             key_fetches: Family::default(),
             audit_dropped: Counter::default(),
             upstream_errors: Family::default(),
+            tool_outcomes: Family::default(),
             authentication_failures: Family::default(),
             directory_version: Gauge::default(),
             start_time: Gauge::default(),
@@ -141,6 +150,11 @@ impl Metrics {
             metrics.upstream_errors.clone(),
         );
         registry.register(
+            "tool_outcomes",
+            "Calls and structured answers of models by what became of them",
+            metrics.tool_outcomes.clone(),
+        );
+        registry.register(
             "authentication_failures",
             "Requests with credentials that were refused",
             metrics.authentication_failures.clone(),
@@ -169,6 +183,15 @@ impl Metrics {
             reason,
         };
         self.upstream_errors.get_or_create(&labels).inc();
+    }
+
+    /// Counts what became of a call or a structured answer.
+    pub fn tool_outcome(&self, upstream: &str, outcome: &'static str) {
+        let labels = ToolOutcomeLabels {
+            upstream: upstream.to_owned(),
+            outcome,
+        };
+        self.tool_outcomes.get_or_create(&labels).inc();
     }
 
     /// Takes over what the store counts.

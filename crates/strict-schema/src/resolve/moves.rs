@@ -4,48 +4,52 @@
 //! finding in the rewritten schema is then carried back by the longest recorded
 //! prefix of its pointer.
 
+use std::collections::HashMap;
+
 use crate::path;
 
-/// Moved places: pointer in the rewritten schema, pointer in the original.
+/// Moved places: pointer in the rewritten schema to pointer in the original.
 #[derive(Default, Debug)]
-pub(crate) struct Moves(Vec<(String, String)>);
+pub(crate) struct Moves(HashMap<String, String>);
 
 impl Moves {
-    /// Records that what is now at `new` was at `old`, both pointers of the
+    /// Records that what is now at `new` was at `old`, both pointers into the
     /// rewritten schema as it is at this moment.
     pub(crate) fn add(&mut self, new: String, old: &str) {
         let original = self.original(old);
-        self.add_original(new, original);
+        self.set(new, original);
     }
 
-    /// The same for an `old` that is a pointer into the original.
-    pub(crate) fn add_original(&mut self, new: String, original: String) {
-        self.0.push((new, original));
+    /// Records that what is now at `new` was at `original` in the original.
+    pub(crate) fn set(&mut self, new: String, original: String) {
+        self.0.insert(new, original);
+    }
+
+    /// Records that a key of the root was a key of the node at `old`.
+    pub(crate) fn add_key(&mut self, key: &str, old: &str) {
+        self.add(path::join("", key), &path::join(old, key));
+    }
+
+    /// The recorded place itself, without what lies below it.
+    pub(crate) fn get(&self, pointer: &str) -> Option<&str> {
+        self.0.get(pointer).map(String::as_str)
     }
 
     /// The place in the original of a place in the rewritten schema.
     pub(crate) fn original(&self, pointer: &str) -> String {
-        let longest = self
-            .0
-            .iter()
-            .rev()
-            .filter(|(new, _)| {
-                pointer
-                    .strip_prefix(new.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-            // Of equal ones the latest: `max_by_key` keeps the last of equals.
-            .rev()
-            .max_by_key(|(new, _)| new.len());
-        match longest {
-            None => pointer.to_owned(),
-            Some((new, old)) => format!("{old}{}", &pointer[new.len()..]),
+        if !self.0.is_empty() {
+            let mut end = pointer.len();
+            loop {
+                if let Some(old) = self.0.get(&pointer[..end]) {
+                    return format!("{old}{}", &pointer[end..]);
+                }
+                match pointer[..end].rfind('/') {
+                    Some(slash) => end = slash,
+                    None => break,
+                }
+            }
         }
-    }
-
-    /// Records the move of one key of the node at `pointer`.
-    pub(crate) fn add_key(&mut self, pointer: &str, key: &str, old: &str) {
-        self.add(path::join(pointer, key), old);
+        pointer.to_owned()
     }
 }
 

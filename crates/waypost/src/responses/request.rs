@@ -159,6 +159,7 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
         extra: Map::new(),
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,
+        restores: std::collections::BTreeMap::new(),
     };
     Ok(CreateRequest {
         generation,

@@ -8,6 +8,9 @@
 pub mod agent;
 pub mod callable;
 pub mod custom;
+pub mod emulate;
+pub mod enforce;
+mod schema;
 pub mod turn;
 mod unescape;
 pub mod wire;

@@ -1,13 +1,32 @@
 //! One turn of a model, with its calls as the client may rely on them.
+//!
+//! Flow: the [`wire::plan`] says what the server is asked and what the model is
+//! held to; deltas go through the [`Reader`] where tools are emulated, and
+//! through the [`Enforcer`]. What violates the rules ends the answer, and the
+//! model is asked again, with what was wrong, as often as the configuration
+//! allows.
+//!
+//! Easy to break: [`Turn::next`] may be dropped at any await. So a request that
+//! is being opened, and deltas that were read, belong to the turn.
 
 use std::sync::Arc;
 
+use futures::{FutureExt, future::BoxFuture};
+
+use super::{
+    emulate::{
+        read::{NoReply, Piece, Reader},
+        transcript,
+    },
+    enforce::{About, Enforcer, Outcome, Violation},
+    wire::{self, Emulated},
+};
 use crate::{
     app::AppRef,
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Ask, Delta, Generation, Prefix, Wire},
+        generation::{Ask, CallKind, Delta, Generation, Prefix},
         stream::{self, AnswerStream},
     },
 };
@@ -24,9 +43,31 @@ pub enum Step {
     Done,
 }
 
-/// One answer of a model server.
+/// One answer of a model server, or several until one is good.
 pub struct Turn {
-    answer: AnswerStream,
+    answer: Source,
+    /// `None`: whatever comes is passed on.
+    rules: Option<Box<Enforced>>,
+}
+
+/// Where the next deltas come from.
+enum Source {
+    Opening(BoxFuture<'static, Result<AnswerStream, UpstreamError>>),
+    Open(AnswerStream),
+    Ended,
+}
+
+struct Enforced {
+    app: AppRef,
+    upstream: Arc<Upstream>,
+    ask: Ask,
+    enforcer: Enforcer,
+    emulated: Option<(Emulated, Reader)>,
+    /// The text of an emulated reply, to show it to the model again.
+    reply: String,
+    reasks: u32,
+    /// Read and not yet taken in.
+    deltas: Vec<Delta>,
 }
 
 impl Turn {
@@ -37,26 +78,228 @@ impl Turn {
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
-        let ask = Ask {
-            wire: Some(Arc::new(Wire {
-                tools: generation.tools.clone(),
-                tool_choice: generation.tool_choice.clone(),
-                parallel_tool_calls: generation.parallel_tool_calls,
-                ..Wire::default()
-            })),
-            ..Ask::plain(generation)
+        let plan = wire::plan(app, upstream, generation, prefix.is_some()).await?;
+        let Some(plan) = plan else {
+            let ask = Ask::plain(generation);
+            let answer = stream::open(&app.upstreams, upstream, &ask, prefix).await?;
+            return Ok(Self {
+                answer: Source::Open(answer),
+                rules: None,
+            });
         };
-        let answer = stream::open(&app.upstreams, upstream, &ask, prefix).await?;
-        Ok(Self { answer })
+        let answer = stream::open(&app.upstreams, upstream, &plan.ask, prefix).await?;
+        let reader = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
+        Ok(Self {
+            answer: Source::Open(answer),
+            rules: Some(Box::new(Enforced {
+                app: app.clone(),
+                upstream: upstream.clone(),
+                ask: plan.ask,
+                enforcer: Enforcer::new(plan.rules),
+                emulated: reader,
+                reply: String::new(),
+                reasks: 0,
+                deltas: Vec::new(),
+            })),
+        })
     }
 
     /// Appends the next deltas to `out`. Cancel-safe: a dropped future loses
     /// nothing.
     pub async fn next(&mut self, out: &mut Vec<Delta>) -> Result<Step, UpstreamError> {
-        Ok(if self.answer.next(out).await? {
-            Step::More
-        } else {
-            Step::Done
+        if let Source::Opening(opening) = &mut self.answer {
+            let opened = opening.await;
+            self.answer = Source::Ended;
+            self.answer = Source::Open(opened?);
+        }
+        let Source::Open(answer) = &mut self.answer else {
+            return Ok(Step::Done);
+        };
+        let Some(rules) = &mut self.rules else {
+            return Ok(if answer.next(out).await? {
+                Step::More
+            } else {
+                Step::Done
+            });
+        };
+        let more = answer.next(&mut rules.deltas).await?;
+        let taken = rules.take(more, out);
+        rules.count();
+        match taken {
+            Ok(true) => Ok(Step::More),
+            Ok(false) => {
+                self.answer = Source::Ended;
+                Ok(Step::Done)
+            }
+            Err(violation) => {
+                // Dropping the answer ends the request at the model server.
+                self.answer = Source::Ended;
+                self.answer = Source::Opening(rules.ask_again(&violation)?);
+                Ok(Step::More)
+            }
+        }
+    }
+}
+
+impl Enforced {
+    /// Takes in what was read; whether there is more to come.
+    fn take(&mut self, more: bool, out: &mut Vec<Delta>) -> Result<bool, Box<Violation>> {
+        for delta in std::mem::take(&mut self.deltas) {
+            match (&mut self.emulated, delta) {
+                (Some(_), Delta::Text { text, .. }) => self.reply(&text, out)?,
+                (_, delta) => self.enforcer.take(delta, out)?,
+            }
+        }
+        if more && !self.enforcer.has_enough() {
+            return Ok(true);
+        }
+        if let Some((_, reader)) = &mut self.emulated
+            && self.enforcer.ended_by_itself()
+        {
+            let mut pieces = Vec::new();
+            let ended = reader.end(&mut pieces);
+            self.pieces(pieces, out)?;
+            ended.map_err(|wrong| self.form(&wrong))?;
+        }
+        let last = self.reasks >= self.app.config.tools.max_reasks;
+        self.enforcer.end(last, out)?;
+        Ok(false)
+    }
+
+    /// Takes in text of a reply whose tools are emulated.
+    fn reply(&mut self, text: &str, out: &mut Vec<Delta>) -> Result<(), Box<Violation>> {
+        let Some((_, reader)) = &mut self.emulated else {
+            return Ok(());
+        };
+        self.reply.push_str(text);
+        let mut pieces = Vec::new();
+        let read = reader.push(text, &mut pieces);
+        self.pieces(pieces, out)?;
+        read.map_err(|wrong| self.form(&wrong))
+    }
+
+    fn pieces(&mut self, pieces: Vec<Piece>, out: &mut Vec<Delta>) -> Result<(), Box<Violation>> {
+        for piece in pieces {
+            let delta = match piece {
+                Piece::Text(text) => Delta::Text {
+                    text,
+                    logprobs: Vec::new(),
+                },
+                Piece::Thought(text) => Delta::Reasoning(text),
+                Piece::Call {
+                    key,
+                    name,
+                    arguments,
+                } => Delta::ToolCall {
+                    key,
+                    kind: CallKind::Function,
+                    call_id: None,
+                    name,
+                    namespace: None,
+                    arguments,
+                },
+            };
+            self.enforcer.take(delta, out)?;
+        }
+        Ok(())
+    }
+
+    fn form(&self, wrong: &NoReply) -> Box<Violation> {
+        Box::new(Violation {
+            about: About::Form,
+            problem: format!("After {} bytes, {} was expected.", wrong.offset, wrong.expected),
+            written: self.reply.clone(),
+            good: wrong.offset,
+            delivered: self.enforcer.said().is_some() || self.enforcer.shows_a_call(),
         })
     }
+
+    /// Asks the model again, or says why that is not possible.
+    fn ask_again(
+        &mut self,
+        violation: &Violation,
+    ) -> Result<BoxFuture<'static, Result<AnswerStream, UpstreamError>>, UpstreamError> {
+        let may = !violation.delivered && self.reasks < self.app.config.tools.max_reasks;
+        tracing::info!(
+            upstream = %self.upstream.name,
+            problem = violation.sentence(),
+            asks_again = may,
+            "a model broke the rules of its tools"
+        );
+        let outcome = if may { Outcome::Reasked } else { Outcome::Failed };
+        self.enforcer.outcomes.push(outcome);
+        self.count();
+        if !may {
+            return Err(UpstreamError::Violation(violation.sentence()));
+        }
+        self.reasks += 1;
+        self.correct(violation);
+        self.enforcer.again();
+        self.deltas.clear();
+        self.reply.clear();
+        if let Some((emulated, reader)) = &mut self.emulated {
+            *reader = Reader::new(emulated.may_answer);
+        }
+        let app = self.app.clone();
+        let upstream = self.upstream.clone();
+        let ask = self.ask.clone();
+        Ok(async move { stream::open(&app.upstreams, &upstream, &ask, None).await }.boxed())
+    }
+
+    /// Adds to the context what the model did, and what was wrong with it.
+    ///
+    /// What it wrote is shown as text, not as a call: servers parse the
+    /// arguments of calls in the context, and these cannot be parsed.
+    fn correct(&mut self, violation: &Violation) {
+        let emulated = self.emulated.is_some();
+        self.ask.appended.clear();
+        let mut said = self.enforcer.said().unwrap_or_default().trim().to_owned();
+        let wrote = if emulated && !self.reply.is_empty() {
+            violation_text(&self.reply)
+        } else {
+            violation.shown().to_owned()
+        };
+        let mut say = |text: &str| {
+            if !text.is_empty() && !said.contains(text) {
+                if !said.is_empty() {
+                    said.push('\n');
+                }
+                said.push_str(text);
+            }
+        };
+        let accepted = self.enforcer.accepted();
+        match &violation.about {
+            About::Call { wire, .. } if !emulated => say(&format!("{wire}: {wrote}")),
+            About::NotOffered { name } if !emulated => say(name),
+            _ => say(&wrote),
+        }
+        let mut correction = violation.correction(emulated);
+        if !accepted.is_empty() {
+            correction.push_str(" These calls were accepted; do not repeat them:");
+            for call in accepted {
+                correction.push('\n');
+                correction.push_str(&transcript::call(&call.name, &call.arguments));
+            }
+        }
+        if said.is_empty() {
+            // Templates want the sides to take turns.
+            said.push_str("(no reply)");
+        }
+        self.ask.appended.push(transcript::assistant(&said));
+        self.ask.appended.push(transcript::user(&correction));
+    }
+
+    /// Hands what happened to the metrics.
+    fn count(&mut self) {
+        for outcome in self.enforcer.outcomes.drain(..) {
+            self.app
+                .metrics
+                .tool_outcome(&self.upstream.name, outcome.word());
+        }
+    }
+}
+
+fn violation_text(reply: &str) -> String {
+    let end = reply.floor_char_boundary(4096);
+    reply[..end].to_owned()
 }

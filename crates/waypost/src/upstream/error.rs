@@ -30,6 +30,10 @@ pub enum UpstreamError {
         code: Option<String>,
         retry_after: Option<Duration>,
     },
+    /// The model would not keep to the rules of its tools, however often it was
+    /// asked: a sentence for the client.
+    #[error("{0}")]
+    Violation(String),
     /// The request cannot be put in this upstream's words.
     #[error("{message}")]
     Unsupported { message: String, param: String },
@@ -47,7 +51,8 @@ impl UpstreamError {
                         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
                     )
             }
-            Self::Unsupported { .. } => false,
+            // The model was asked again as often as is allowed.
+            Self::Violation(_) | Self::Unsupported { .. } => false,
         }
     }
 
@@ -80,6 +85,7 @@ impl UpstreamError {
             Self::Status { status, .. } if *status == StatusCode::TOO_MANY_REQUESTS => "throttled",
             Self::Status { status, .. } if status.is_server_error() => "server_error",
             Self::Status { .. } => "refused",
+            Self::Violation(_) => "violation",
             Self::Unsupported { .. } => "unsupported",
         }
     }
@@ -118,7 +124,7 @@ impl UpstreamError {
             Self::Status { status, .. } => {
                 format!("The model server failed with status {}.", status.as_u16())
             }
-            Self::Unsupported { message, .. } => message.clone(),
+            Self::Violation(message) | Self::Unsupported { message, .. } => message.clone(),
         }
     }
 

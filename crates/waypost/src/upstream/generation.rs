@@ -4,10 +4,11 @@
 //! stores, so that a run after a crash asks for the same thing. An adapter
 //! turns it into its own request and the answer into [`Delta`]s.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strict_schema::Restore;
 
 /// One request to a model, with its whole context.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -50,6 +51,10 @@ pub struct Generation {
     /// The client asked for `reasoning.encrypted_content`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encrypted_reasoning: bool,
+    /// How arguments for a schema that was rewritten become arguments for the
+    /// original, by the tool's `name` or `namespace.name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restores: BTreeMap<String, Restore>,
 }
 
 /// What one request to a model server says: a generation, and where the server

@@ -236,8 +236,31 @@ impl Upstream {
         method: reqwest::Method,
         path: &str,
     ) -> reqwest::RequestBuilder {
+        let base = self.base_url.path().trim_end_matches('/');
+        self.request_for(client, method, &format!("{base}{path}"))
+    }
+
+    /// A request to a route beside the API, where a server speaks of itself:
+    /// the base URL without its version segment.
+    pub fn request_at_root(
+        &self,
+        client: &reqwest::Client,
+        method: reqwest::Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        let base = self.base_url.path().trim_end_matches('/');
+        let root = base.strip_suffix("/v1").unwrap_or(base);
+        self.request_for(client, method, &format!("{root}{path}"))
+    }
+
+    fn request_for(
+        &self,
+        client: &reqwest::Client,
+        method: reqwest::Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
         let mut url = self.base_url.clone();
-        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        url.set_path(path);
         let mut request = client.request(method, url).headers(self.headers.clone());
         if let Some(key) = &self.api_key {
             request = request.bearer_auth(key.expose());

@@ -1,2 +1,509 @@
+//! What one turn asks of one model server, and what it holds the model to.
+//!
+//! Flow: the callable tools and the choice among them → tools and items in the
+//! server's own words ([`Ask`]) → the [`Rules`] for what comes back. A
+//! generation without tools and without a structure of its answer needs none
+//! of this and pays nothing for it.
+
 pub mod choice;
+pub mod items;
 pub mod names;
+
+use std::{borrow::Cow, sync::Arc};
+
+use serde_json::{Map, Value, json};
+
+use self::{
+    choice::{Choice, Mode},
+    items::Takes,
+};
+use super::{
+    callable::{Callable, Kind, callables},
+    custom::{self, Grammar, Syntax, unwrap},
+    emulate::{self, Described, probe, transcript},
+    enforce::{Judge, Rules, TextRule, Tool},
+    schema::{Compiled, ForEngine, for_engine},
+};
+use crate::{
+    app::AppRef,
+    config::{Buffer, StructuredOutput, UpstreamApi},
+    upstream::{
+        Upstream,
+        dialect::StrictFlag,
+        error::UpstreamError,
+        generation::{Ask, Generation, Wire},
+    },
+};
+
+/// A turn, prepared.
+pub struct Plan {
+    pub ask: Ask,
+    pub rules: Rules,
+    /// Tools are written as text.
+    pub emulated: Option<Emulated>,
+}
+
+/// How tools are emulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emulated {
+    /// Words are allowed, not only calls.
+    pub may_answer: bool,
+}
+
+/// Prepares a turn; `None` where the generation goes out as it is.
+///
+/// `continues`: the model is to go on with words that it said before. An
+/// emulated turn then has no tools: it had chosen to answer.
+pub async fn plan(
+    app: &AppRef,
+    upstream: &Upstream,
+    generation: &Arc<Generation>,
+    continues: bool,
+) -> Result<Option<Plan>, UpstreamError> {
+    let can = &upstream.capabilities;
+    let takes = Takes {
+        custom: can.custom_tools,
+        all: can.responses_tools,
+    };
+    let format = generation.text.as_ref().map(|text| &text["format"]);
+    let structured = format.filter(|format| {
+        format["type"] == "json_schema"
+            || format["type"] == "json_object" && can.structured_output == StructuredOutput::None
+    });
+    let has_calls = || {
+        let is_call = |item: &Value| item["type"] == "function_call";
+        generation.items.iter().any(is_call)
+    };
+    let rewrites = items::need_rewriting(&generation.items, takes);
+    if generation.tools.is_empty() && structured.is_none() && !rewrites && !has_calls() {
+        return Ok(None);
+    }
+    let mut callables = callables(generation);
+    let emulates = (!callables.is_empty() || rewrites || has_calls())
+        && upstream.api == UpstreamApi::Chat
+        && probe::must_emulate(&app.upstreams, upstream, &generation.model).await;
+    if emulates && continues {
+        callables.clear();
+    }
+    let planner = Planner {
+        app,
+        upstream,
+        generation,
+        takes,
+        choice: Choice::new(generation.tool_choice.as_ref(), &callables),
+        names: names::all(callables.iter().map(|c| (c.namespace, c.name))),
+        callables,
+        structured,
+    };
+    if planner.callables.is_empty() && structured.is_none() && !rewrites && !emulates {
+        return Ok(None);
+    }
+    planner.plan(emulates).await.map(Some)
+}
+
+struct Planner<'a> {
+    app: &'a AppRef,
+    upstream: &'a Upstream,
+    generation: &'a Arc<Generation>,
+    takes: Takes,
+    callables: Vec<Callable<'a>>,
+    choice: Choice,
+    /// The callables' names at the server.
+    names: Vec<String>,
+    /// `text.format`, where it asks for a structure.
+    structured: Option<&'a Value>,
+}
+
+/// A tool as the server is told of it.
+struct Prepared {
+    grammar: Option<Arc<Grammar>>,
+    /// The arguments' schema for the client, and for the engine.
+    parameters: Value,
+    engine: Option<Arc<ForEngine>>,
+}
+
+impl Planner<'_> {
+    async fn plan(&self, emulates: bool) -> Result<Plan, UpstreamError> {
+        let mut prepared = Vec::with_capacity(self.callables.len());
+        for callable in &self.callables {
+            prepared.push(self.prepare(callable).await?);
+        }
+        let mut wire = Wire {
+            items: self.items(emulates),
+            ..Wire::default()
+        };
+        let text = if emulates && self.choice.allows_any() {
+            self.emulate(&prepared, &mut wire);
+            self.text_rule(None)
+        } else {
+            if !emulates {
+                self.native_tools(&prepared, &mut wire);
+            }
+            self.format(&mut wire)
+        };
+        let can = &self.upstream.capabilities;
+        let must_call = self.choice.mode == Mode::Required && self.choice.allows_any();
+        let obeys_choice = emulates
+            || match self.choice.named {
+                Some(_) => can.choices.named || can.choices.required,
+                None => can.choices.required,
+            };
+        let constrains = if emulates {
+            can.constrains_output && can.structured_output == StructuredOutput::JsonSchema
+        } else {
+            can.constrains_tools
+        };
+        let rules = Rules {
+            tools: self
+                .callables
+                .iter()
+                .zip(prepared)
+                .enumerate()
+                .map(|(at, (callable, prepared))| {
+                    self.tool(at, callable, prepared, constrains, emulates)
+                })
+                .collect(),
+            must_call,
+            one_call: self.generation.parallel_tool_calls == Some(false),
+            hold_text: must_call && !(obeys_choice && constrains),
+            text,
+        };
+        let emulated = (emulates && self.choice.allows_any()).then_some(Emulated {
+            may_answer: !must_call,
+        });
+        Ok(Plan {
+            ask: Ask {
+                generation: self.generation.clone(),
+                wire: Some(Arc::new(wire)),
+                appended: Vec::new(),
+            },
+            rules,
+            emulated,
+        })
+    }
+
+    async fn prepare(&self, callable: &Callable<'_>) -> Result<Prepared, UpstreamError> {
+        let tool = callable.tool;
+        let engine = self.upstream.capabilities.engine;
+        match callable.kind {
+            Kind::Custom => {
+                let definition = custom::grammar_of(tool);
+                let grammar = match definition {
+                    Some((syntax, definition)) => {
+                        let compiled = custom::compiled(syntax, definition).await;
+                        Some(compiled.map_err(|message| UpstreamError::Unsupported {
+                            message,
+                            param: "tools".to_owned(),
+                        })?)
+                    }
+                    None => None,
+                };
+                let pattern = definition
+                    .filter(|(syntax, pattern)| *syntax == Syntax::Regex && is_plain(pattern))
+                    .map(|(_, pattern)| format!("^(?:{pattern})$"));
+                let parameters = unwrap::schema(&input_description(tool), pattern.as_deref());
+                Ok(Prepared {
+                    engine: Some(for_engine(&parameters, engine)),
+                    parameters,
+                    grammar,
+                })
+            }
+            Kind::Function | Kind::Search => {
+                let parameters = match &tool["parameters"] {
+                    Value::Object(object) => Value::Object(object.clone()),
+                    _ => strict_schema::empty_parameters(),
+                };
+                Ok(Prepared {
+                    engine: Some(for_engine(&parameters, engine)),
+                    parameters,
+                    grammar: None,
+                })
+            }
+        }
+    }
+
+    /// The tool as it is held to the rules.
+    fn tool(
+        &self,
+        at: usize,
+        callable: &Callable<'_>,
+        prepared: Prepared,
+        constrains: bool,
+        emulates: bool,
+    ) -> Tool {
+        let native_custom = callable.kind == Kind::Custom && self.takes.custom && !emulates;
+        let strict = match callable.kind {
+            Kind::Custom => true,
+            Kind::Function | Kind::Search => callable.tool["strict"] == true,
+        };
+        let restore = self
+            .generation
+            .restores
+            .get(&callable.label())
+            .cloned()
+            .unwrap_or_default();
+        let vouched = match callable.kind {
+            // Its own engine, its own grammar.
+            Kind::Custom if native_custom => true,
+            Kind::Custom => {
+                let enforces = prepared.engine.as_ref().is_some_and(|e| e.enforces_all);
+                constrains && enforces && prepared.grammar.is_none()
+            }
+            // A server that constrains strict tools is one that writes the
+            // others well enough, and they are passed on in any case.
+            Kind::Function | Kind::Search => {
+                let enforces = prepared.engine.as_ref().is_some_and(|e| e.enforces_all);
+                constrains && (enforces || !strict)
+            }
+        };
+        let buffers = self.app.config.tools.buffer == Buffer::Call;
+        let wire = if self.takes.all {
+            (callable.namespace.map(str::to_owned), callable.name.to_owned())
+        } else {
+            (None, self.names[at].clone())
+        };
+        Tool {
+            kind: callable.kind,
+            namespace: callable.namespace.map(str::to_owned),
+            name: callable.name.to_owned(),
+            wire,
+            allowed: self.choice.allowed[at],
+            strict,
+            hold: buffers && !vouched || !restore.is_empty() || callable.kind == Kind::Search,
+            judge: match callable.kind {
+                Kind::Custom if native_custom => Judge::Input,
+                Kind::Custom => Judge::Wrapped(prepared.grammar),
+                Kind::Function | Kind::Search => {
+                    Judge::Arguments(Compiled::of(&prepared.parameters))
+                }
+            },
+            restore,
+            searches_here: callable.kind == Kind::Search && callable.tool["execution"] != "client",
+        }
+    }
+
+    /// The context as the server takes it; `None` for as it is.
+    fn items(&self, emulates: bool) -> Option<Vec<Value>> {
+        let items = &self.generation.items;
+        let rewrites = items::need_rewriting(items, self.takes);
+        if !rewrites && !emulates {
+            return None;
+        }
+        let name = |namespace: Option<&str>, name: &str| {
+            let known = self
+                .callables
+                .iter()
+                .position(|c| c.namespace == namespace && c.name == name);
+            known.map_or_else(|| names::flat(namespace, name), |at| self.names[at].clone())
+        };
+        let rewritten = items::rewrite(items, self.takes, &name);
+        Some(if emulates {
+            transcript::rewrite(rewritten.iter().map(|item| &**item))
+        } else {
+            rewritten.into_iter().map(Cow::into_owned).collect()
+        })
+    }
+
+    /// The tools in the request's `tools`.
+    fn native_tools(&self, prepared: &[Prepared], wire: &mut Wire) {
+        let can = &self.upstream.capabilities;
+        if self.takes.all {
+            wire.tools = self.generation.tools.clone();
+            wire.tool_choice = self.generation.tool_choice.clone();
+            wire.parallel_tool_calls = self.generation.parallel_tool_calls;
+            return;
+        }
+        let names_one = self.choice.named.is_some() && can.choices.named;
+        let hides_others = match self.choice.mode {
+            // Not sending them is what every server understands.
+            Mode::None => !can.choices.none,
+            Mode::Auto | Mode::Required => !names_one,
+        };
+        for (at, (callable, prepared)) in self.callables.iter().zip(prepared).enumerate() {
+            if !hides_others || self.choice.allowed[at] {
+                wire.tools.push(self.native_tool(at, callable, prepared));
+            }
+        }
+        if wire.tools.is_empty() {
+            return;
+        }
+        wire.tool_choice = Some(match (self.choice.mode, self.choice.named) {
+            (Mode::None, _) => json!("none"),
+            (Mode::Auto, _) => json!("auto"),
+            (Mode::Required, Some(at)) if names_one => {
+                let custom = self.takes.custom && self.callables[at].kind == Kind::Custom;
+                let kind = if custom { "custom" } else { "function" };
+                json!({"type": kind, "name": self.names[at]})
+            }
+            (Mode::Required, _) => json!("required"),
+        });
+        wire.parallel_tool_calls = self.generation.parallel_tool_calls;
+    }
+
+    fn native_tool(&self, at: usize, callable: &Callable<'_>, prepared: &Prepared) -> Value {
+        let tool = callable.tool;
+        let mut out = Map::new();
+        let description = self.description(callable);
+        if callable.kind == Kind::Custom && self.takes.custom {
+            out.insert("type".into(), json!("custom"));
+            out.insert("name".into(), json!(self.names[at]));
+            out.insert("description".into(), json!(description));
+            out.insert("format".into(), tool["format"].clone());
+            return Value::Object(out);
+        }
+        out.insert("type".into(), json!("function"));
+        out.insert("name".into(), json!(self.names[at]));
+        out.insert("description".into(), json!(description));
+        let parameters = prepared
+            .engine
+            .as_ref()
+            .map_or(&prepared.parameters, |engine| &engine.schema);
+        out.insert("parameters".into(), parameters.clone());
+        let strict = callable.kind == Kind::Custom || tool["strict"] == true;
+        let says = match self.upstream.capabilities.strict_flag {
+            StrictFlag::Always => true,
+            // A forced call is constrained there without it.
+            StrictFlag::WhenItHelps => strict && self.choice.mode == Mode::Auto,
+            StrictFlag::Never => false,
+        };
+        if says {
+            out.insert("strict".into(), json!(strict));
+        }
+        Value::Object(out)
+    }
+
+    /// The description for the model: that of a custom tool says what its input
+    /// has to be, where the server does not know custom tools.
+    fn description(&self, callable: &Callable<'_>) -> Option<String> {
+        let own = callable.tool["description"].as_str().map(str::to_owned);
+        let own = own.or_else(|| {
+            (callable.kind == Kind::Search).then(|| {
+                "Searches for further tools. What it finds can be called afterwards.".to_owned()
+            })
+        });
+        if callable.kind != Kind::Custom || self.takes.custom {
+            return own;
+        }
+        let Some((syntax, definition)) = custom::grammar_of(callable.tool) else {
+            return own;
+        };
+        let rule = match syntax {
+            Syntax::Regex => "The input has to match this regular expression, whole",
+            Syntax::Lark => "The input has to be derived from this Lark grammar",
+        };
+        let own = own.map(|own| own + "\n").unwrap_or_default();
+        Some(format!("{own}{rule}:\n{definition}"))
+    }
+
+    /// The tools in the prompt.
+    fn emulate(&self, prepared: &[Prepared], wire: &mut Wire) {
+        let can = &self.upstream.capabilities;
+        let may_answer = self.choice.mode != Mode::Required;
+        // Only where it was asked for: a small model that may list calls does.
+        let several = self.generation.parallel_tool_calls == Some(true);
+        let allowed = || {
+            let all = self.callables.iter().zip(prepared).enumerate();
+            all.filter(|(at, _)| self.choice.allowed[*at])
+        };
+        let descriptions: Vec<Option<String>> = allowed()
+            .map(|(_, (callable, _))| self.description(callable))
+            .collect();
+        let described: Vec<Described<'_>> = allowed()
+            .zip(&descriptions)
+            .map(|((at, (_, prepared)), description)| Described {
+                name: &self.names[at],
+                description: description.as_deref(),
+                parameters: &prepared.parameters,
+            })
+            .collect();
+        let answer = self.structured.map(|format| match &format["schema"] {
+            schema @ Value::Object(_) => for_engine(schema, can.engine).schema.clone(),
+            _ => json!({"type": "object"}),
+        });
+        let mut preamble = emulate::prompt(&described, may_answer, several, answer.is_some());
+        if let Some(schema) = self.structured.and_then(|format| format.get("schema")) {
+            preamble.push_str("\n\nJSON Schema of an answer: ");
+            preamble.push_str(&schema.to_string());
+        }
+        wire.preamble = Some(preamble);
+        let text = match can.structured_output {
+            StructuredOutput::JsonSchema => {
+                let tools: Vec<emulate::schema::Callee<'_>> = allowed()
+                    .map(|(at, (_, prepared))| emulate::schema::Callee {
+                        name: &self.names[at],
+                        parameters: prepared
+                            .engine
+                            .as_ref()
+                            .map_or(&prepared.parameters, |engine| &engine.schema),
+                    })
+                    .collect();
+                let answer = answer.unwrap_or_else(|| json!({"type": "string"}));
+                let answer = may_answer.then_some(&answer);
+                let schema = emulate::schema::reply(answer, &tools, several);
+                json!({"type": "json_schema", "name": "reply", "schema": schema, "strict": true})
+            }
+            StructuredOutput::JsonObject => json!({"type": "json_object"}),
+            StructuredOutput::None => json!({"type": "text"}),
+        };
+        wire.text = Some(json!({ "format": text }));
+    }
+
+    /// The structure of the answer as the server takes it, and the rule for it.
+    fn format(&self, wire: &mut Wire) -> Option<TextRule> {
+        let format = self.structured?;
+        let can = &self.upstream.capabilities;
+        let schema = &format["schema"];
+        let engine = schema.is_object().then(|| for_engine(schema, can.engine));
+        let mut text = self.generation.text.clone().unwrap_or_else(|| json!({}));
+        match can.structured_output {
+            StructuredOutput::JsonSchema => {
+                if let Some(engine) = &engine {
+                    text["format"]["schema"] = engine.schema.clone();
+                }
+            }
+            StructuredOutput::JsonObject => text["format"] = json!({"type": "json_object"}),
+            StructuredOutput::None => text["format"] = json!({"type": "text"}),
+        }
+        if can.structured_output != StructuredOutput::JsonSchema {
+            let mut told = "Reply with one JSON object and nothing else.".to_owned();
+            if schema.is_object() {
+                told = format!(
+                    "Reply with JSON that matches this JSON Schema, and nothing else:\n{schema}"
+                );
+            }
+            wire.preamble = Some(told);
+        }
+        wire.text = Some(text);
+        self.text_rule(engine.as_deref())
+    }
+
+    /// A strict format is a promise; any other is a wish.
+    fn text_rule(&self, engine: Option<&ForEngine>) -> Option<TextRule> {
+        let format = self.structured?;
+        if format["strict"] != true || !format["schema"].is_object() {
+            return None;
+        }
+        let can = &self.upstream.capabilities;
+        let vouched = can.constrains_output
+            && can.structured_output == StructuredOutput::JsonSchema
+            && engine.is_some_and(|engine| engine.enforces_all);
+        Some(TextRule {
+            name: format["name"].as_str().unwrap_or_default().to_owned(),
+            compiled: Compiled::of(&format["schema"]),
+            hold: self.app.config.tools.buffer == Buffer::Call && !vouched,
+        })
+    }
+}
+
+/// What a function's only argument is, for the model.
+fn input_description(tool: &Value) -> String {
+    match custom::grammar_of(tool) {
+        Some(_) => "The tool's input, in the form that the tool's description gives.".to_owned(),
+        None => "The tool's input, as plain text.".to_owned(),
+    }
+}
+
+/// Whether a regular expression means the same to every engine.
+fn is_plain(pattern: &str) -> bool {
+    !pattern.contains("(?") && !pattern.contains('\\') && pattern.is_ascii()
+}

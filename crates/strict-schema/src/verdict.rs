@@ -1,0 +1,84 @@
+//! The final verdict on finished arguments, by the `jsonschema` crate.
+//!
+//! The draft is the schema's own (`$schema`), 2020-12 without one. Formats are asserted, patterns
+//! run on the linear-time engine (lookaround and backreferences are a compile error), references
+//! never leave the document.
+
+use serde_json::Value;
+
+use crate::{CompileError, Mismatch};
+
+/// Errors reported for one document.
+pub const MAX_ERRORS: usize = 16;
+/// Characters of one message: the crate quotes the instance in it.
+const MAX_MESSAGE_CHARS: usize = 400;
+/// Bytes one compiled pattern may take.
+const PATTERN_SIZE_LIMIT: usize = 4 << 20;
+
+/// A compiled schema.
+///
+/// ```
+/// use serde_json::json;
+/// use strict_schema::Validator;
+///
+/// let validator = Validator::new(&json!({
+///     "type": "object",
+///     "properties": {"when": {"type": "string", "format": "date"}}
+/// }))?;
+/// assert!(validator.verdict(&json!({"when": "2024-02-29"})).is_ok());
+/// let errors = validator.verdict(&json!({"when": "tomorrow"})).unwrap_err();
+/// assert_eq!(errors[0].pointer, "/when");
+/// # Ok::<(), strict_schema::CompileError>(())
+/// ```
+#[derive(Debug)]
+pub struct Validator(jsonschema::Validator);
+
+impl Validator {
+    /// Compiles a schema of any draft. Fails on schemas that are not valid in their draft, on
+    /// references that are not in the document, and on patterns that need backtracking.
+    pub fn new(schema: &Value) -> Result<Self, CompileError> {
+        let patterns = jsonschema::PatternOptions::regex()
+            .size_limit(PATTERN_SIZE_LIMIT)
+            .dfa_size_limit(PATTERN_SIZE_LIMIT);
+        let mut options = jsonschema::options()
+            .should_validate_formats(true)
+            .should_ignore_unknown_formats(true)
+            .with_pattern_options(patterns)
+            .offline();
+        if schema.get("$schema").is_none() {
+            options = options.with_draft(jsonschema::Draft::Draft202012);
+        }
+        options.build(schema).map(Self).map_err(|error| CompileError::Invalid {
+            pointer: error.instance_path().as_str().to_owned(),
+            message: shorten(&error.to_string()),
+        })
+    }
+
+    /// Judges a document: all errors up to [`MAX_ERRORS`], with pointers into it. `offset` is 0 in
+    /// each, for a parsed value has no bytes.
+    pub fn verdict(&self, arguments: &Value) -> Result<(), Vec<Mismatch>> {
+        let errors: Vec<Mismatch> = self
+            .0
+            .iter_errors(arguments)
+            .take(MAX_ERRORS)
+            .map(|error| Mismatch {
+                offset: 0,
+                pointer: error.instance_path().as_str().to_owned(),
+                message: shorten(&error.to_string()),
+            })
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Whether the document is valid; cheaper than [`verdict`](Self::verdict).
+    pub fn is_valid(&self, arguments: &Value) -> bool {
+        self.0.is_valid(arguments)
+    }
+}
+
+fn shorten(message: &str) -> String {
+    match message.char_indices().nth(MAX_MESSAGE_CHARS) {
+        None => message.to_owned(),
+        Some((cut, _)) => format!("{}...", &message[..cut]),
+    }
+}

@@ -1,0 +1,333 @@
+//! Rows 35 to 37 and 49 to 66: constraints and annotations. Row 80.
+
+use serde_json::json;
+
+use super::*;
+
+fn named(name: &str) -> Profile {
+    Profile::named(name).expect(name)
+}
+
+/// Omitted and strict alike: the keyword is the reason.
+fn outside(a: Value, keyword: &str) {
+    let schema = with(a);
+    assert_eq!(refused(&schema), not_permitted(keyword));
+    falls_back(&schema, &[("keyword_not_permitted", "/properties/a")]);
+}
+
+fn object_with(keyword: &str, value: Value) -> Value {
+    let mut object = with(json!({"type": "string"}));
+    object[keyword] = value;
+    object
+}
+
+#[test]
+fn row_35_counts_of_items() {
+    accepted(&with(
+        json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 3}),
+    ));
+}
+
+#[test]
+fn row_36_unique_items() {
+    let array =
+        |unique: bool| json!({"type": "array", "items": {"type": "string"}, "uniqueItems": unique});
+    outside(array(true), "uniqueItems");
+    assert_eq!(refused(&with(array(false))), not_permitted("uniqueItems"));
+    becomes(
+        array(false),
+        json!({"type": "array", "items": {"type": "string"}}),
+    );
+    let mut profile = Profile::default();
+    profile.rewrites.constraints_to_description = true;
+    let after = resolved_by(&profile, &with(array(true)));
+    assert_eq!(
+        after["properties"]["a"],
+        json!({"type": "array", "items": {"type": "string"}, "description": "Must also satisfy uniqueItems: true."})
+    );
+}
+
+#[test]
+fn row_37_contains() {
+    let array = json!({"type": "array", "items": {"type": "string"}, "contains": {"const": "x"}});
+    outside(array, "contains");
+    outside(
+        json!({"type": "array", "items": {"type": "string"}, "minContains": 1}),
+        "minContains",
+    );
+}
+
+#[test]
+fn row_49_conditions() {
+    let mut object = object_with("if", json!({}));
+    object["then"] = json!({});
+    let schema = with(object);
+    assert_eq!(refused(&schema), not_permitted("if"));
+    falls_back(
+        &schema,
+        &[
+            ("keyword_not_permitted", "/properties/a"),
+            ("keyword_not_permitted", "/properties/a"),
+        ],
+    );
+}
+
+#[test]
+fn row_50_dependencies() {
+    for (keyword, value) in [
+        ("dependentRequired", json!({"a": ["b"]})),
+        ("dependentSchemas", json!({"a": {}})),
+        ("dependencies", json!({"a": ["b"]})),
+    ] {
+        outside(object_with(keyword, value), keyword);
+    }
+}
+
+#[test]
+fn row_51_pattern_properties() {
+    outside(
+        object_with("patternProperties", json!({"^x": {"type": "string"}})),
+        "patternProperties",
+    );
+}
+
+#[test]
+fn row_52_property_names() {
+    outside(
+        object_with("propertyNames", json!({"pattern": "^a"})),
+        "propertyNames",
+    );
+    let trivial = object_with("propertyNames", json!({"type": "string"}));
+    assert_eq!(
+        refused(&with(trivial.clone())),
+        not_permitted("propertyNames")
+    );
+    becomes(trivial, with(json!({"type": "string"})));
+}
+
+#[test]
+fn row_53_counts_of_properties() {
+    outside(object_with("minProperties", json!(2)), "minProperties");
+    outside(object_with("maxProperties", json!(0)), "maxProperties");
+    for (keyword, implied) in [("minProperties", 1), ("maxProperties", 1)] {
+        let object = object_with(keyword, json!(implied));
+        assert_eq!(refused(&with(object.clone())), not_permitted(keyword));
+        becomes(object, with(json!({"type": "string"})));
+    }
+}
+
+#[test]
+fn row_54_unevaluated_properties() {
+    let closed = object_with("unevaluatedProperties", json!(false));
+    assert_eq!(
+        refused(&with(closed.clone())),
+        not_permitted("unevaluatedProperties")
+    );
+    becomes(closed, with(json!({"type": "string"})));
+    let mut open = object_with("unevaluatedProperties", json!(false));
+    open.as_object_mut()
+        .unwrap()
+        .shift_remove("additionalProperties");
+    assert_eq!(
+        resolved(&with(open.clone()))["properties"]["a"]["additionalProperties"],
+        json!(false)
+    );
+    open["unevaluatedProperties"] = json!({"type": "string"});
+    falls_back(&with(open), &[("keyword_not_permitted", "/properties/a")]);
+}
+
+#[test]
+fn row_55_lengths() {
+    let schema = with(json!({"type": "string", "minLength": 1, "maxLength": 9}));
+    accepted(&schema);
+    assert_eq!(
+        refused_by(&named("openai-2024"), &schema),
+        not_permitted("minLength")
+    );
+    let reason = ("keyword_not_permitted", "/properties/a");
+    falls_back_by(&named("openai-2024"), &schema, &[reason, reason]);
+}
+
+#[test]
+fn row_56_pattern() {
+    let schema = with(json!({"type": "string", "pattern": r"^[a-z]+\/\d{2}$"}));
+    accepted(&schema);
+    assert_eq!(
+        refused_by(&named("fine-tuned"), &schema),
+        not_permitted("pattern")
+    );
+}
+
+#[test]
+fn row_57_pattern_with_look_around() {
+    let schema = with(json!({"type": "string", "pattern": "^(?!x).*$"}));
+    assert!(refused(&schema).starts_with(&at_a("'pattern' is not supported: look-around")));
+    falls_back(&schema, &[("pattern_not_supported", "/properties/a")]);
+    let mut profile = Profile::default();
+    profile.rewrites.constraints_to_description = true;
+    let after = resolved_by(&profile, &schema);
+    assert_eq!(
+        after["properties"]["a"],
+        json!({"type": "string", "description": "Must also satisfy pattern: \"^(?!x).*$\"."})
+    );
+}
+
+#[test]
+fn row_58_format() {
+    for format in Profile::default().formats {
+        accepted(&with(json!({"type": "string", "format": format})));
+    }
+    let schema = with(json!({"type": "string", "format": "email"}));
+    assert_eq!(
+        refused_by(&named("azure"), &schema),
+        not_permitted("format")
+    );
+}
+
+#[test]
+fn row_59_other_string_format() {
+    let schema = with(json!({"type": ["string", "null"], "format": "uri"}));
+    assert_eq!(refused(&schema), at_a("'uri' is not a valid format"));
+    falls_back(&schema, &[("format_not_permitted", "/properties/a")]);
+    let mut profile = Profile::default();
+    profile.choices.unknown_formats_are_annotations = true;
+    assert_eq!(
+        resolved_by(&profile, &schema)["properties"]["a"],
+        json!({"type": ["string", "null"]})
+    );
+}
+
+#[test]
+fn row_60_format_on_a_number() {
+    accepted(&with(json!({"type": "integer", "format": "uint8"})));
+    accepted(&with(json!({"type": "number", "format": "double"})));
+}
+
+#[test]
+fn row_61_bounds_of_numbers() {
+    accepted(&with(
+        json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1.5, "multipleOf": 0.5}),
+    ));
+    let zero = with(json!({"type": "number", "multipleOf": 0}));
+    assert_eq!(
+        refused(&zero),
+        at_a("0 is less than or equal to the minimum of 0.")
+    );
+    falls_back(&zero, &[("malformed", "/properties/a")]);
+}
+
+#[test]
+fn row_62_boolean_exclusive_bounds() {
+    let schema = json!({"type": "number", "minimum": 1, "exclusiveMinimum": true, "maximum": 2, "exclusiveMaximum": false});
+    assert_eq!(
+        refused(&with(schema.clone())),
+        at_a("True is not of type 'number'.")
+    );
+    becomes(
+        schema,
+        json!({"type": "number", "exclusiveMinimum": 1, "maximum": 2}),
+    );
+}
+
+#[test]
+fn row_63_const() {
+    accepted(&with(json!({"type": "string", "const": "x"})));
+}
+
+#[test]
+fn row_64_default() {
+    let schema = with(json!({"type": "string", "default": "x"}));
+    accepted(&schema);
+    assert_eq!(
+        refused_by(&named("openai-2024"), &schema),
+        not_permitted("default")
+    );
+    assert_eq!(
+        resolved_by(&named("openai-2024"), &schema),
+        with(json!({"type": "string"}))
+    );
+    becomes(
+        json!({"type": ["string", "null"], "default": null}),
+        json!({"type": ["string", "null"]}),
+    );
+}
+
+#[test]
+fn row_65_annotations() {
+    accepted(&with(json!({
+        "type": "string", "title": "T", "description": "D", "examples": ["x"],
+        "$comment": "C", "deprecated": true, "readOnly": false, "writeOnly": false,
+    })));
+}
+
+#[test]
+fn row_66_schema_and_root_id() {
+    let mut schema = with(json!({"type": "string"}));
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["$id"] = json!("https://example.com/f.json");
+    accepted(&schema);
+}
+
+#[test]
+fn row_80_unsatisfiable() {
+    for (schema, why) in [
+        (
+            json!({"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 2}),
+            "minItems 3 is greater than maxItems 2",
+        ),
+        (
+            json!({"type": "string", "minLength": 3, "maxLength": 2}),
+            "minLength 3 is greater than maxLength 2",
+        ),
+        (
+            json!({"type": "number", "minimum": 3, "maximum": 2}),
+            "the minimum 3 is greater than the maximum 2",
+        ),
+        (
+            json!({"type": "number", "minimum": 3, "exclusiveMaximum": 3}),
+            "the bounds exclude 3, the only number between them",
+        ),
+        (
+            json!({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2}),
+            "there is no integer between 1 and 2",
+        ),
+        (
+            json!({"type": "string", "enum": ["x", "y"], "const": "z"}),
+            "the const value is not in the enum",
+        ),
+    ] {
+        let schema = with(schema);
+        assert_eq!(
+            refused(&schema),
+            at_a(&format!("no value can satisfy the schema: {why}."))
+        );
+        falls_back(&schema, &[("unsatisfiable", "/properties/a")]);
+        let mut profile = Profile::default();
+        profile.choices.refuse_unsatisfiable = false;
+        accepted_by(&profile, &schema);
+    }
+    accepted(&with(
+        json!({"type": "integer", "minimum": 1, "maximum": 1}),
+    ));
+}
+
+#[test]
+fn row_80_a_mandatory_recursion_has_no_end() {
+    // Optional, the recursion ends; required by level A, it never does.
+    let node = json!({"type": "object", "properties": {"child": {"$ref": "#"}}});
+    falls_back(&node, &[("unsatisfiable", "")]);
+    let mut profile = Profile::default();
+    profile.rewrites.nullable_optionals = true;
+    let after = resolved_by(&profile, &node);
+    assert_eq!(
+        after["properties"]["child"],
+        json!({"anyOf": [{"$ref": "#"}, {"type": "null"}]})
+    );
+    accepted(&with(json!({"anyOf": [{"$ref": "#"}, {"type": "null"}]})));
+    accepted(&with(json!({"type": "array", "items": {"$ref": "#"}})));
+    let definitions = json!({"Tree": with(json!({"$ref": "#/$defs/Tree"}))});
+    falls_back(
+        &with_defs(json!({"$ref": "#/$defs/Tree"}), definitions),
+        &[("unsatisfiable", "/$defs/Tree")],
+    );
+}

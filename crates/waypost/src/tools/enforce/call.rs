@@ -1,0 +1,312 @@
+//! One call as it comes: what was written, what of it can be shown, and the
+//! verdict.
+
+use serde_json::Value;
+use strict_schema::ArgumentChecker;
+
+use super::{
+    rules::{Judge, Tool},
+    violation,
+};
+use crate::tools::custom::{
+    Check,
+    unwrap::{self, Unwrap},
+};
+
+/// A call of one answer.
+pub(super) struct Call {
+    /// The server's number for it.
+    pub key: u64,
+    /// Ours.
+    pub out_key: u64,
+    pub call_id: Option<String>,
+    pub name: Option<(Option<String>, String)>,
+    pub tool: Option<usize>,
+    /// Arguments as the server sends them.
+    pub written: String,
+    /// How much of them was read.
+    read: usize,
+    reading: Reading,
+    /// The first thing that is wrong.
+    pub problem: Option<Problem>,
+    /// Bytes of what the client gets that it has; `None` before the call is
+    /// announced.
+    pub shown: Option<usize>,
+    pub held: bool,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// All of it was delivered, or may not be.
+    Done,
+}
+
+/// Where what was written stopped being valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// Bytes of what was written that are good.
+    pub good: usize,
+    pub sentence: String,
+}
+
+enum Reading {
+    /// Passed on as it is.
+    Blind,
+    Json(ArgumentChecker),
+    Wrapped {
+        unwrap: Unwrap,
+        check: Check,
+        input: String,
+    },
+}
+
+/// What a whole call turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// Arguments or input for the client.
+    pub text: String,
+    pub repaired: bool,
+}
+
+impl Call {
+    pub fn new(key: u64, out_key: u64) -> Self {
+        Self {
+            key,
+            out_key,
+            call_id: None,
+            name: None,
+            tool: None,
+            written: String::new(),
+            read: 0,
+            reading: Reading::Blind,
+            problem: None,
+            shown: None,
+            held: false,
+            state: State::Open,
+        }
+    }
+
+    /// It is known what is called.
+    pub fn begin(&mut self, at: usize, tool: &Tool) {
+        self.tool = Some(at);
+        self.held = tool.hold;
+        self.reading = match &tool.judge {
+            // What is not guaranteed may be written in any way until it ends.
+            Judge::Arguments(compiled) if tool.strict => compiled
+                .checker()
+                .map_or(Reading::Blind, Reading::Json),
+            Judge::Arguments(_) | Judge::Input => Reading::Blind,
+            Judge::Wrapped(grammar) => Reading::Wrapped {
+                unwrap: Unwrap::default(),
+                check: grammar.as_ref().map_or(Check::Text, super::Grammar::begin),
+                input: String::new(),
+            },
+        };
+    }
+
+    /// Reads what has come; the first thing that is wrong goes to `problem`.
+    pub fn read(&mut self) {
+        let fresh = &self.written[self.read..];
+        if self.problem.is_none() {
+            self.problem = match &mut self.reading {
+                Reading::Blind => None,
+                Reading::Json(checker) => checker.push(fresh.as_bytes()).err().map(|mismatch| {
+                    Problem {
+                        good: mismatch.offset,
+                        sentence: violation::problem(&mismatch),
+                    }
+                }),
+                Reading::Wrapped {
+                    unwrap,
+                    check,
+                    input,
+                } => {
+                    let before = input.len();
+                    let unwrapped = unwrap.push(fresh, input).err().map(|wrong| Problem {
+                        good: wrong.offset,
+                        sentence: format!("Expected {}.", wrong.expected),
+                    });
+                    let checked = check.push(&input[before..]).err().map(|good| Problem {
+                        good: self.read,
+                        sentence: format!(
+                            "The input does not match the tool's grammar after its first {good} bytes."
+                        ),
+                    });
+                    checked.or(unwrapped)
+                }
+            };
+        }
+        self.read = self.written.len();
+    }
+
+    /// What the client may have of a call that is not held.
+    pub fn showable(&self) -> &str {
+        match &self.reading {
+            Reading::Wrapped { input, .. } => input,
+            Reading::Blind | Reading::Json(_) => &self.written,
+        }
+    }
+
+    /// Whether what is wrong may still be what [`strict_schema::repair`] sets
+    /// right, so that reading on is worth it. Everything else can only get
+    /// longer, not better.
+    pub fn may_be_repaired(&self) -> bool {
+        let Some(problem) = &self.problem else {
+            return true;
+        };
+        if let Reading::Wrapped { unwrap, .. } = &self.reading {
+            // Inside the input nothing is repaired; around it, anything may be.
+            let _ = unwrap;
+            return !self.written.trim_start().starts_with('{');
+        }
+        may_be_repaired(&self.written, problem.good)
+    }
+
+    /// The verdict on a call that has ended.
+    pub fn judge(&mut self, tool: &Tool) -> Result<Judged, Problem> {
+        match &tool.judge {
+            Judge::Input => Ok(Judged {
+                text: self.written.clone(),
+                repaired: false,
+            }),
+            Judge::Arguments(compiled) => {
+                let text = match self.written.trim() {
+                    // What some servers send for no arguments.
+                    "" => "{}",
+                    _ => self.written.as_str(),
+                };
+                let verdict = compiled.verdict(text);
+                let (value, text, repaired) = match (verdict, self.problem.clone()) {
+                    (Ok(value), None) => (value, text.to_owned(), false),
+                    (verdict, problem) => {
+                        let problem = problem.unwrap_or_else(|| match &verdict {
+                            Err(mismatch) => Problem {
+                                good: mismatch.offset,
+                                sentence: violation::problem(mismatch),
+                            },
+                            Ok(_) => Problem {
+                                good: 0,
+                                sentence: String::new(),
+                            },
+                        });
+                        let repaired = compiled.repair(&self.written).ok_or(problem.clone())?;
+                        let value = compiled.verdict(&repaired).map_err(|_| problem)?;
+                        (value, repaired, true)
+                    }
+                };
+                Ok(Judged {
+                    text: restored(tool, value, text),
+                    repaired,
+                })
+            }
+            Judge::Wrapped(grammar) => {
+                let Reading::Wrapped {
+                    unwrap,
+                    check,
+                    input,
+                } = &mut self.reading
+                else {
+                    return Err(Problem {
+                        good: 0,
+                        sentence: String::new(),
+                    });
+                };
+                if self.problem.is_none() && unwrap.is_complete() && check.is_complete(input) {
+                    return Ok(Judged {
+                        text: input.clone(),
+                        repaired: false,
+                    });
+                }
+                let problem = self.problem.clone().unwrap_or_else(|| Problem {
+                    good: self.written.len(),
+                    sentence: "The input ends before it is whole.".to_owned(),
+                });
+                let fits = |input: &str| {
+                    let mut check = grammar.as_ref().map_or(Check::Text, super::Grammar::begin);
+                    check.push(input).is_ok() && check.is_complete(input)
+                };
+                unwrapped(&self.written)
+                    .filter(|input| fits(input))
+                    .map(|text| Judged {
+                        text,
+                        repaired: true,
+                    })
+                    .ok_or(problem)
+            }
+        }
+    }
+}
+
+/// The input of a custom tool's call that is not wrapped as it should be, where
+/// only one can be meant.
+fn unwrapped(written: &str) -> Option<String> {
+    let text = written.trim();
+    if let Some(repaired) = strict_schema::repair(text, &unwrap::schema("", None))
+        && let Ok(Value::Object(object)) = serde_json::from_str(&repaired)
+        && let Some(Value::String(input)) = object.get(unwrap::INPUT)
+    {
+        return Some(input.clone());
+    }
+    match text.chars().next()? {
+        '{' => None,
+        // The input as a JSON string, without the object around it.
+        '"' => serde_json::from_str(text).ok(),
+        // The input itself.
+        _ => Some(text.to_owned()),
+    }
+}
+
+/// Arguments for the client's own schema.
+fn restored(tool: &Tool, mut value: Value, text: String) -> String {
+    if tool.restore.is_empty() {
+        return text;
+    }
+    tool.restore.apply(&mut value);
+    value.to_string()
+}
+
+/// Whether a text that went wrong after `good` bytes may be one that
+/// [`strict_schema::repair`] sets right: fences, other quotation marks, Python's
+/// words, a comma too many, a number in quotation marks, a lone item.
+pub(super) fn may_be_repaired(text: &str, good: usize) -> bool {
+    let (before, rest) = text.split_at(text.floor_char_boundary(good));
+    let Some(wrong) = rest.chars().next() else {
+        return true;
+    };
+    match before.trim_end().chars().next_back() {
+        // Whatever stands before the JSON.
+        None => true,
+        // A value of another kind than was asked for.
+        Some(':' | '[') => true,
+        Some(',') => matches!(wrong, '}' | ']' | '\'' | '"' | 'T' | 'F' | 'N'),
+        Some('{') => wrong == '\'',
+        // Whatever stands after it.
+        Some('}') => true,
+        _ => matches!(wrong, '\'' | '`'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_stops_where_no_repair_can_help() {
+        let table = [
+            ("```json\n{}", 0, true),
+            ("{'a': 1}", 1, true),
+            (r#"{"a": "1"}"#, 6, true),
+            (r#"{"a": 1,}"#, 8, true),
+            (r#"{"a": True}"#, 6, true),
+            (r#"{"b"#, 2, false),
+            (r#"{"a": "re"#, 8, false),
+            (r#"{"a": 1, "b"#, 10, false),
+            (r#"{"a": 12"#, 7, false),
+        ];
+        for (text, good, expected) in table {
+            assert_eq!(may_be_repaired(text, good), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What holds for one turn: which tools there are, what each call must be, and
+//! what may be shown before it is known to be.
+
+use std::sync::Arc;
+
+use strict_schema::Restore;
+
+use crate::tools::{callable::Kind, custom::Grammar, schema::Compiled};
+
+/// What holds for a turn.
+#[derive(Default)]
+pub struct Rules {
+    pub tools: Vec<Tool>,
+    /// An answer without a call is wrong.
+    pub must_call: bool,
+    /// Only the first call counts.
+    pub one_call: bool,
+    /// Words wait until there is a call: the server may not know that there
+    /// must be one.
+    pub hold_text: bool,
+    /// The structure that words must have.
+    pub text: Option<TextRule>,
+}
+
+/// A tool, as the client and as the model server know it.
+pub struct Tool {
+    pub kind: Kind,
+    pub namespace: Option<String>,
+    pub name: String,
+    /// Namespace and name at the model server.
+    pub wire: (Option<String>, String),
+    /// Whether `tool_choice` lets the model call it.
+    pub allowed: bool,
+    /// Whether the client may rely on its arguments being valid.
+    pub strict: bool,
+    /// Whether a call waits until it is known to be valid.
+    pub hold: bool,
+    pub judge: Judge,
+    /// For tools whose schema was rewritten beyond recognition.
+    pub restore: Restore,
+    /// A search that this server answers itself.
+    pub searches_here: bool,
+}
+
+/// How what a model writes is judged.
+pub enum Judge {
+    /// JSON arguments.
+    Arguments(Arc<Compiled>),
+    /// A custom tool's input, wrapped into a function's only argument.
+    Wrapped(Option<Arc<Grammar>>),
+    /// A custom tool's input that the model server itself vouches for.
+    Input,
+}
+
+/// The structure of an answer's text.
+pub struct TextRule {
+    /// The format's name.
+    pub name: String,
+    pub compiled: Arc<Compiled>,
+    /// Whether it waits until it is known to be valid.
+    pub hold: bool,
+}
+
+impl Tool {
+    /// `name`, or `namespace.name`.
+    pub fn label(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}.{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+impl Rules {
+    /// The tool that the model server knows by that name.
+    pub fn find(&self, namespace: Option<&str>, name: &str) -> Option<usize> {
+        self.tools
+            .iter()
+            .position(|tool| tool.wire.0.as_deref() == namespace && tool.wire.1 == name)
+    }
+}
