@@ -12,6 +12,7 @@ use crate::{
     metrics::Metrics,
     responses::jobs::Jobs,
     shutdown::Shutdown,
+    tools::prepare::Preparer,
     upstream::{Upstreams, listing::ModelListing},
 };
 
@@ -25,6 +26,8 @@ pub struct App {
     pub directory: DirectoryHandle,
     /// Token exchange, access tokens and the keys that sign them.
     pub identity: Identity,
+    /// Makes the schemas of tools strict, and remembers them.
+    pub preparer: Preparer,
     /// The model servers.
     pub upstreams: Upstreams,
     /// What models they have.
@@ -88,6 +91,7 @@ pub(crate) mod tests {
                 master_key,
                 &metrics,
             ),
+            preparer: Preparer::new(&config.tools, &metrics).expect("the default profile"),
             config,
             directory,
             engine,

@@ -34,6 +34,8 @@ pub struct Metrics {
     pub key_fetches: Family<ReasonLabels, Counter>,
     /// Audit events of exchanges that were lost: the queue was full.
     pub audit_dropped: Counter,
+    /// Schemas of tools, by what became of them.
+    pub tool_schemas: Family<OutcomeLabels, Counter>,
     /// Failed upstream calls, by upstream and reason.
     pub upstream_errors: Family<UpstreamErrorLabels, Counter>,
     /// What became of calls and structured answers, by upstream and outcome.
@@ -71,6 +73,11 @@ pub struct ReasonLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UpstreamErrorLabels {
     pub upstream: String,
     pub reason: &'static str,
@@ -96,6 +103,7 @@ impl Metrics {
             exchanges: Family::default(),
             key_fetches: Family::default(),
             audit_dropped: Counter::default(),
+            tool_schemas: Family::default(),
             upstream_errors: Family::default(),
             tool_outcomes: Family::default(),
             authentication_failures: Family::default(),
@@ -145,6 +153,11 @@ impl Metrics {
             metrics.audit_dropped.clone(),
         );
         registry.register(
+            "tool_schemas",
+            "Schemas of tools by what became of them: strict as they came or rewritten, not strict, as asked, or refused",
+            metrics.tool_schemas.clone(),
+        );
+        registry.register(
             "upstream_errors",
             "Failed upstream calls",
             metrics.upstream_errors.clone(),
@@ -183,6 +196,12 @@ impl Metrics {
             reason,
         };
         self.upstream_errors.get_or_create(&labels).inc();
+    }
+
+    /// The counter of tools' schemas with this outcome.
+    pub fn schemas_resolved(&self, outcome: &'static str) -> Counter {
+        let labels = OutcomeLabels { outcome };
+        self.tool_schemas.get_or_create(&labels).clone()
     }
 
     /// Counts what became of a call or a structured answer.

@@ -39,6 +39,7 @@ use crate::{
     metrics::Metrics,
     responses::jobs::{self, Jobs},
     shutdown::Shutdown,
+    tools::prepare::Preparer,
     upstream::{Upstreams, discover::discover, listing::ModelListing},
 };
 
@@ -84,6 +85,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     let upstreams = upstreams(&config, listener.local_addr()?.port()).await?;
     let metrics = Metrics::new();
     metrics.start_time.set(clock::now() as f64 / 1000.0);
+    let preparer = Preparer::new(&config.tools, &metrics).context("[tools] profile")?;
     let public_url = config
         .public_url
         .clone()
@@ -105,6 +107,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
             .admin_key
             .as_ref()
             .map(|key| BootstrapKey::new(key.expose())),
+        preparer,
         config,
         engine,
         directory,

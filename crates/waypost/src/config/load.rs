@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use strict_schema::Profile;
 use waypost_identity::Origin;
 
 use super::{Config, EngineKind, Keep, Secret, Upstream, UpstreamApi};
@@ -174,6 +175,16 @@ fn check(config: &Config) -> Result<(), (String, String)> {
         }
         Ok(())
     };
+    if Profile::named(&config.tools.profile).is_none() {
+        return bad(
+            "tools.profile",
+            &format!(
+                "is `{}`: it must be one of {}",
+                config.tools.profile,
+                Profile::NAMES.join(", ")
+            ),
+        );
+    }
     if config.engine.kind == EngineKind::Cluster {
         return bad(
             "engine.kind",

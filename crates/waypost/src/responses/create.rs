@@ -29,7 +29,8 @@ use crate::{
     app::AppRef,
     clock,
     config::BackgroundWithoutStore,
-    http::{caller::ProjectCaller, error::ApiError, json::ApiJson, sse},
+    http::{caller::ProjectCaller, error::ApiError, json::UniqueJson, sse},
+    tools::{declare::custom, prepare::FALLBACK_HEADER},
     upstream::Upstream,
 };
 
@@ -38,25 +39,31 @@ pub async fn create(
     State(app): State<AppRef>,
     caller: ProjectCaller,
     version: Version,
-    ApiJson(body): ApiJson<Value>,
+    UniqueJson(body): UniqueJson,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
-    let request = request::parse(&body)?;
+    let mut request = request::parse(&body, &app.preparer)?;
     drop(body);
+    custom::check(&request.grammars).await?;
     if request.background && !request.store {
         allow_without_store(&app)?;
     }
     let upstream = route(&app, &request.generation.model)?;
-    let input = request.generation.items.clone();
     let earlier = match &request.previous_response_id {
         Some(previous) => context::load(&app, &caller.project_id, previous).await?,
         None => Vec::new(),
     };
-    if request.background {
-        background(app, caller, version, request, upstream, input, earlier).await
+    let input = request.after(earlier)?;
+    let fallbacks = request.fallbacks.header();
+    let mut response = if request.background {
+        background(app, caller, version, request, upstream, input).await?
     } else {
-        foreground(app, caller, version, request, upstream, input, earlier).await
+        foreground(app, caller, version, request, upstream, input).await?
+    };
+    if let Some(fallbacks) = fallbacks {
+        response.headers_mut().insert(FALLBACK_HEADER, fallbacks);
     }
+    Ok(response)
 }
 
 /// The upstream for a model, or the API's words for there being none.
@@ -85,7 +92,6 @@ async fn foreground(
     request: CreateRequest,
     upstream: Arc<Upstream>,
     input: Vec<Value>,
-    earlier: Vec<Value>,
 ) -> Result<Response, ApiError> {
     let id = id::fresh("resp_");
     let now = clock::now();
@@ -102,12 +108,10 @@ async fn foreground(
         previous_response_id: request.previous_response_id,
         input: rows(&input),
     });
-    let mut generation = request.generation;
-    generation.items.splice(0..0, earlier);
     let run = Foreground {
         app,
         upstream,
-        generation: Arc::new(generation),
+        generation: Arc::new(request.generation),
         object,
         row,
     };
@@ -125,13 +129,10 @@ async fn background(
     request: CreateRequest,
     upstream: Arc<Upstream>,
     input: Vec<Value>,
-    earlier: Vec<Value>,
 ) -> Result<Response, ApiError> {
     let id = id::fresh("resp_");
     let now = clock::now();
     let object = object::new(&id, clock::seconds(now), Status::Queued, request.echo);
-    let mut generation = request.generation;
-    generation.items.splice(0..0, earlier);
     let row = NewResponse {
         id: id.clone(),
         project_id: caller.project_id.clone(),
@@ -149,7 +150,7 @@ async fn background(
     ]);
     let job = NewJob {
         queue: upstream.name.clone(),
-        request: serde_json::to_vec(&generation)
+        request: serde_json::to_vec(&request.generation)
             .map_err(ApiError::internal)?
             .into(),
     };

@@ -28,6 +28,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The path of this object.
+    pub fn here(&self) -> &str {
+        &self.path
+    }
+
     /// The path of a field of this object.
     pub fn path(&self, name: &str) -> String {
         if self.path.is_empty() {
@@ -57,7 +62,8 @@ impl<'a> Fields<'a> {
     /// A string of at most `max` characters.
     pub fn bounded_string(&mut self, name: &'static str, max: usize) -> Result<Option<&'a str>> {
         let value = self.string(name)?;
-        if let Some(text) = value {
+        // Characters are never more than bytes.
+        if let Some(text) = value.filter(|text| text.len() > max) {
             let len = text.chars().count();
             if len > max {
                 let path = self.path(name);
@@ -70,6 +76,27 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(value)
+    }
+
+    /// A string that must be there, of 1 to `max` characters.
+    pub fn sized_string(&mut self, name: &'static str, max: usize) -> Result<&'a str> {
+        let path = self.path(name);
+        match self.bounded_string(name, max)? {
+            None => Err(missing(&path)),
+            Some("") => Err(ApiError::invalid(format!(
+                "Invalid '{path}': empty string. Expected a string with minimum length 1, but \
+                 got an empty string instead."
+            ))
+            .param(path)
+            .code("empty_string")),
+            Some(text) => Ok(text),
+        }
+    }
+
+    /// A string that must be there, of at most `max` characters.
+    pub fn required_text(&mut self, name: &'static str, max: usize) -> Result<&'a str> {
+        self.bounded_string(name, max)?
+            .ok_or_else(|| missing(&self.path(name)))
     }
 
     /// One of `words`.

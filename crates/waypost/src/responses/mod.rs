@@ -33,6 +33,7 @@ mod poll;
 #[cfg(test)]
 mod properties;
 mod recover;
+mod replay;
 mod request;
 mod retrieve;
 pub mod run;

@@ -21,6 +21,11 @@ pub struct Generation {
     /// Tools as the response echoes them: resolved, with `strict` said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Value>,
+    /// How finished arguments become what the client's own schema says, for
+    /// tools whose schema was rewritten so that they differ. By `name`, or
+    /// `namespace.name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restores: BTreeMap<String, Restore>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,10 +56,6 @@ pub struct Generation {
     /// The client asked for `reasoning.encrypted_content`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encrypted_reasoning: bool,
-    /// How arguments for a schema that was rewritten become arguments for the
-    /// original, by the tool's `name` or `namespace.name`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub restores: BTreeMap<String, Restore>,
 }
 
 /// What one request to a model server says: a generation, and where the server

@@ -138,7 +138,7 @@ async fn an_answer_that_breaks_goes_on_or_fails() {
     assert_eq!(response["status"], "failed");
     assert_eq!(world.upstream.stats().models[model], 1);
     let model = "prefill?tokens=9&coalesce=1&reset_after=4&fail_first=1";
-    let body = json!({"model": model, "input": "x", "background": true,
+    let body = json!({"model": model, "input": "json", "background": true,
         "text": {"format": {"type": "json_object"}}});
     let response = world.ended(&id_of(&world.create(body).await)).await;
     assert_eq!(response["status"], "failed");

@@ -64,7 +64,7 @@ async fn a_bad_field_is_named() {
             "unsupported_parameter",
         ),
         (
-            json!({"model": model, "input": "x", "tool_choice": "required"}),
+            json!({"model": model, "input": "x", "tool_choice": "perhaps"}),
             "tool_choice",
             "invalid_value",
         ),
@@ -100,7 +100,7 @@ async fn the_echo_is_complete() {
     let world = World::start().await;
     let body = json!({
         "model": "chat?tokens=2",
-        "input": "x",
+        "input": "x as json",
         "instructions": "Be brief.",
         "temperature": 0.25,
         "top_p": 0.5,
@@ -137,7 +137,7 @@ async fn the_echo_is_complete() {
         assert_eq!(response[key], body[key], "{key}");
     }
     assert_eq!(response["tools"][0]["name"], "f");
-    assert_eq!(response["tools"][0]["strict"], false);
+    assert_eq!(response["tools"][0]["strict"], true);
     for key in [
         "id",
         "object",
@@ -188,7 +188,7 @@ async fn the_echo_is_complete() {
         request["messages"],
         json!([
             {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "x"},
+            {"role": "user", "content": "x as json"},
         ])
     );
 }

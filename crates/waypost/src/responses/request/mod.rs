@@ -10,11 +10,21 @@ use serde_json::{Map, Value, json};
 use super::{
     fields::{Fields, bad_word, missing, unsupported, wrong_type},
     items::parse_input,
+    replay,
 };
-use crate::{http::error::ApiError, upstream::generation::Generation};
+use crate::{
+    http::error::ApiError,
+    tools::{
+        choice,
+        declare::{Declarer, Grammar},
+        known::brought,
+        prepare::{Fallbacks, Preparer},
+    },
+    upstream::generation::Generation,
+};
 
-/// Function tools of one request.
-const MAX_TOOLS: usize = 128;
+mod text;
+
 const MAX_METADATA: usize = 16;
 const INCLUDES: &[&str] = &[
     "file_search_call.results",
@@ -42,10 +52,34 @@ pub struct CreateRequest {
     pub previous_response_id: Option<String>,
     /// The echoed fields of the Response object.
     pub echo: Map<String, Value>,
+    /// Tools that are not strict because they could not be.
+    pub fallbacks: Fallbacks,
+    /// Grammars of custom tools, which are yet to be compiled.
+    pub grammars: Vec<Grammar>,
 }
 
-/// Reads and checks a request body.
-pub fn parse(body: &Value) -> Result<CreateRequest> {
+impl CreateRequest {
+    /// Puts the turns that it continues before its own input, which it returns,
+    /// and checks what only the whole context can tell.
+    pub fn after(&mut self, earlier: Vec<Value>) -> Result<Vec<Value>> {
+        let input = self.generation.items.clone();
+        let own = earlier.len();
+        self.generation.items.splice(0..0, earlier);
+        let generation = &self.generation;
+        replay::check(generation, own)?;
+        text::says_json(generation.text.as_ref(), &generation.items)?;
+        choice::check(generation)?;
+        if generation.tools.is_empty() && !generation.items.iter().any(|i| brought(i).is_some()) {
+            self.generation.tool_choice = None;
+        }
+        Ok(input)
+    }
+}
+
+/// Reads a request body and checks it as far as that goes without the turns it
+/// continues: [`CreateRequest::after`] does the rest.
+pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
+    let mut declarer = Declarer::new(preparer);
     let mut fields = Fields::new(body, "")?;
     refused(&mut fields)?;
 
@@ -54,7 +88,7 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
         return Err(missing("model"));
     }
     let items = match fields.value("input") {
-        Some(input) => parse_input(input)?,
+        Some(input) => parse_input(input, &mut declarer)?,
         // Allowed when there is something to continue.
         None if body
             .get("previous_response_id")
@@ -77,10 +111,10 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
     let max_output_tokens = fields.integer("max_output_tokens", 16, u64::MAX)?;
     let max_tool_calls = fields.integer("max_tool_calls", 1, u64::MAX)?;
     let parallel_tool_calls = fields.bool("parallel_tool_calls")?;
-    let text = text(&mut fields)?;
+    let text = text::text(&mut fields, preparer)?;
     let reasoning = reasoning(&mut fields)?;
-    let tools = tools(&mut fields)?;
-    let tool_choice = tool_choice(&mut fields, &tools)?;
+    let tools = declarer.of_request(&mut fields)?;
+    let tool_choice = choice::parse(&mut fields)?;
     let metadata = metadata(&mut fields)?;
     let truncation = fields
         .word("truncation", &["auto", "disabled"])?
@@ -143,7 +177,8 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
         model: model.to_owned(),
         instructions,
         items,
-        tool_choice: (!tools.is_empty()).then_some(tool_choice),
+        restores: declarer.restores,
+        tool_choice: Some(tool_choice),
         parallel_tool_calls,
         temperature,
         top_p,
@@ -159,7 +194,6 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
         extra: Map::new(),
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,
-        restores: std::collections::BTreeMap::new(),
     };
     Ok(CreateRequest {
         generation,
@@ -168,6 +202,8 @@ pub fn parse(body: &Value) -> Result<CreateRequest> {
         store,
         previous_response_id,
         echo,
+        fallbacks: declarer.fallbacks,
+        grammars: declarer.grammars,
     })
 }
 
@@ -222,55 +258,6 @@ fn include(fields: &mut Fields<'_>) -> Result<Vec<&'static str>> {
     Ok(out)
 }
 
-/// Always with a `format`, as the contract echoes it.
-fn text(fields: &mut Fields<'_>) -> Result<Value> {
-    let mut out = Map::new();
-    out.insert("format".into(), json!({"type": "text"}));
-    if let Some(mut text) = fields.object("text")? {
-        if let Some(mut format) = text.object("format")? {
-            let path = format.path("type");
-            let kind = format.string("type")?.ok_or_else(|| missing(&path))?;
-            let value = match kind {
-                "text" | "json_object" => json!({"type": kind}),
-                "json_schema" => {
-                    let mut value = Map::new();
-                    value.insert("type".into(), json!("json_schema"));
-                    let description = format.string("description")?;
-                    value.insert("description".into(), json!(description));
-                    value.insert("name".into(), json!(name(&mut format)?));
-                    let schema_path = format.path("schema");
-                    let schema = format
-                        .value("schema")
-                        .ok_or_else(|| missing(&schema_path))?;
-                    if !schema.is_object() {
-                        return Err(wrong_type(&schema_path, "an object", schema));
-                    }
-                    value.insert("schema".into(), schema.clone());
-                    value.insert(
-                        "strict".into(),
-                        json!(format.bool("strict")?.unwrap_or(false)),
-                    );
-                    Value::Object(value)
-                }
-                other => {
-                    return Err(bad_word(
-                        &path,
-                        other,
-                        &["text", "json_object", "json_schema"],
-                    ));
-                }
-            };
-            format.end()?;
-            out.insert("format".into(), value);
-        }
-        if let Some(verbosity) = text.word("verbosity", &["low", "medium", "high"])? {
-            out.insert("verbosity".into(), json!(verbosity));
-        }
-        text.end()?;
-    }
-    Ok(Value::Object(out))
-}
-
 /// Always with `effort` and `summary`, as the contract echoes it.
 fn reasoning(fields: &mut Fields<'_>) -> Result<Value> {
     let mut effort = None;
@@ -289,158 +276,6 @@ fn reasoning(fields: &mut Fields<'_>) -> Result<Value> {
         reasoning.end()?;
     }
     Ok(json!({"effort": effort, "summary": summary}))
-}
-
-fn tools(fields: &mut Fields<'_>) -> Result<Vec<Value>> {
-    let tools = fields
-        .array("tools")?
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    if tools.len() > MAX_TOOLS {
-        return Err(ApiError::invalid(format!(
-            "Invalid 'tools': array too long. Expected an array with maximum length {MAX_TOOLS}, \
-             but got an array with length {} instead.",
-            tools.len()
-        ))
-        .param("tools")
-        .code("array_above_max_length"));
-    }
-    tools
-        .iter()
-        .enumerate()
-        .map(|(at, tool)| function_tool(tool, &format!("tools[{at}]")))
-        .collect()
-}
-
-fn function_tool(tool: &Value, path: &str) -> Result<Value> {
-    let mut fields = Fields::new(tool, path)?;
-    let type_path = fields.path("type");
-    match fields.string("type")?.ok_or_else(|| missing(&type_path))? {
-        "function" => {}
-        other => {
-            return Err(unsupported(
-                &type_path,
-                &format!(
-                    "Tools of type '{}' are not supported; this server runs 'function' tools.",
-                    other.chars().take(64).collect::<String>()
-                ),
-            ));
-        }
-    }
-    let name = name(&mut fields)?;
-    let description = fields.string("description")?;
-    let path = fields.path("parameters");
-    let parameters = fields.value("parameters").cloned().unwrap_or(Value::Null);
-    if !parameters.is_null() && !parameters.is_object() {
-        return Err(wrong_type(&path, "an object", &parameters));
-    }
-    // Omitted means "strict where possible" in the API. This server does not
-    // resolve schemas yet and says so: what it sends is not strict.
-    let strict = fields.bool("strict")?.unwrap_or(false);
-    fields.refuse("defer_loading", "Tool search is not supported.")?;
-    fields.refuse(
-        "allowed_callers",
-        "Programmatic tool calling is not supported.",
-    )?;
-    fields.refuse("output_schema", "It belongs to programmatic tool calling.")?;
-    fields.end()?;
-    Ok(json!({
-        "type": "function",
-        "description": description,
-        "name": name,
-        "parameters": parameters,
-        "strict": strict,
-    }))
-}
-
-/// A name of a function or schema: `^[a-zA-Z0-9_-]{1,64}$`.
-fn name<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
-    let path = fields.path("name");
-    let name = fields.string("name")?.ok_or_else(|| missing(&path))?;
-    let fits = (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if fits {
-        return Ok(name);
-    }
-    Err(ApiError::invalid(format!(
-        "Invalid '{path}': string does not match pattern. Expected a string that matches the \
-         pattern '^[a-zA-Z0-9_-]{{1,64}}$'."
-    ))
-    .param(path.clone())
-    .code("invalid_value"))
-}
-
-fn tool_choice(fields: &mut Fields<'_>, tools: &[Value]) -> Result<Value> {
-    const WORDS: &[&str] = &["none", "auto", "required"];
-    let has = |name: &str| tools.iter().any(|tool| tool["name"] == name);
-    let unknown = |path: String, name: &str| {
-        ApiError::invalid(format!(
-            "Tool choice '{name}' not found in 'tools' parameter."
-        ))
-        .param(path.clone())
-        .code("invalid_value")
-    };
-    match fields.value("tool_choice") {
-        None => Ok(json!("auto")),
-        Some(Value::String(word)) => {
-            if !WORDS.contains(&word.as_str()) {
-                return Err(bad_word("tool_choice", word, WORDS));
-            }
-            if word == "required" && tools.is_empty() {
-                return Err(ApiError::invalid(
-                    "Tool choice 'required' must be specified with 'tools' parameter.",
-                )
-                .param("tool_choice")
-                .code("invalid_value"));
-            }
-            Ok(json!(word))
-        }
-        Some(value @ Value::Object(_)) => {
-            let mut choice = Fields::new(value, "tool_choice")?;
-            match choice
-                .string("type")?
-                .ok_or_else(|| missing("tool_choice.type"))?
-            {
-                "function" => {
-                    let name = choice.required_string("name")?;
-                    if !has(name) {
-                        return Err(unknown("tool_choice".into(), name));
-                    }
-                    choice.end()?;
-                }
-                "allowed_tools" => {
-                    choice
-                        .word("mode", &["auto", "required"])?
-                        .ok_or_else(|| missing("tool_choice.mode"))?;
-                    let allowed = choice
-                        .array("tools")?
-                        .ok_or_else(|| missing("tool_choice.tools"))?;
-                    for (at, tool) in allowed.iter().enumerate() {
-                        let path = format!("tool_choice.tools[{at}]");
-                        let mut tool = Fields::new(tool, &path)?;
-                        tool.word("type", &["function"])?;
-                        let name = tool.required_string("name")?;
-                        if !has(name) {
-                            return Err(unknown(path, name));
-                        }
-                        tool.end()?;
-                    }
-                    choice.end()?;
-                }
-                other => {
-                    return Err(bad_word(
-                        "tool_choice.type",
-                        other,
-                        &["function", "allowed_tools"],
-                    ));
-                }
-            }
-            Ok(value.clone())
-        }
-        Some(other) => Err(wrong_type("tool_choice", "a string or an object", other)),
-    }
 }
 
 fn metadata(fields: &mut Fields<'_>) -> Result<Map<String, Value>> {
@@ -524,5 +359,4 @@ fn background_options(fields: &mut Fields<'_>) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
 mod tests;

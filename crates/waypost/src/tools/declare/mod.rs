@@ -1,0 +1,248 @@
+//! The tools of a Responses request: read, checked, resolved, and written the
+//! way the response echoes them, which is also what is stored and what a run
+//! reads.
+//!
+//! A [`Declarer`] goes with one request. It reads `tools` and the tools that
+//! items bring (`additional_tools`, `tool_search_output`), and gathers what
+//! resolving them had to say.
+//!
+//! Easy to break: a tool is resolved here and nowhere else. Items of earlier
+//! turns were resolved when they came, and are taken as they are.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use strict_schema::{Restore, Where};
+
+use self::names::Taken;
+use super::{
+    custom::Syntax,
+    prepare::{Fallbacks, Place, Preparer},
+};
+use crate::{
+    http::error::ApiError,
+    responses::fields::{Fields, bad_word, missing, unsupported, wrong_type},
+};
+
+pub mod custom;
+mod function;
+pub mod names;
+mod namespace;
+mod search;
+
+/// Tools of one list.
+const MAX_TOOLS: usize = 128;
+
+/// What this server has.
+const SUPPORTED: &[&str] = &["function", "custom", "namespace", "tool_search"];
+/// What only OpenAI's own platform has.
+const HOSTED: &[&str] = &[
+    "file_search",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
+    "computer",
+    "computer_use",
+    "computer_use_preview",
+    "code_interpreter",
+    "image_generation",
+    "local_shell",
+    "shell",
+    "apply_patch",
+    "programmatic_tool_calling",
+];
+
+type Result<T, E = ApiError> = std::result::Result<T, E>;
+
+/// Reads the tools of one request.
+pub struct Declarer<'p> {
+    preparer: &'p Preparer,
+    /// Tools whose schema could not be made strict, and why.
+    pub fallbacks: Fallbacks,
+    /// How arguments become what the client's own schema says (level C), by
+    /// `name` or `namespace.name`.
+    pub restores: BTreeMap<String, Restore>,
+    /// Grammars of custom tools, which are yet to be compiled.
+    pub grammars: Vec<Grammar>,
+}
+
+/// The grammar of a custom tool, and where it was given.
+#[derive(Debug, Clone)]
+pub struct Grammar {
+    path: String,
+    syntax: Syntax,
+    definition: String,
+}
+
+/// Where the tools being read stand.
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    /// `tools` of the request.
+    Request,
+    /// `tools` of the item with this path.
+    Item(&'a str),
+}
+
+impl<'p> Declarer<'p> {
+    pub fn new(preparer: &'p Preparer) -> Self {
+        Self {
+            preparer,
+            fallbacks: Fallbacks::default(),
+            restores: BTreeMap::new(),
+            grammars: Vec::new(),
+        }
+    }
+
+    /// Resolves and checks schemas for this request.
+    pub fn preparer(&self) -> &'p Preparer {
+        self.preparer
+    }
+
+    /// The request's `tools`.
+    pub fn of_request(&mut self, fields: &mut Fields<'_>) -> Result<Vec<Value>> {
+        let tools = fields
+            .array("tools")?
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let declared = self.list(tools, Source::Request)?;
+        search::required_by_deferred(&declared)?;
+        Ok(declared)
+    }
+
+    /// The tools that the item at `path` brings.
+    pub fn of_item(&mut self, path: &str, tools: &[Value]) -> Result<Vec<Value>> {
+        self.list(tools, Source::Item(path))
+    }
+
+    fn list(&mut self, tools: &[Value], source: Source<'_>) -> Result<Vec<Value>> {
+        let path = source.path();
+        at_most(&path, tools.len())?;
+        let mut taken = Taken::default();
+        tools
+            .iter()
+            .enumerate()
+            .map(|(at, tool)| self.tool(tool, &format!("{path}[{at}]"), at, source, &mut taken))
+            .collect()
+    }
+
+    fn tool<'v>(
+        &mut self,
+        tool: &'v Value,
+        path: &str,
+        at: usize,
+        source: Source<'_>,
+        taken: &mut Taken<'v>,
+    ) -> Result<Value> {
+        let mut fields = Fields::new(tool, path)?;
+        let kind = kind(&mut fields)?;
+        match (kind, source) {
+            ("function", _) => {
+                let name = names::required(&mut fields, names::MAX_TOOL)?;
+                taken.take(name, path)?;
+                let place = source.place(Where::ResponsesTool { index: at, name });
+                self.function(fields, name, None, place)
+            }
+            ("custom", _) => {
+                let name = names::required(&mut fields, names::MAX_TOOL)?;
+                taken.take(name, path)?;
+                self.custom(fields, name)
+            }
+            ("namespace", _) => {
+                let name = names::required(&mut fields, names::MAX_NAMESPACE)?;
+                taken.take(name, path)?;
+                self.namespace(fields, name, at, source)
+            }
+            ("tool_search", Source::Request) => {
+                taken.take(search::NAME, path)?;
+                search::search(fields)
+            }
+            ("tool_search", Source::Item(_)) => Err(unsupported(
+                &fields.path("type"),
+                "Tool search is declared in 'tools' of the request.",
+            )),
+            ("mcp", _) => Err(refused(&fields, kind)),
+            _ if HOSTED.contains(&kind) => Err(refused(&fields, kind)),
+            _ => Err(bad_word(&fields.path("type"), kind, SUPPORTED)),
+        }
+    }
+}
+
+impl<'a> Source<'a> {
+    fn path(self) -> String {
+        match self {
+            Self::Request => "tools".to_owned(),
+            Self::Item(path) => format!("{path}.tools"),
+        }
+    }
+
+    fn place(self, at: Where<'a>) -> Place<'a> {
+        Place {
+            at,
+            item: match self {
+                Self::Request => None,
+                Self::Item(path) => Some(path),
+            },
+        }
+    }
+}
+
+fn kind<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
+    let path = fields.path("type");
+    fields.string("type")?.ok_or_else(|| missing(&path))
+}
+
+/// A type of tool that is known, and not here.
+fn refused(fields: &Fields<'_>, kind: &str) -> ApiError {
+    let list: Vec<String> = SUPPORTED.iter().map(|word| format!("'{word}'")).collect();
+    unsupported(
+        &fields.path("type"),
+        &format!(
+            "Tools of type '{kind}' are not supported; this server has tools of type {}.",
+            list.join(", ")
+        ),
+    )
+}
+
+fn at_most(path: &str, len: usize) -> Result<()> {
+    if len <= MAX_TOOLS {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "Invalid '{path}': array too long. Expected an array with maximum length {MAX_TOOLS}, \
+         but got an array with length {len} instead."
+    ))
+    .param(path.to_owned())
+    .code("array_above_max_length"))
+}
+
+/// `allowed_callers`: the model is the only caller here.
+fn allowed_callers<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a Vec<Value>>> {
+    let callers = fields.array("allowed_callers")?;
+    for (at, caller) in callers.into_iter().flatten().enumerate() {
+        let path = format!("{}[{at}]", fields.path("allowed_callers"));
+        match caller.as_str() {
+            Some("direct") => {}
+            Some("programmatic") => {
+                return Err(unsupported(
+                    &path,
+                    "Programmatic tool calling is not supported; only 'direct' is.",
+                ));
+            }
+            Some(other) => return Err(bad_word(&path, other, &["direct", "programmatic"])),
+            None => {
+                return Err(wrong_type(&path, "a string", caller));
+            }
+        }
+    }
+    Ok(callers)
+}
+
+/// `async`: calls are waited for here.
+fn not_async(fields: &mut Fields<'_>) -> Result<()> {
+    let path = fields.path("async");
+    if fields.bool("async")? == Some(true) {
+        return Err(unsupported(&path, "Asynchronous tools are not supported."));
+    }
+    Ok(())
+}
