@@ -1,2 +1,4 @@
 //! x
-pub fn repair(_text: &str, _schema: &serde_json::Value) -> Option<String> { None }
+pub fn repair(_text: &str, _schema: &serde_json::Value) -> Option<String> {
+    None
+}

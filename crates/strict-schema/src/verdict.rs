@@ -48,10 +48,13 @@ impl Validator {
         if schema.get("$schema").is_none() {
             options = options.with_draft(jsonschema::Draft::Draft202012);
         }
-        options.build(schema).map(Self).map_err(|error| CompileError::Invalid {
-            pointer: error.instance_path().as_str().to_owned(),
-            message: shorten(&error.to_string()),
-        })
+        options
+            .build(schema)
+            .map(Self)
+            .map_err(|error| CompileError::Invalid {
+                pointer: error.instance_path().as_str().to_owned(),
+                message: shorten(&error.to_string()),
+            })
     }
 
     /// Judges a document: all errors up to [`MAX_ERRORS`], with pointers into it. `offset` is 0 in
@@ -67,7 +70,11 @@ impl Validator {
                 message: shorten(&error.to_string()),
             })
             .collect();
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     /// Whether the document is valid; cheaper than [`verdict`](Self::verdict).

@@ -17,8 +17,10 @@ pub(crate) struct Literals(pub(crate) Box<[Box<[u8]>]>);
 
 impl Literals {
     pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut all: Vec<Box<[u8]>> =
-            texts.into_iter().map(|text| text.as_bytes().into()).collect();
+        let mut all: Vec<Box<[u8]>> = texts
+            .into_iter()
+            .map(|text| text.as_bytes().into())
+            .collect();
         all.sort_unstable();
         all.dedup();
         Self(all.into())
@@ -33,7 +35,9 @@ impl Literals {
     }
 
     pub(crate) fn position(&self, text: &str) -> Option<usize> {
-        self.0.binary_search_by(|entry| (**entry).cmp(text.as_bytes())).ok()
+        self.0
+            .binary_search_by(|entry| (**entry).cmp(text.as_bytes()))
+            .ok()
     }
 
     /// Those of `range`, which share `depth` bytes, that go on with `byte`.
@@ -77,7 +81,10 @@ impl StringAtom {
     /// Whether some string is accepted, as far as the keywords one by one can tell.
     pub(crate) fn is_possible(&self) -> bool {
         self.max.is_none_or(|max| self.min <= max)
-            && self.literals.as_ref().is_none_or(|literals| literals.len() > 0)
+            && self
+                .literals
+                .as_ref()
+                .is_none_or(|literals| literals.len() > 0)
             && self.pattern.as_ref().is_none_or(|dfa| dfa.start != DEAD)
     }
 
@@ -85,7 +92,10 @@ impl StringAtom {
         let length = text.chars().count() as u64;
         length >= self.min
             && self.max.is_none_or(|max| length <= max)
-            && self.literals.as_ref().is_none_or(|set| set.position(text).is_some())
+            && self
+                .literals
+                .as_ref()
+                .is_none_or(|set| set.position(text).is_some())
             && self.pattern.as_ref().is_none_or(|dfa| dfa.matches(text))
             && self.format.is_none_or(|format| format.accepts(text))
     }
@@ -189,7 +199,11 @@ pub(crate) fn any_clear(bits: &[u64], lo: u32, hi: u32) -> bool {
     while at < hi {
         let word = bits[(at / 64) as usize] >> (at % 64);
         let here = (64 - at % 64).min(hi - at);
-        let mask = if here == 64 { u64::MAX } else { (1 << here) - 1 };
+        let mask = if here == 64 {
+            u64::MAX
+        } else {
+            (1 << here) - 1
+        };
         if word & mask != mask {
             return true;
         }

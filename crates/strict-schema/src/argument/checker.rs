@@ -5,9 +5,7 @@ use std::sync::Arc;
 use serde_json::Number;
 
 use super::{
-    ArgumentChecker, Automaton, MAX_NUMBER_BYTES, MAX_WHITESPACE,
-    atoms::Minus,
-    formula::Kind,
+    ArgumentChecker, Automaton, MAX_NUMBER_BYTES, MAX_WHITESPACE, atoms::Minus, formula::Kind,
     text::Text,
 };
 use crate::Mismatch;
@@ -58,7 +56,10 @@ impl Digits {
     }
 
     fn may_end(self) -> bool {
-        matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::Exponent)
+        matches!(
+            self,
+            Self::Zero | Self::Integer | Self::Fraction | Self::Exponent
+        )
     }
 }
 
@@ -243,7 +244,11 @@ impl ArgumentChecker {
         }
         if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
             self.spaces += 1;
-            return if self.spaces > MAX_WHITESPACE { Err(Cause::Whitespace) } else { Ok(()) };
+            return if self.spaces > MAX_WHITESPACE {
+                Err(Cause::Whitespace)
+            } else {
+                Ok(())
+            };
         }
         self.spaces = 0;
         self.structure(byte)
@@ -310,7 +315,9 @@ impl ArgumentChecker {
             (_, b',') => {
                 self.lex = Lex::Value;
                 self.kill_where(Cause::TooManyItems, |checker, state| {
-                    checker.automaton.arrays[state.atom as usize].item(count).is_none()
+                    checker.automaton.arrays[state.atom as usize]
+                        .item(count)
+                        .is_none()
                 })
             }
             _ => Err(Cause::Syntax("',' or ']'")),
@@ -331,7 +338,11 @@ impl ArgumentChecker {
             let atom = &checker.automaton.objects[state.atom as usize];
             let seen = &checker.bits[state.bits as usize..];
             u64::from(count) < atom.min
-                || atom.required.iter().zip(seen).any(|(required, seen)| required & !seen != 0)
+                || atom
+                    .required
+                    .iter()
+                    .zip(seen)
+                    .any(|(required, seen)| required & !seen != 0)
         })?;
         self.close(Cause::Missing)
     }
@@ -354,7 +365,10 @@ impl ArgumentChecker {
     /// The byte after a number has come; the number is judged.
     fn finish_number(&mut self) -> Result<(), Cause> {
         // Without an exponent no number of this length leaves the range of a double.
-        let exponent = self.scratch.iter().any(|byte| byte.eq_ignore_ascii_case(&b'e'));
+        let exponent = self
+            .scratch
+            .iter()
+            .any(|byte| byte.eq_ignore_ascii_case(&b'e'));
         if exponent || self.atoms.len() > self.top_atoms() {
             let Ok(number) = serde_json::from_slice::<Number>(&self.scratch) else {
                 return Err(Cause::NumberSize);

@@ -131,7 +131,11 @@ impl<'s> Builder<'s> {
     }
 
     /// The node for the schema at `pointer`, compiled later.
-    pub(crate) fn place(&mut self, pointer: String, schema: &'s Value) -> Result<NodeId, CompileError> {
+    pub(crate) fn place(
+        &mut self,
+        pointer: String,
+        schema: &'s Value,
+    ) -> Result<NodeId, CompileError> {
         match schema {
             Value::Bool(true) => return Ok(ANY),
             Value::Bool(false) => return Ok(NEVER),
@@ -147,7 +151,11 @@ impl<'s> Builder<'s> {
         Ok(node)
     }
 
-    pub(crate) fn add_node(&mut self, kinds: Kinds, pointer: String) -> Result<NodeId, CompileError> {
+    pub(crate) fn add_node(
+        &mut self,
+        kinds: Kinds,
+        pointer: String,
+    ) -> Result<NodeId, CompileError> {
         if self.parts.nodes.len() >= MAX_NODES {
             return Err(CompileError::TooLarge {
                 what: "places",
@@ -174,7 +182,12 @@ impl<'s> Builder<'s> {
         }
     }
 
-    fn schema(&mut self, schema: &'s Value, pointer: &str, nesting: usize) -> Result<Kinds, CompileError> {
+    fn schema(
+        &mut self,
+        schema: &'s Value,
+        pointer: &str,
+        nesting: usize,
+    ) -> Result<Kinds, CompileError> {
         let map = match schema {
             Value::Bool(true) => return Ok(anything()),
             Value::Bool(false) => return Ok(never()),
@@ -203,7 +216,9 @@ impl<'s> Builder<'s> {
             let branches = branches
                 .as_array()
                 .filter(|branches| !branches.is_empty())
-                .ok_or_else(|| invalid(pointer, &format!("'{keyword}' must be a non-empty array")))?;
+                .ok_or_else(|| {
+                    invalid(pointer, &format!("'{keyword}' must be a non-empty array"))
+                })?;
             let mut compiled = Vec::with_capacity(branches.len());
             for (index, branch) in branches.iter().enumerate() {
                 let at = format!("{pointer}/{keyword}/{index}");
@@ -253,13 +268,20 @@ impl<'s> Builder<'s> {
         Ok(by_kind.map(Expr::any))
     }
 
-    fn check_supported(&mut self, map: &Map<String, Value>, pointer: &str) -> Result<(), CompileError> {
+    fn check_supported(
+        &mut self,
+        map: &Map<String, Value>,
+        pointer: &str,
+    ) -> Result<(), CompileError> {
         for keyword in UNSUPPORTED {
             match map.get(keyword) {
                 None => {}
                 // `additionalItems` beside a single `items` schema, and empty maps, say nothing.
-                Some(_) if keyword == "additionalItems" && !map.get("items").is_some_and(Value::is_array) => {}
-                Some(Value::Object(value)) if value.is_empty() && keyword == "patternProperties" => {}
+                Some(_)
+                    if keyword == "additionalItems"
+                        && !map.get("items").is_some_and(Value::is_array) => {}
+                Some(Value::Object(value))
+                    if value.is_empty() && keyword == "patternProperties" => {}
                 Some(_) => self.unsupported(keyword, pointer)?,
             }
         }
@@ -298,7 +320,10 @@ impl<'s> Builder<'s> {
         };
         let root = self.root;
         let schema = root.pointer(&target).ok_or_else(|| {
-            invalid(pointer, &format!("the reference '{text}' points to nothing in the schema"))
+            invalid(
+                pointer,
+                &format!("the reference '{text}' points to nothing in the schema"),
+            )
         })?;
         let node = self.place(target, schema)?;
         Ok(match node {
@@ -322,7 +347,11 @@ impl<'s> Builder<'s> {
         Some(table)
     }
 
-    fn own_keywords(&mut self, map: &'s Map<String, Value>, pointer: &str) -> Result<Kinds, CompileError> {
+    fn own_keywords(
+        &mut self,
+        map: &'s Map<String, Value>,
+        pointer: &str,
+    ) -> Result<Kinds, CompileError> {
         keywords::own_keywords(self, map, pointer)
     }
 

@@ -26,7 +26,8 @@ impl ArgumentChecker {
 
     fn pointer(&self, cause: Cause) -> String {
         // The container itself is meant, unless a value of its was about to begin.
-        let inside = matches!(self.lex, Lex::Value | Lex::FirstItem) && cause != Cause::TooManyItems;
+        let inside =
+            matches!(self.lex, Lex::Value | Lex::FirstItem) && cause != Cause::TooManyItems;
         let mut pointer = String::new();
         for (index, frame) in self.frames.iter().enumerate() {
             let next = self.frames.get(index + 1);
@@ -55,7 +56,10 @@ impl ArgumentChecker {
             Cause::Kind => self.wrong_kind(byte),
             Cause::Depth => format!("nested deeper than {} levels", super::MAX_DEPTH),
             Cause::Whitespace => {
-                format!("more than {} bytes of whitespace in a row", super::MAX_WHITESPACE)
+                format!(
+                    "more than {} bytes of whitespace in a row",
+                    super::MAX_WHITESPACE
+                )
             }
             Cause::NumberSize => format!(
                 "the number is longer than {} digits or too large for a double",
@@ -108,7 +112,11 @@ impl ArgumentChecker {
                 phrases.push("null".into());
             }
         }
-        let expected = if phrases.is_empty() { "a value".to_owned() } else { join(phrases, " or ") };
+        let expected = if phrases.is_empty() {
+            "a value".to_owned()
+        } else {
+            join(phrases, " or ")
+        };
         format!("expected {expected}, found {}", found(byte))
     }
 
@@ -140,9 +148,10 @@ impl ArgumentChecker {
             .map(|&atom| self.automaton.strings[atom as usize].literals.as_ref())
             .collect();
         Some(match sets {
-            Some(sets) if !sets.is_empty() => {
-                one_of(sets.iter().flat_map(|set| (0..set.0.len()).map(|at| set.text(at))))
-            }
+            Some(sets) if !sets.is_empty() => one_of(
+                sets.iter()
+                    .flat_map(|set| (0..set.0.len()).map(|at| set.text(at))),
+            ),
             _ => "a string".into(),
         })
     }
@@ -158,7 +167,9 @@ impl ArgumentChecker {
     /// The atoms of the current value that died at this byte.
     fn culprits(&self) -> impl Iterator<Item = &AtomState> {
         let now = self.now();
-        self.atoms[self.top_atoms()..].iter().filter(move |state| state.died == now)
+        self.atoms[self.top_atoms()..]
+            .iter()
+            .filter(move |state| state.died == now)
     }
 
     fn wrong_number(&self) -> String {
@@ -181,7 +192,9 @@ impl ArgumentChecker {
         for state in self.culprits() {
             let atom = &self.automaton.strings[state.atom as usize];
             let pattern_fits = || {
-                atom.pattern.as_ref().is_none_or(|dfa| closing && dfa.accepts(state.dfa[0]))
+                atom.pattern
+                    .as_ref()
+                    .is_none_or(|dfa| closing && dfa.accepts(state.dfa[0]))
             };
             if let Some(set) = &atom.literals {
                 texts.extend((0..set.0.len()).map(|at| set.text(at)));
@@ -198,7 +211,10 @@ impl ArgumentChecker {
             {
                 phrases.push(format!("a string in the format {}", format.name));
             } else if let Some(dfa) = &atom.pattern {
-                phrases.push(format!("a string that matches the pattern {}", quote(&dfa.pattern)));
+                phrases.push(format!(
+                    "a string that matches the pattern {}",
+                    quote(&dfa.pattern)
+                ));
             }
         }
         if !texts.is_empty() {
@@ -244,7 +260,11 @@ impl ArgumentChecker {
                 }
             }
         }
-        if names.is_empty() { String::new() } else { format!("; allowed: {}", list(names.into_iter())) }
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!("; allowed: {}", list(names.into_iter()))
+        }
     }
 
     fn no_more_keys(&self) -> String {
@@ -279,7 +299,10 @@ impl ArgumentChecker {
                 format!("required property '{}' is missing", names[0])
             }
             Some((names, _)) => {
-                format!("required properties are missing: {}", list(names.into_iter()))
+                format!(
+                    "required properties are missing: {}",
+                    list(names.into_iter())
+                )
             }
         }
     }
@@ -314,7 +337,11 @@ impl ArgumentChecker {
 
     fn too_few_items(&self) -> String {
         let count = self.frames.last().map_or(0, |frame| frame.count);
-        match self.culprits().map(|state| self.automaton.arrays[state.atom as usize].min).min() {
+        match self
+            .culprits()
+            .map(|state| self.automaton.arrays[state.atom as usize].min)
+            .min()
+        {
             Some(least) => format!("at least {least} items are needed here, found {count}"),
             None => ambiguous(),
         }
@@ -360,7 +387,11 @@ fn join(mut phrases: Vec<String>, word: &str) -> String {
     let more = phrases.len() > MAX_LISTED;
     phrases.truncate(MAX_LISTED);
     let joined = phrases.join(word);
-    if more { format!("{joined}{word}...") } else { joined }
+    if more {
+        format!("{joined}{word}...")
+    } else {
+        joined
+    }
 }
 
 fn one_of<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> String {
@@ -375,7 +406,11 @@ fn one_of<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> String {
 fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let mut seen = std::collections::HashSet::new();
     let distinct: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
-    let shown: Vec<String> = distinct.iter().take(MAX_LISTED).map(|text| quote(text)).collect();
+    let shown: Vec<String> = distinct
+        .iter()
+        .take(MAX_LISTED)
+        .map(|text| quote(text))
+        .collect();
     match distinct.len().saturating_sub(MAX_LISTED) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

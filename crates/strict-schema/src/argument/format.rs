@@ -28,7 +28,10 @@ macro_rules! day {
 
 /// Names and the filters that see a wrong byte early.
 const FILTERS: [(&str, &str); 9] = [
-    ("date-time", concat!("^", day!(), "[tT]", time_of_day!(), "$")),
+    (
+        "date-time",
+        concat!("^", day!(), "[tT]", time_of_day!(), "$"),
+    ),
     ("time", concat!("^", time_of_day!(), "$")),
     ("date", concat!("^", day!(), "$")),
     (
@@ -62,9 +65,14 @@ impl Format {
     /// The format of that name, if it is one of the nine.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         static ALL: OnceLock<Vec<Format>> = OnceLock::new();
-        ALL.get_or_init(|| FILTERS.iter().map(|&(name, filter)| Self::new(name, filter)).collect())
-            .iter()
-            .find(|format| format.name == name)
+        ALL.get_or_init(|| {
+            FILTERS
+                .iter()
+                .map(|&(name, filter)| Self::new(name, filter))
+                .collect()
+        })
+        .iter()
+        .find(|format| format.name == name)
     }
 
     fn new(name: &'static str, filter: &str) -> Self {
@@ -88,7 +96,9 @@ impl Format {
 
 impl std::fmt::Debug for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Format").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Format")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,23 +112,54 @@ mod tests {
         (
             "date-time",
             &["2024-02-29T23:59:60Z", "2024-01-01t00:00:00.123+05:30"],
-            &["2024-02-30T00:00:00Z", "2024-01-01 00:00:00Z", "2024-01-01T00:00:00"],
+            &[
+                "2024-02-30T00:00:00Z",
+                "2024-01-01 00:00:00Z",
+                "2024-01-01T00:00:00",
+            ],
         ),
-        ("time", &["23:59:59Z", "00:00:00.5-08:00"], &["24:00:00Z", "12:00", "12:00:00"]),
-        ("date", &["2024-02-29", "0000-01-31"], &["2023-02-29", "2024-13-01", "2024-04-31"]),
-        ("duration", &["P3Y6M4DT12H30M5S", "P4W", "PT1S"], &["P", "PT", "1D", "P1W1D", "P1S"]),
+        (
+            "time",
+            &["23:59:59Z", "00:00:00.5-08:00"],
+            &["24:00:00Z", "12:00", "12:00:00"],
+        ),
+        (
+            "date",
+            &["2024-02-29", "0000-01-31"],
+            &["2023-02-29", "2024-13-01", "2024-04-31"],
+        ),
+        (
+            "duration",
+            &["P3Y6M4DT12H30M5S", "P4W", "PT1S"],
+            &["P", "PT", "1D", "P1W1D", "P1S"],
+        ),
         (
             "email",
             &["a@b.c", "\"a b\"@example.org", "x@[127.0.0.1]"],
             &["a", "@b", "a@", "a b@c"],
         ),
-        ("hostname", &["a", "a-b.example.org"], &["-a", "a..b", "a_b", "", "a."]),
-        ("ipv4", &["0.0.0.0", "255.249.199.9"], &["256.0.0.1", "1.2.3", "01.2.3.4"]),
-        ("ipv6", &["::", "2001:db8::1", "::ffff:1.2.3.4"], &[":::", "1", "g::", "::1%eth0"]),
+        (
+            "hostname",
+            &["a", "a-b.example.org"],
+            &["-a", "a..b", "a_b", "", "a."],
+        ),
+        (
+            "ipv4",
+            &["0.0.0.0", "255.249.199.9"],
+            &["256.0.0.1", "1.2.3", "01.2.3.4"],
+        ),
+        (
+            "ipv6",
+            &["::", "2001:db8::1", "::ffff:1.2.3.4"],
+            &[":::", "1", "g::", "::1%eth0"],
+        ),
         (
             "uuid",
             &["123e4567-e89b-12d3-a456-426614174000"],
-            &["123e4567e89b12d3a456426614174000", "123e4567-e89b-12d3-a456-42661417400g"],
+            &[
+                "123e4567e89b12d3a456426614174000",
+                "123e4567-e89b-12d3-a456-42661417400g",
+            ],
         ),
     ];
 
@@ -128,7 +169,10 @@ mod tests {
             let format = Format::named(name).expect("one of the nine");
             for text in valid {
                 assert!(format.accepts(text), "{name} {text}");
-                assert!(format.filter.matches(text), "filter of {name} refuses {text}");
+                assert!(
+                    format.filter.matches(text),
+                    "filter of {name} refuses {text}"
+                );
             }
             for text in invalid {
                 assert!(!format.accepts(text), "{name} {text}");

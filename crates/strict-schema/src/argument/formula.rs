@@ -87,7 +87,12 @@ impl Expr {
         match parts.len() {
             0 => Self::Always(false),
             1 => parts.remove(0),
-            _ if parts.iter().filter(|part| **part == Self::Always(true)).count() > 1 => {
+            _ if parts
+                .iter()
+                .filter(|part| **part == Self::Always(true))
+                .count()
+                > 1 =>
+            {
                 Self::Always(false)
             }
             _ => Self::One(parts),
@@ -194,12 +199,18 @@ mod tests {
     fn formulas_simplify_and_decide() {
         let atom = Expr::Atom;
         assert_eq!(Expr::all(vec![Expr::Always(true), atom(1)]), atom(1));
-        assert_eq!(Expr::any(vec![atom(1), Expr::Always(true)]), Expr::Always(true));
+        assert_eq!(
+            Expr::any(vec![atom(1), Expr::Always(true)]),
+            Expr::Always(true)
+        );
         assert_eq!(Expr::any(vec![atom(1), Expr::any(vec![atom(1)])]), atom(1));
         let one = Expr::one(vec![atom(1), atom(2)]);
         assert!(one.possible(&|_| true));
         assert!(!one.holds(&|_| true));
         assert!(one.holds(&|atom| atom == 2));
-        assert_eq!(Expr::one(vec![Expr::Always(true), Expr::Always(true)]), Expr::Always(false));
+        assert_eq!(
+            Expr::one(vec![Expr::Always(true), Expr::Always(true)]),
+            Expr::Always(false)
+        );
     }
 }

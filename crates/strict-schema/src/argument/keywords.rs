@@ -204,7 +204,10 @@ impl<'s> Builder<'s> {
         let exact = if asked.is_empty() {
             None
         } else {
-            asked.insert("type".into(), if integer { "integer" } else { "number" }.into());
+            asked.insert(
+                "type".into(),
+                if integer { "integer" } else { "number" }.into(),
+            );
             Some(number_validator(&Value::Object(asked), pointer)?)
         };
         Ok(self.add_number(NumberAtom {
@@ -249,7 +252,11 @@ impl<'s> Builder<'s> {
             && atom.max.is_none()
             && atom.rest == Some(ANY)
             && atom.prefix.iter().all(|&node| node == ANY);
-        Ok(if free { Expr::Always(true) } else { self.add_array(atom) })
+        Ok(if free {
+            Expr::Always(true)
+        } else {
+            self.add_array(atom)
+        })
     }
 
     fn add_array(&mut self, atom: ArrayAtom) -> Expr {
@@ -291,12 +298,21 @@ impl<'s> Builder<'s> {
             limit(map, "minProperties", pointer)?.unwrap_or(0),
             limit(map, "maxProperties", pointer)?,
         );
-        if declared.is_empty() && required.is_empty() && extra == Some(ANY) && min == 0 && max.is_none() {
+        if declared.is_empty()
+            && required.is_empty()
+            && extra == Some(ANY)
+            && min == 0
+            && max.is_none()
+        {
             return Ok(Expr::Always(true));
         }
-        let known: std::collections::HashSet<&str> = declared.iter().map(|&(name, _)| name).collect();
-        let undeclared: Vec<&str> =
-            required.iter().copied().filter(|name| !known.contains(name)).collect();
+        let known: std::collections::HashSet<&str> =
+            declared.iter().map(|&(name, _)| name).collect();
+        let undeclared: Vec<&str> = required
+            .iter()
+            .copied()
+            .filter(|name| !known.contains(name))
+            .collect();
         for name in undeclared {
             // A name that is required twice is one name.
             if declared.iter().rev().all(|&(known, _)| known != name) {
@@ -371,7 +387,13 @@ impl<'s> Builder<'s> {
             }
         }
         let mut kinds = self.any(others)?;
-        for kind in [Kind::Null, Kind::True, Kind::False, Kind::Array, Kind::Object] {
+        for kind in [
+            Kind::Null,
+            Kind::True,
+            Kind::False,
+            Kind::Array,
+            Kind::Object,
+        ] {
             let constants = std::mem::replace(&mut kinds[kind as usize], Expr::Always(false));
             kinds[kind as usize] = Expr::all(vec![own[kind as usize].clone(), constants]);
         }
@@ -385,10 +407,15 @@ impl<'s> Builder<'s> {
     }
 
     fn numbers(&mut self, numbers: &[&Number]) -> Result<Expr, CompileError> {
-        let values: Vec<f64> = numbers.iter().filter_map(|number| number.as_f64()).collect();
+        let values: Vec<f64> = numbers
+            .iter()
+            .filter_map(|number| number.as_f64())
+            .collect();
         let (low, high) = values
             .iter()
-            .fold((f64::MAX, f64::MIN), |(low, high), &value| (low.min(value), high.max(value)));
+            .fold((f64::MAX, f64::MIN), |(low, high), &value| {
+                (low.min(value), high.max(value))
+            });
         let minus = match (low, high) {
             (low, _) if low > 0.0 => Minus::Never,
             (_, high) if high < 0.0 => Minus::Must,
@@ -443,7 +470,8 @@ impl<'s> Builder<'s> {
                     declared.push((name.as_str(), self.add_node(node, String::new())?));
                 }
                 let required: Vec<&str> = declared.iter().map(|&(name, _)| name).collect();
-                kinds[Kind::Object as usize] = self.add_object(&declared, &required, None, (0, None));
+                kinds[Kind::Object as usize] =
+                    self.add_object(&declared, &required, None, (0, None));
             }
         }
         Ok(all(vec![anything(), kinds]))
@@ -470,5 +498,10 @@ fn limit(map: &Schema, keyword: &str, pointer: &str) -> Result<Option<u64>, Comp
             (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
         })
         .map(Some)
-        .ok_or_else(|| invalid(pointer, &format!("'{keyword}' must be a non-negative integer")))
+        .ok_or_else(|| {
+            invalid(
+                pointer,
+                &format!("'{keyword}' must be a non-negative integer"),
+            )
+        })
 }

@@ -185,9 +185,9 @@ impl Satisfiable {
                 }
             }
             if !self.nodes[index] {
-                let possible = KINDS.iter().any(|&kind| {
-                    kinds[kind as usize].possible(&|atom| self.atom(kind, atom))
-                });
+                let possible = KINDS
+                    .iter()
+                    .any(|&kind| kinds[kind as usize].possible(&|atom| self.atom(kind, atom)));
                 self.nodes[index] = possible;
                 changed |= possible;
             }
@@ -239,9 +239,15 @@ impl Satisfiable {
 
     fn object(&self, object: &ObjectAtom) -> bool {
         let open = object.extra.is_some_and(|node| self.node(node));
-        let usable = object.children.iter().filter(|&&node| self.node(node)).count();
+        let usable = object
+            .children
+            .iter()
+            .filter(|&&node| self.node(node))
+            .count();
         let required: u32 = object.required.iter().map(|word| word.count_ones()).sum();
-        object.max.is_none_or(|max| object.min <= max && u64::from(required) <= max)
+        object
+            .max
+            .is_none_or(|max| object.min <= max && u64::from(required) <= max)
             && (open || object.min <= usable as u64)
             && (0..object.children.len()).all(|index| {
                 object.required[index / 64] >> (index % 64) & 1 == 0
@@ -251,7 +257,11 @@ impl Satisfiable {
 }
 
 fn prune_array(array: &mut ArrayAtom, satisfiable: &Satisfiable) {
-    if let Some(at) = array.prefix.iter().position(|&node| !satisfiable.node(node)) {
+    if let Some(at) = array
+        .prefix
+        .iter()
+        .position(|&node| !satisfiable.node(node))
+    {
         array.max = Some(array.max.map_or(at as u64, |max| max.min(at as u64)));
     }
     array.rest = array.rest.filter(|&node| satisfiable.node(node));
@@ -260,7 +270,11 @@ fn prune_array(array: &mut ArrayAtom, satisfiable: &Satisfiable) {
 /// Takes away properties that no value fits, where their names would otherwise be offered.
 fn prune_object(object: &mut ObjectAtom, satisfiable: &Satisfiable) {
     object.extra = object.extra.filter(|&node| satisfiable.node(node));
-    let usable: Vec<bool> = object.children.iter().map(|&node| satisfiable.node(node)).collect();
+    let usable: Vec<bool> = object
+        .children
+        .iter()
+        .map(|&node| satisfiable.node(node))
+        .collect();
     // An open object must still know the name: it would count as an extra property otherwise.
     if object.extra.is_some() || usable.iter().all(|&usable| usable) {
         return;
@@ -276,7 +290,11 @@ fn prune_object(object: &mut ObjectAtom, satisfiable: &Satisfiable) {
         children.push(object.children[old]);
         required[new / 64] |= (object.required[old / 64] >> (old % 64) & 1) << (new % 64);
     }
-    object.declared = object.declared.iter().filter_map(|&old| renumbered[old as usize]).collect();
+    object.declared = object
+        .declared
+        .iter()
+        .filter_map(|&old| renumbered[old as usize])
+        .collect();
     object.names = Literals(names.into());
     object.children = children;
     required.truncate(object.names.0.len().div_ceil(64));

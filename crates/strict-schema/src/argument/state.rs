@@ -69,7 +69,10 @@ impl ArgumentChecker {
 
     pub(crate) fn atoms_of(&self, frame: usize) -> std::ops::Range<usize> {
         let from = self.frames[frame].atoms as usize;
-        let to = self.frames.get(frame + 1).map_or(self.atoms.len(), |next| next.atoms as usize);
+        let to = self
+            .frames
+            .get(frame + 1)
+            .map_or(self.atoms.len(), |next| next.atoms as usize);
         from..to
     }
 
@@ -121,7 +124,10 @@ impl ArgumentChecker {
         }
         let (from, count, now) = (frame.atoms as usize, frame.count, self.now());
         let mut lost = false;
-        for state in self.atoms[from..].iter_mut().filter(|state| state.died == 0) {
+        for state in self.atoms[from..]
+            .iter_mut()
+            .filter(|state| state.died == 0)
+        {
             match self.automaton.arrays[state.atom as usize].item(count) {
                 Some(node) => state.child = node,
                 None => {
@@ -155,7 +161,10 @@ impl ArgumentChecker {
             }
             if state.child == ANY {
                 free = true;
-            } else if !self.wants[start..].iter().any(|want| want.node == state.child) {
+            } else if !self.wants[start..]
+                .iter()
+                .any(|want| want.node == state.child)
+            {
                 self.wants.push(Want {
                     node: state.child,
                     dead: false,
@@ -295,7 +304,10 @@ impl ArgumentChecker {
         loop {
             let kind = self.frames[frame].kind;
             let from = self.frames[frame].wants as usize;
-            let to = self.frames.get(frame + 1).map_or(self.wants.len(), |next| next.wants as usize);
+            let to = self
+                .frames
+                .get(frame + 1)
+                .map_or(self.wants.len(), |next| next.wants as usize);
             let mut lost = false;
             for at in from..to {
                 if self.wants[at].dead {
@@ -304,7 +316,11 @@ impl ArgumentChecker {
                 let node = self.wants[at].node;
                 let states = &self.atoms[self.atoms_of(frame)];
                 let lives = |atom| lives(states, atom);
-                if !self.automaton.nodes[node as usize].of(kind).expr.possible(&lives) {
+                if !self.automaton.nodes[node as usize]
+                    .of(kind)
+                    .expr
+                    .possible(&lives)
+                {
                     self.wants[at].dead = true;
                     if frame == 0 {
                         return false;
@@ -331,7 +347,11 @@ impl ArgumentChecker {
             let node = self.wants[at].node;
             let states = &self.atoms[self.atoms_of(top)];
             let lives = |atom| lives(states, atom);
-            if !self.automaton.nodes[node as usize].of(kind).expr.holds(&lives) {
+            if !self.automaton.nodes[node as usize]
+                .of(kind)
+                .expr
+                .holds(&lives)
+            {
                 if top == 0 {
                     return Err(cause);
                 }

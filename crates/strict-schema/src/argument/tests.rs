@@ -6,7 +6,9 @@ use super::*;
 use crate::Validator;
 
 fn checker(schema: &Value) -> ArgumentChecker {
-    ArgumentChecker::new(Arc::new(Automaton::compile(schema).expect("a supported schema")))
+    ArgumentChecker::new(Arc::new(
+        Automaton::compile(schema).expect("a supported schema"),
+    ))
 }
 
 fn refuse(schema: &Value, text: &str) -> Mismatch {
@@ -15,7 +17,9 @@ fn refuse(schema: &Value, text: &str) -> Mismatch {
 
 fn accept(schema: &Value, text: &str) {
     let mut checker = checker(schema);
-    checker.push(text.as_bytes()).unwrap_or_else(|mismatch| panic!("{text}: {mismatch}"));
+    checker
+        .push(text.as_bytes())
+        .unwrap_or_else(|mismatch| panic!("{text}: {mismatch}"));
     assert!(checker.is_complete(), "{text}");
     assert!(checker.finish().is_ok(), "{text}");
 }
@@ -69,23 +73,71 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
             "required property 'tags' is missing",
         ),
         (r#"{"city":n"#, "/city", "expected a string, found null"),
-        (r#"{"unit":1"#, "/unit", r#"expected one of "celsius", "fahrenheit" or null, found a number"#),
-        (r#"{"unit":"k"#, "/unit", r#"expected one of "celsius", "fahrenheit""#),
-        (r#"{"unit":"celsius "#, "/unit", r#"expected one of "celsius", "fahrenheit""#),
-        (r#"{"days":-"#, "/days", "expected an integer: at least 1, at most 14, found -"),
-        (r#"{"days":15}"#, "/days", "expected an integer: at least 1, at most 14, found 15"),
-        (r#"{"days":1.5,"#, "/days", "expected an integer: at least 1, at most 14, found 1.5"),
-        (r#"{"tags":[]"#, "/tags", "at least 1 items are needed here, found 0"),
-        (r#"{"tags":["a","b","#, "/tags", "at most 2 items are allowed here: expected ']'"),
-        (r#"{"tags":["a",1"#, "/tags/1", "expected a string, found a number"),
+        (
+            r#"{"unit":1"#,
+            "/unit",
+            r#"expected one of "celsius", "fahrenheit" or null, found a number"#,
+        ),
+        (
+            r#"{"unit":"k"#,
+            "/unit",
+            r#"expected one of "celsius", "fahrenheit""#,
+        ),
+        (
+            r#"{"unit":"celsius "#,
+            "/unit",
+            r#"expected one of "celsius", "fahrenheit""#,
+        ),
+        (
+            r#"{"days":-"#,
+            "/days",
+            "expected an integer: at least 1, at most 14, found -",
+        ),
+        (
+            r#"{"days":15}"#,
+            "/days",
+            "expected an integer: at least 1, at most 14, found 15",
+        ),
+        (
+            r#"{"days":1.5,"#,
+            "/days",
+            "expected an integer: at least 1, at most 14, found 1.5",
+        ),
+        (
+            r#"{"tags":[]"#,
+            "/tags",
+            "at least 1 items are needed here, found 0",
+        ),
+        (
+            r#"{"tags":["a","b","#,
+            "/tags",
+            "at most 2 items are allowed here: expected ']'",
+        ),
+        (
+            r#"{"tags":["a",1"#,
+            "/tags/1",
+            "expected a string, found a number",
+        ),
         (
             r#"{"city":"a","unit":null,"days":1,"tags":["x"],"#,
             "",
             "all allowed properties are given: expected '}'",
         ),
-        (r#"{"city" "x"#, "", "not valid JSON: expected ':', found a string"),
-        ("{\"city\":\"a\nb", "/city", "not valid JSON: a control character in a string must be escaped, as \\n or \\u0000"),
-        (r#"{"city":"\ud800x"#, "/city", "not valid JSON: a \\u escape of half a surrogate pair stands alone"),
+        (
+            r#"{"city" "x"#,
+            "",
+            "not valid JSON: expected ':', found a string",
+        ),
+        (
+            "{\"city\":\"a\nb",
+            "/city",
+            "not valid JSON: a control character in a string must be escaped, as \\n or \\u0000",
+        ),
+        (
+            r#"{"city":"\ud800x"#,
+            "/city",
+            "not valid JSON: a \\u escape of half a surrogate pair stands alone",
+        ),
     ];
     for (text, pointer, message) in cases {
         // The byte before the last is fine, the last is not.
@@ -100,7 +152,11 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
         let mismatch = last.expect_err(text);
         assert_eq!(mismatch.message, message, "{text}");
         assert_eq!(mismatch.pointer, pointer, "{text}");
-        assert!(mismatch.offset + 2 >= text.len(), "{text}: {}", mismatch.offset);
+        assert!(
+            mismatch.offset + 2 >= text.len(),
+            "{text}: {}",
+            mismatch.offset
+        );
     }
     accept(
         &weather,
@@ -116,7 +172,11 @@ fn offsets_are_those_of_the_refused_byte() {
     assert_eq!(refuse(&schema, r#"{"a":"xy"}"#).offset, 7);
     assert_eq!(refuse(&schema, r#"{"a":"x"} {"#).offset, 10);
     assert_eq!(refuse(&schema, r#"{"a":"\u0079"}"#).offset, 11);
-    assert_eq!(refuse(&schema, r#"{"a":"x\n"}"#).offset, 7, "nothing may follow x");
+    assert_eq!(
+        refuse(&schema, r#"{"a":"x\n"}"#).offset,
+        7,
+        "nothing may follow x"
+    );
 }
 
 #[test]
@@ -131,7 +191,10 @@ fn alternatives_run_side_by_side_and_die_one_by_one() {
     accept(&schema, "null");
     let mismatch = refuse(&schema, r#"{"kind":"circle","side":2}"#);
     assert_eq!((mismatch.offset, &*mismatch.pointer), (18, ""));
-    assert_eq!(mismatch.message, r#"property 's...' is not allowed here; allowed: "radius""#);
+    assert_eq!(
+        mismatch.message,
+        r#"property 's...' is not allowed here; allowed: "radius""#
+    );
     let mismatch = refuse(&schema, r#"{"kind":"triangle"}"#);
     assert_eq!(mismatch.message, r#"expected one of "circle", "square""#);
     let mismatch = refuse(&schema, r#"{"side":2,"kind":"circle"}"#);
@@ -147,7 +210,11 @@ fn recursion_goes_as_deep_as_the_bound() {
         "additionalProperties": false
     });
     let nested = |depth: usize| {
-        format!("{}null{}", r#"{"value":1,"next":"#.repeat(depth), "}".repeat(depth))
+        format!(
+            "{}null{}",
+            r#"{"value":1,"next":"#.repeat(depth),
+            "}".repeat(depth)
+        )
     };
     accept(&tree, &nested(MAX_DEPTH));
     let mismatch = refuse(&tree, &nested(MAX_DEPTH + 1));
@@ -162,16 +229,25 @@ fn recursion_goes_as_deep_as_the_bound() {
 fn alias_cycles_and_dangling_references_are_refused() {
     let compile = |schema: Value| Automaton::compile(&schema).map(|_| ());
     assert!(matches!(
-        compile(json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}, true]}}, "$ref": "#/$defs/a"})),
+        compile(
+            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}, true]}}, "$ref": "#/$defs/a"})
+        ),
         Err(CompileError::AliasCycle { .. })
     ));
-    assert!(matches!(compile(json!({"$ref": "#"})), Err(CompileError::AliasCycle { .. })));
-    assert!(matches!(compile(json!({"$ref": "#/$defs/none"})), Err(CompileError::Invalid { .. })));
+    assert!(matches!(
+        compile(json!({"$ref": "#"})),
+        Err(CompileError::AliasCycle { .. })
+    ));
+    assert!(matches!(
+        compile(json!({"$ref": "#/$defs/none"})),
+        Err(CompileError::Invalid { .. })
+    ));
     assert!(matches!(
         compile(json!({"$ref": "https://example.com/schema.json"})),
         Err(CompileError::Unsupported { .. })
     ));
-    let escaped = json!({"definitions": {"a/b~c d": {"type": "null"}}, "$ref": "#/definitions/a~1b~0c%20d"});
+    let escaped =
+        json!({"definitions": {"a/b~c d": {"type": "null"}}, "$ref": "#/definitions/a~1b~0c%20d"});
     accept(&escaped, "null");
 }
 
@@ -192,15 +268,27 @@ fn unsupported_keywords_name_themselves_and_can_be_left_out() {
     let partial = Automaton::compile_partial(&schema).expect("compiles without them");
     assert_eq!(partial.skipped().len(), 2);
     let mut checker = ArgumentChecker::new(Arc::new(partial));
-    assert_eq!(checker.push(br#"{"x":1,"a":[1,1,""#).expect_err("a string").pointer, "/a/2");
+    assert_eq!(
+        checker
+            .push(br#"{"x":1,"a":[1,1,""#)
+            .expect_err("a string")
+            .pointer,
+        "/a/2"
+    );
 }
 
 #[test]
 fn duplicate_names_are_refused_in_open_objects_too() {
-    for schema in [json!(true), json!({"type": "object", "properties": {"a": {}}})] {
+    for schema in [
+        json!(true),
+        json!({"type": "object", "properties": {"a": {}}}),
+    ] {
         accept(&schema, r#"{"a":1,"b":{"a":1,"b":2}}"#);
         let mismatch = refuse(&schema, r#"{"b":1,"a":2,"\u0062":3}"#);
-        assert_eq!((mismatch.offset, &*mismatch.message), (20, "property 'b' is given twice"));
+        assert_eq!(
+            (mismatch.offset, &*mismatch.message),
+            (20, "property 'b' is given twice")
+        );
     }
 }
 
@@ -209,7 +297,10 @@ fn whitespace_and_numbers_are_bounded() {
     let schema = json!(true);
     let spaces = |count: usize| format!("[{}]", " ".repeat(count));
     accept(&schema, &spaces(MAX_WHITESPACE as usize));
-    assert_eq!(refuse(&schema, &spaces(MAX_WHITESPACE as usize + 1)).offset, 1025);
+    assert_eq!(
+        refuse(&schema, &spaces(MAX_WHITESPACE as usize + 1)).offset,
+        1025
+    );
     accept(&schema, &format!("[{}]", "1".repeat(MAX_NUMBER_BYTES)));
     refuse(&schema, &format!("[{}]", "1".repeat(MAX_NUMBER_BYTES + 1)));
     refuse(&schema, "[1e400]");
@@ -223,7 +314,10 @@ fn state_stays_small_at_ten_levels_and_a_hundred_properties() {
     for level in 0..10 {
         let mut properties = serde_json::Map::new();
         for index in 0..100 {
-            properties.insert(format!("property_{level}_{index}"), json!({"type": ["integer", "null"]}));
+            properties.insert(
+                format!("property_{level}_{index}"),
+                json!({"type": ["integer", "null"]}),
+            );
         }
         properties.insert("inner".into(), schema);
         schema = closed(Value::Object(properties));
@@ -261,7 +355,8 @@ fn one_of_is_exact_at_the_end() {
 
 #[test]
 fn the_verdict_has_pointers_bounds_and_no_network() {
-    let validator = Validator::new(&json!({"type": "array", "items": {"type": "integer"}})).expect("ok");
+    let validator =
+        Validator::new(&json!({"type": "array", "items": {"type": "integer"}})).expect("ok");
     let many = Value::Array(vec![json!("x"); 100]);
     let errors = validator.verdict(&many).expect_err("all wrong");
     assert_eq!(errors.len(), crate::verdict::MAX_ERRORS);
@@ -270,5 +365,9 @@ fn the_verdict_has_pointers_bounds_and_no_network() {
     assert!(Validator::new(&json!({"pattern": "(?=a)"})).is_err());
     assert!(Validator::new(&json!({"type": "strin"})).is_err());
     let draft4 = json!({"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 3, "exclusiveMaximum": true});
-    assert!(!Validator::new(&draft4).expect("draft 4").is_valid(&json!(3)));
+    assert!(
+        !Validator::new(&draft4)
+            .expect("draft 4")
+            .is_valid(&json!(3))
+    );
 }

@@ -18,13 +18,25 @@ use super::{
 pub(crate) enum Text {
     Plain,
     /// Within a UTF-8 sequence: bytes left, and the range the next one lies in.
-    Utf8 { left: u8, low: u8, high: u8 },
+    Utf8 {
+        left: u8,
+        low: u8,
+        high: u8,
+    },
     Escape,
     /// In `\uXXXX`: digits left, their value so far, and the high surrogate before it (or 0).
-    Hex { left: u8, value: u16, high: u16 },
+    Hex {
+        left: u8,
+        value: u16,
+        high: u16,
+    },
     /// A high surrogate must be followed by a `\u`.
-    LowBackslash { high: u16 },
-    LowU { high: u16 },
+    LowBackslash {
+        high: u16,
+    },
+    LowU {
+        high: u16,
+    },
 }
 
 /// FNV-1a, 128 bits: two different names of one document do not meet by chance.
@@ -158,7 +170,12 @@ impl ArgumentChecker {
         };
         self.lex = Lex::Text(Text::Plain);
         let mut buffer = [0; 4];
-        for (index, &byte) in character.encode_utf8(&mut buffer).as_bytes().iter().enumerate() {
+        for (index, &byte) in character
+            .encode_utf8(&mut buffer)
+            .as_bytes()
+            .iter()
+            .enumerate()
+        {
             self.feed(byte, index == 0)?;
         }
         Ok(())
@@ -231,7 +248,9 @@ impl ArgumentChecker {
         self.hash = HASH_START;
         self.lex = Lex::Text(Text::Plain);
         for at in self.top_atoms()..self.atoms.len() {
-            let names = self.automaton.objects[self.atoms[at].atom as usize].names.len();
+            let names = self.automaton.objects[self.atoms[at].atom as usize]
+                .names
+                .len();
             self.atoms[at].range = (0, names);
         }
         self.kill_where(Cause::NoMoreKeys, |checker, state| {
@@ -366,8 +385,13 @@ impl StringAtom {
             && self.literals.as_ref().is_none_or(|set| {
                 state.range.1 - state.range.0 > u32::from(set.ends_at(state.range, depth).is_some())
             })
-            && self.pattern.as_ref().is_none_or(|dfa| dfa.goes_on(state.dfa[0]))
-            && self.format.is_none_or(|format| format.filter.goes_on(state.dfa[1]))
+            && self
+                .pattern
+                .as_ref()
+                .is_none_or(|dfa| dfa.goes_on(state.dfa[0]))
+            && self
+                .format
+                .is_none_or(|format| format.filter.goes_on(state.dfa[1]))
     }
 
     /// Whether the string may end here.
@@ -377,7 +401,10 @@ impl StringAtom {
                 .literals
                 .as_ref()
                 .is_none_or(|set| set.ends_at(state.range, depth).is_some())
-            && self.pattern.as_ref().is_none_or(|dfa| dfa.accepts(state.dfa[0]))
+            && self
+                .pattern
+                .as_ref()
+                .is_none_or(|dfa| dfa.accepts(state.dfa[0]))
             && self.format.is_none_or(|format| {
                 std::str::from_utf8(text).is_ok_and(|text| format.accepts(text))
             })

@@ -27,7 +27,7 @@ use crate::{
         json::{self, JsonBytes},
     },
     responses::create::route,
-    upstream::Upstream,
+    tools::emulate::probe::must_emulate,
 };
 
 mod answer;
@@ -35,7 +35,6 @@ mod chunks;
 mod pass;
 mod request;
 mod run;
-mod schema;
 
 /// The route of `/v1/chat/completions`.
 pub fn routes() -> Router<AppRef> {
@@ -87,8 +86,12 @@ async fn completions(
         return pass::pass(app, upstream, body).await;
     }
     let value = json::parse_unique(&body)?;
-    let checked = request::check(&value, &app.config.tools)?;
-    if speaks_chat && !checked.must_be_enforced() && !emulates(&upstream, &checked) {
+    let checked = request::check(&value, &app.preparer).await?;
+    let runs_here = !speaks_chat
+        || checked.must_be_enforced()
+        || (checked.has_tools() || has_calls(&body))
+            && must_emulate(&app.upstreams, &upstream, &head.model).await;
+    if !runs_here {
         drop(value);
         return pass::pass(app, upstream, body).await;
     }
@@ -101,11 +104,6 @@ async fn completions(
 /// through the bytes costs next to nothing; reading the messages does not.
 fn has_calls(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"tool_call").is_some()
-}
-
-/// Whether the tools of a request are emulated for this model server.
-fn emulates(_upstream: &Upstream, _checked: &request::Checked) -> bool {
-    false
 }
 
 /// The request is held in its own form by now: the long wait for the model does

@@ -207,7 +207,10 @@ impl Enforced {
     fn form(&self, wrong: &NoReply) -> Box<Violation> {
         Box::new(Violation {
             about: About::Form,
-            problem: format!("After {} bytes, {} was expected.", wrong.offset, wrong.expected),
+            problem: format!(
+                "After {} bytes, {} was expected.",
+                wrong.offset, wrong.expected
+            ),
             written: self.reply.clone(),
             good: wrong.offset,
             delivered: self.enforcer.said().is_some() || self.enforcer.shows_a_call(),
@@ -226,7 +229,11 @@ impl Enforced {
             asks_again = may,
             "a model broke the rules of its tools"
         );
-        let outcome = if may { Outcome::Reasked } else { Outcome::Failed };
+        let outcome = if may {
+            Outcome::Reasked
+        } else {
+            Outcome::Failed
+        };
         self.enforcer.outcomes.push(outcome);
         self.count();
         if !may {

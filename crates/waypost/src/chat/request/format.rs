@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 use strict_schema::Where;
 
-use super::{Result, tools, unknown_key};
+use super::{Result, unknown_key};
 use crate::{
-    chat::schema,
-    config::{ToolsConfig, UpstreamApi},
+    config::UpstreamApi,
     http::error::ApiError,
     responses::fields::{Fields, bad_word, missing, unknown, wrong_type},
+    tools::{declare::names, prepare::Preparer},
 };
 
 const TYPES: &[&str] = &["text", "json_object", "json_schema"];
@@ -36,7 +36,7 @@ enum Kind {
 }
 
 /// Reads and checks the field.
-pub fn read(fields: &mut Fields<'_>, config: &ToolsConfig) -> Result<Format> {
+pub fn read(fields: &mut Fields<'_>, preparer: &Preparer) -> Result<Format> {
     let Some(value) = fields.value("response_format") else {
         return Ok(Format::default());
     };
@@ -62,16 +62,16 @@ pub fn read(fields: &mut Fields<'_>, config: &ToolsConfig) -> Result<Format> {
             let known = &["name", "description", "schema", "strict"];
             let unknown = unknown_key(value, path, &["type", "json_schema"])
                 .or_else(|| unknown_key(inner, inner_path, known));
-            (json_schema(inner, inner_path, config)?, unknown)
+            (json_schema(inner, inner_path, preparer)?, unknown)
         }
         _ => (Kind::Foreign(value.clone()), None),
     };
     Ok(Format { kind, unknown })
 }
 
-fn json_schema(value: &Value, path: &str, config: &ToolsConfig) -> Result<Kind> {
+fn json_schema(value: &Value, path: &str, preparer: &Preparer) -> Result<Kind> {
     let mut fields = Fields::new(value, path)?;
-    let name = tools::name(&mut fields)?;
+    let name = names::required(&mut fields, names::MAX_FORMAT)?;
     let strict = fields.bool("strict")?.unwrap_or(false);
     let mut format = Map::new();
     format.insert("type".into(), json!("json_schema"));
@@ -84,12 +84,8 @@ fn json_schema(value: &Value, path: &str, config: &ToolsConfig) -> Result<Kind> 
         Some(schema) if !schema.is_object() => {
             return Err(wrong_type(&schema_path, "an object", schema));
         }
-        Some(schema) if strict => {
-            schema::check_strict(schema, config, Where::ChatFormat { name })?;
-            format.insert("schema".into(), schema.clone());
-        }
         Some(schema) => {
-            schema::check_any(schema, Where::ChatFormat { name })?;
+            preparer.format(schema, strict, Where::ChatFormat { name })?;
             format.insert("schema".into(), schema.clone());
         }
         None if strict => return Err(missing(&schema_path)),

@@ -10,9 +10,13 @@
 use serde_json::Value;
 
 use crate::{
-    config::{ToolsConfig, UpstreamApi},
+    config::UpstreamApi,
     http::error::ApiError,
     responses::fields::{Fields, unknown},
+    tools::{
+        declare::{self, Declarer},
+        prepare::Preparer,
+    },
     upstream::generation::Generation,
 };
 
@@ -47,17 +51,19 @@ pub struct ChatRequest {
 }
 
 /// Checks tools, output format and the calls of earlier turns.
-pub fn check(body: &Value, config: &ToolsConfig) -> Result<Checked> {
+pub async fn check(body: &Value, preparer: &Preparer) -> Result<Checked> {
     let mut fields = Fields::new(body, "")?;
-    let tools = tools::read(&mut fields, config)?;
+    let mut declarer = Declarer::new(preparer);
+    let tools = tools::read(&mut fields, &mut declarer)?;
     let choice = choice::read(&mut fields, &tools)?;
-    let format = format::read(&mut fields, config)?;
+    let format = format::read(&mut fields, preparer)?;
     if let Some(Value::Array(messages)) = fields.value("messages") {
         replay::check(messages)?;
         if format.is_json_object() {
             format::must_ask_for_json(messages)?;
         }
     }
+    declare::custom::check(&declarer.grammars).await?;
     Ok(Checked {
         tools,
         choice,
@@ -135,6 +141,3 @@ fn unknown_key(value: &Value, path: &str, known: &[&str]) -> Option<String> {
         format!("{path}.{key}")
     })
 }
-
-#[cfg(test)]
-mod tests;

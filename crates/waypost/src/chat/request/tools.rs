@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
-use strict_schema::{Where, empty_parameters};
+use strict_schema::Where;
 
 use super::{Result, unknown_key};
 use crate::{
-    chat::schema,
-    config::ToolsConfig,
     http::error::ApiError,
     responses::fields::{Fields, bad_word, missing, unknown, wrong_type},
+    tools::{
+        declare::{Declarer, names},
+        prepare::{Place, Preparer},
+    },
 };
 
 /// Tools of one request.
@@ -42,7 +44,7 @@ impl Tools {
 }
 
 /// Reads and checks both fields.
-pub fn read(fields: &mut Fields<'_>, config: &ToolsConfig) -> Result<Tools> {
+pub fn read(fields: &mut Fields<'_>, declarer: &mut Declarer<'_>) -> Result<Tools> {
     let tools = list(fields, "tools")?;
     let functions = list(fields, "functions")?;
     if !tools.is_empty() && !functions.is_empty() {
@@ -57,11 +59,11 @@ pub fn read(fields: &mut Fields<'_>, config: &ToolsConfig) -> Result<Tools> {
         ..Tools::default()
     };
     for (index, tool) in tools.iter().enumerate() {
-        let tool = read_tool(tool, index, config, &mut out)?;
+        let tool = read_tool(tool, index, declarer, &mut out)?;
         out.list.push(tool);
     }
     for (index, function) in functions.iter().enumerate() {
-        let function = read_legacy(function, index, &mut out)?;
+        let function = read_legacy(function, index, declarer.preparer(), &mut out)?;
         out.list.push(function);
     }
     let mut names = HashSet::new();
@@ -95,7 +97,12 @@ fn list<'a>(fields: &mut Fields<'a>, name: &'static str) -> Result<&'a [Value]> 
     Ok(list)
 }
 
-fn read_tool(tool: &Value, index: usize, config: &ToolsConfig, out: &mut Tools) -> Result<Value> {
+fn read_tool(
+    tool: &Value,
+    index: usize,
+    declarer: &mut Declarer<'_>,
+    out: &mut Tools,
+) -> Result<Value> {
     let path = format!("tools[{index}]");
     let mut fields = Fields::new(tool, &path)?;
     let type_path = fields.path("type");
@@ -113,7 +120,7 @@ fn read_tool(tool: &Value, index: usize, config: &ToolsConfig, out: &mut Tools) 
             note(out, unknown_key(tool, &path, &["type", "function"]));
             let known = &["name", "description", "parameters", "strict"];
             note(out, unknown_key(function, &inner_path, known));
-            read_function(function, &inner_path, index, config, out)
+            read_function(function, &inner_path, index, declarer.preparer(), out)
         }
         "custom" => {
             let custom = fields.value("custom").ok_or_else(|| missing(&inner_path))?;
@@ -121,7 +128,7 @@ fn read_tool(tool: &Value, index: usize, config: &ToolsConfig, out: &mut Tools) 
             let known = &["name", "description", "format"];
             note(out, unknown_key(custom, &inner_path, known));
             out.must_be_enforced = true;
-            read_custom(custom, &inner_path)
+            read_custom(custom, &inner_path, declarer)
         }
         other => Err(bad_word(&type_path, other, &["function", "custom"])),
     }
@@ -131,36 +138,31 @@ fn read_function(
     function: &Value,
     path: &str,
     index: usize,
-    config: &ToolsConfig,
+    preparer: &Preparer,
     out: &mut Tools,
 ) -> Result<Value> {
     let mut fields = Fields::new(function, path)?;
-    let name = name(&mut fields)?;
+    let name = names::required(&mut fields, MAX_NAME)?;
     let description = fields.string("description")?;
+    // Left out it is false, unlike in the Responses API.
     let strict = fields.bool("strict")?.unwrap_or(false);
     let parameters = parameters(&mut fields)?;
-    let at = Where::ChatTool { index, name };
-    let parameters = match parameters {
-        Some(schema) if strict => {
-            schema::check_strict(schema, config, at)?;
-            schema.clone()
-        }
-        Some(schema) => {
-            schema::check_any(schema, at)?;
-            schema.clone()
-        }
-        None if strict => empty_parameters(),
-        None => Value::Null,
-    };
+    let prepared = preparer.function(parameters, Some(strict), place(index, name))?;
+    let parameters = prepared.parameters.as_ref().or(parameters);
     out.must_be_enforced |= strict;
     Ok(function_tool(name, description, parameters, strict))
 }
 
 /// One of `functions`: what the API had before tools.
-fn read_legacy(function: &Value, index: usize, out: &mut Tools) -> Result<Value> {
+fn read_legacy(
+    function: &Value,
+    index: usize,
+    preparer: &Preparer,
+    out: &mut Tools,
+) -> Result<Value> {
     let path = format!("functions[{index}]");
     let mut fields = Fields::new(function, &path)?;
-    let name = name(&mut fields)?;
+    let name = names::required(&mut fields, MAX_NAME)?;
     if function.get("strict").is_some() {
         return Err(ApiError::invalid(format!(
             "Invalid function definition for '{name}': the 'strict' parameter is only permitted \
@@ -170,21 +172,23 @@ fn read_legacy(function: &Value, index: usize, out: &mut Tools) -> Result<Value>
     }
     let description = fields.string("description")?;
     let parameters = parameters(&mut fields)?;
-    if let Some(schema) = parameters {
-        schema::check_any(schema, Where::ChatTool { index, name })
-            .map_err(|error| error.param(fields.path("parameters")))?;
-    }
+    preparer
+        .function(parameters, Some(false), place(index, name))
+        .map_err(|error| {
+            let param = fields.path("parameters");
+            // They name a tool's place.
+            error.param(param).details(Vec::new())
+        })?;
     note(
         out,
         unknown_key(function, &path, &["name", "description", "parameters"]),
     );
-    let parameters = parameters.cloned().unwrap_or_default();
     Ok(function_tool(name, description, parameters, false))
 }
 
-fn read_custom(custom: &Value, path: &str) -> Result<Value> {
+fn read_custom(custom: &Value, path: &str, declarer: &mut Declarer<'_>) -> Result<Value> {
     let mut fields = Fields::new(custom, path)?;
-    let name = name(&mut fields)?;
+    let name = names::required(&mut fields, MAX_NAME)?;
     let description = fields.string("description")?;
     let mut format = json!({"type": "text"});
     if let Some(mut given) = fields.object("format")? {
@@ -197,14 +201,9 @@ fn read_custom(custom: &Value, path: &str) -> Result<Value> {
             let mut grammar = given
                 .object("grammar")?
                 .ok_or_else(|| missing(&grammar_path))?;
-            let syntax_path = grammar.path("syntax");
-            let syntax = grammar
-                .word("syntax", &["lark", "regex"])?
-                .ok_or_else(|| missing(&syntax_path))?;
-            let definition = grammar.required_string("definition")?;
-            grammar.end()?;
             // The Responses API, and so the inner form, has no nesting here.
-            format = json!({"type": "grammar", "syntax": syntax, "definition": definition});
+            format = declarer.grammar(&mut grammar)?;
+            grammar.end()?;
         }
         given.end()?;
     }
@@ -226,7 +225,12 @@ fn parameters<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a Value>> {
     }
 }
 
-fn function_tool(name: &str, description: Option<&str>, parameters: Value, strict: bool) -> Value {
+fn function_tool(
+    name: &str,
+    description: Option<&str>,
+    parameters: Option<&Value>,
+    strict: bool,
+) -> Value {
     json!({
         "type": "function",
         "name": name,
@@ -236,37 +240,11 @@ fn function_tool(name: &str, description: Option<&str>, parameters: Value, stric
     })
 }
 
-/// A name of a tool or format.
-pub fn name<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
-    let path = fields.path("name");
-    let name = fields.string("name")?.ok_or_else(|| missing(&path))?;
-    let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if name.is_empty() {
-        return Err(ApiError::invalid(format!(
-            "Invalid '{path}': empty string. Expected a string with minimum length 1, but got an \
-             empty string instead."
-        ))
-        .param(path)
-        .code("empty_string"));
+fn place(index: usize, name: &str) -> Place<'_> {
+    Place {
+        at: Where::ChatTool { index, name },
+        item: None,
     }
-    if !name.bytes().all(valid) {
-        return Err(ApiError::invalid(format!(
-            "Invalid '{path}': string does not match pattern. Expected a string that matches the \
-             pattern '^[a-zA-Z0-9_-]+$'."
-        ))
-        .param(path)
-        .code("invalid_value"));
-    }
-    if name.len() > MAX_NAME {
-        return Err(ApiError::invalid(format!(
-            "Invalid '{path}': string too long. Expected a string with maximum length {MAX_NAME}, \
-             but got a string with length {} instead.",
-            name.len()
-        ))
-        .param(path)
-        .code("string_above_max_length"));
-    }
-    Ok(name)
 }
 
 fn note(out: &mut Tools, unknown: Option<String>) {

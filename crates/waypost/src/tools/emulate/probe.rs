@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn servers_say_it_in_their_ways() {
-        let caps = json!({"chat_template_caps": {"supports_tools": false}, "chat_template": "tools"});
+        let caps =
+            json!({"chat_template_caps": {"supports_tools": false}, "chat_template": "tools"});
         assert_eq!(props(&caps), Some(false));
         let template = |text: &str| props(&json!({ "chat_template": text }));
         assert_eq!(template("{% if tools %}"), Some(true));

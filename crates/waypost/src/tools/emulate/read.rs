@@ -222,7 +222,9 @@ impl Reader {
             }
             At::Answer(string) => {
                 let mut text = String::new();
-                let took = string.take(c, &mut text).map_err(|_| "a valid JSON string")?;
+                let took = string
+                    .take(c, &mut text)
+                    .map_err(|_| "a valid JSON string")?;
                 say(&text, out);
                 if took == Took::End {
                     self.at = At::AfterValue;
@@ -240,7 +242,9 @@ impl Reader {
             }
             At::Quoted(string) => {
                 let mut text = String::new();
-                let took = string.take(c, &mut text).map_err(|_| "a valid JSON string")?;
+                let took = string
+                    .take(c, &mut text)
+                    .map_err(|_| "a valid JSON string")?;
                 if took == Took::End {
                     self.at = At::AfterValue;
                 }
@@ -451,31 +455,57 @@ mod tests {
                 }
             }
         }
-        let calls = calls.into_iter().map(|(name, args)| format!("{name}{args}"));
+        let calls = calls
+            .into_iter()
+            .map(|(name, args)| format!("{name}{args}"));
         Ok((words, calls.collect()))
     }
 
     #[test]
     fn replies_of_every_form() {
         let table = [
-            (r#"{"answer": "a\n\ud83d\ude00 \"b\""}"#, "a\n😀 \"b\"", &[][..]),
-            (r#" {"answer": {"a": [1, "}"]} } "#, r#"{"a": [1, "}"]}"#, &[]),
+            (
+                r#"{"answer": "a\n\ud83d\ude00 \"b\""}"#,
+                "a\n😀 \"b\"",
+                &[][..],
+            ),
+            (
+                r#" {"answer": {"a": [1, "}"]} } "#,
+                r#"{"a": [1, "}"]}"#,
+                &[],
+            ),
             (r#"{"answer": 12.5}"#, "12.5", &[]),
-            (r#"{"name": "f", "arguments": {"a": "}\"{"}}"#, "", &[r#"f{"a": "}\"{"}"#]),
+            (
+                r#"{"name": "f", "arguments": {"a": "}\"{"}}"#,
+                "",
+                &[r#"f{"a": "}\"{"}"#],
+            ),
             (r#"{"arguments": {}, "name": "f"}"#, "", &["f{}"]),
-            (r#"{"name": "f", "arguments": "{\"a\": 1}"}"#, "", &[r#"f{"a": 1}"#]),
+            (
+                r#"{"name": "f", "arguments": "{\"a\": 1}"}"#,
+                "",
+                &[r#"f{"a": 1}"#],
+            ),
             (
                 r#"{"calls": [{"name": "f", "arguments": {}}, {"name": "g", "arguments": {"b": 2}}]}"#,
                 "",
                 &["f{}", r#"g{"b": 2}"#],
             ),
             (r#"[{"name": "f", "parameters": {}}]"#, "", &["f{}"]),
-            ("```json\n{\"name\": \"f\", \"arguments\": {}}\n```", "", &["f{}"]),
+            (
+                "```json\n{\"name\": \"f\", \"arguments\": {}}\n```",
+                "",
+                &["f{}"],
+            ),
             ("<think>hm, {</think>\n{\"answer\": \"x\"}", "(hm, {)x", &[]),
             ("Just words.", "Just words.", &[]),
             ("`code` first", "`code` first", &[]),
             (r#"{"temperature": 3}"#, r#"{"temperature": 3}"#, &[]),
-            (r#"{"name": "Bob", "age": 3}"#, r#"{"name": "Bob", "age": 3}"#, &[]),
+            (
+                r#"{"name": "Bob", "age": 3}"#,
+                r#"{"name": "Bob", "age": 3}"#,
+                &[],
+            ),
             (r#"[{"name": "Bob"}]"#, r#"[{"name": "Bob"}]"#, &[]),
             ("", "", &[]),
         ];
@@ -483,7 +513,11 @@ mod tests {
             for every in [1, 3, 1000] {
                 let (got, made) = read(true, text, every).expect(text);
                 let made: Vec<&str> = made.iter().map(String::as_str).collect();
-                assert_eq!((got.as_str(), &made[..]), (words, calls), "{text} by {every}");
+                assert_eq!(
+                    (got.as_str(), &made[..]),
+                    (words, calls),
+                    "{text} by {every}"
+                );
             }
         }
     }

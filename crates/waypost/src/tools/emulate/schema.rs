@@ -196,7 +196,10 @@ mod tests {
             "a value, not a reference"
         );
         assert_eq!(moved["properties"]["leaf"]["$ref"], "#/$defs/t0_leaf");
-        assert_eq!(moved["properties"]["children"]["items"]["$ref"], "#/$defs/t0");
+        assert_eq!(
+            moved["properties"]["children"]["items"]["$ref"],
+            "#/$defs/t0"
+        );
         assert_eq!(
             schema["$defs"]["t0_leaf"]["anyOf"][1]["$ref"],
             "#/$defs/t0_leaf"

@@ -94,9 +94,9 @@ impl Call {
         self.held = tool.hold;
         self.reading = match &tool.judge {
             // What is not guaranteed may be written in any way until it ends.
-            Judge::Arguments(compiled) if tool.strict => compiled
-                .checker()
-                .map_or(Reading::Blind, Reading::Json),
+            Judge::Arguments(compiled) if tool.strict => {
+                compiled.checker().map_or(Reading::Blind, Reading::Json)
+            }
             Judge::Arguments(_) | Judge::Input => Reading::Blind,
             Judge::Wrapped(grammar) => Reading::Wrapped {
                 unwrap: Unwrap::default(),
@@ -112,12 +112,15 @@ impl Call {
         if self.problem.is_none() {
             self.problem = match &mut self.reading {
                 Reading::Blind => None,
-                Reading::Json(checker) => checker.push(fresh.as_bytes()).err().map(|mismatch| {
-                    Problem {
-                        good: mismatch.offset,
-                        sentence: violation::problem(&mismatch),
-                    }
-                }),
+                Reading::Json(checker) => {
+                    checker
+                        .push(fresh.as_bytes())
+                        .err()
+                        .map(|mismatch| Problem {
+                            good: mismatch.offset,
+                            sentence: violation::problem(&mismatch),
+                        })
+                }
                 Reading::Wrapped {
                     unwrap,
                     check,

@@ -490,7 +490,11 @@ impl Enforcer {
     }
 
     fn begin_text(&mut self) {
-        self.text.checker = self.rules.text.as_ref().and_then(|rule| rule.compiled.checker());
+        self.text.checker = self
+            .rules
+            .text
+            .as_ref()
+            .and_then(|rule| rule.compiled.checker());
     }
 
     /// Words have come.

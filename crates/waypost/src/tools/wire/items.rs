@@ -35,9 +35,7 @@ pub fn rewrite<'a>(items: &'a [Value], takes: Takes, name: NameOf<'_>) -> Vec<Co
             continue;
         }
         let text = |key: &str| item[key].as_str();
-        let called = |fallback: &str| {
-            name(text("namespace"), text("name").unwrap_or(fallback))
-        };
+        let called = |fallback: &str| name(text("namespace"), text("name").unwrap_or(fallback));
         let call = |call_id: &Value, name: String, arguments: String| {
             json!({
                 "type": "function_call",
@@ -46,9 +44,7 @@ pub fn rewrite<'a>(items: &'a [Value], takes: Takes, name: NameOf<'_>) -> Vec<Co
                 "arguments": arguments,
             })
         };
-        let output = |call_id: &Value, output: &Value| {
-            json!({"type": "function_call_output", "call_id": call_id, "output": output})
-        };
+        let output = |call_id: &Value, output: &Value| json!({"type": "function_call_output", "call_id": call_id, "output": output});
         match text("type").unwrap_or_default() {
             "function_call" => {
                 let arguments = text("arguments").unwrap_or_default().to_owned();
@@ -104,7 +100,9 @@ fn stays(item: &Value, takes: Takes) -> bool {
         "function_call" => {
             takes.all
                 || item["namespace"].is_null()
-                    && item["name"].as_str().is_none_or(|n| names::flat(None, n) == n)
+                    && item["name"]
+                        .as_str()
+                        .is_none_or(|n| names::flat(None, n) == n)
         }
         "custom_tool_call" => takes.all || takes.custom && item["namespace"].is_null(),
         "custom_tool_call_output" => takes.custom,
@@ -171,12 +169,8 @@ mod tests {
             .into_iter()
             .map(Cow::into_owned)
             .collect();
-        let call = |id: &str, name: &str, arguments: &str| {
-            json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments})
-        };
-        let result = |id: &str, output: &str| {
-            json!({"type": "function_call_output", "call_id": id, "output": output})
-        };
+        let call = |id: &str, name: &str, arguments: &str| json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments});
+        let result = |id: &str, output: &str| json!({"type": "function_call_output", "call_id": id, "output": output});
         assert_eq!(
             out[1..],
             [
@@ -195,6 +189,9 @@ mod tests {
             all: true,
         };
         assert!(!need_rewriting(&items[..7], openai));
-        assert!(need_rewriting(&items, openai), "no server runs our MCP calls");
+        assert!(
+            need_rewriting(&items, openai),
+            "no server runs our MCP calls"
+        );
     }
 }

@@ -258,7 +258,10 @@ impl Planner<'_> {
         };
         let buffers = self.app.config.tools.buffer == Buffer::Call;
         let wire = if self.takes.all {
-            (callable.namespace.map(str::to_owned), callable.name.to_owned())
+            (
+                callable.namespace.map(str::to_owned),
+                callable.name.to_owned(),
+            )
         } else {
             (None, self.names[at].clone())
         };
