@@ -218,14 +218,16 @@ impl<'a> Fields<'a> {
             .find(|key| !self.seen.contains(&key.as_str()))
         {
             None => Ok(()),
-            Some(unknown) => {
-                let path = self.path(unknown);
-                Err(ApiError::invalid(format!("Unknown parameter: '{path}'."))
-                    .param(path.clone())
-                    .code("unknown_parameter"))
-            }
+            Some(unknown) => Err(self::unknown(&self.path(unknown))),
         }
     }
+}
+
+/// `Unknown parameter: '…'.`
+pub fn unknown(path: &str) -> ApiError {
+    ApiError::invalid(format!("Unknown parameter: '{path}'."))
+        .param(path.to_owned())
+        .code("unknown_parameter")
 }
 
 /// `Missing required parameter: '…'.`

@@ -38,8 +38,8 @@ use crate::{
 
 /// How long a streaming client waits for the model server's status before its
 /// own stream begins. Until then a failure is an ordinary HTTP error.
-const HEAD_PATIENCE: Duration = Duration::from_secs(3);
-const OVERTIME: &str = "The response took longer than responses may take here.";
+pub const HEAD_PATIENCE: Duration = Duration::from_secs(3);
+pub const OVERTIME: &str = "The response took longer than responses may take here.";
 
 /// A foreground response, checked and ready to run.
 pub struct Foreground {

@@ -36,8 +36,8 @@ mod recover;
 mod replay;
 mod request;
 mod retrieve;
-mod run;
-mod sink;
+pub mod run;
+pub mod sink;
 
 /// The routes of `/v1/responses`.
 pub fn routes() -> Router<AppRef> {

@@ -33,7 +33,7 @@ const MAX_PENDING: usize = 256 * 1024;
 const MAX_BURST: usize = 32 * 1024;
 /// What one answer may hold: text, reasoning, arguments, annotations, log
 /// probabilities, and [`DELTA_COST`] for every delta.
-const MAX_OUTPUT: usize = 64 * 1024 * 1024;
+pub const MAX_OUTPUT: usize = 64 * 1024 * 1024;
 /// What a delta counts beside its text: each becomes an event of the log.
 const DELTA_COST: usize = 16;
 /// Items and parts of one answer.
@@ -249,7 +249,8 @@ impl Intake<'_> {
     }
 }
 
-fn size(delta: &Delta) -> usize {
+/// What a delta counts of [`MAX_OUTPUT`].
+pub fn size(delta: &Delta) -> usize {
     let json = |value: &Value| value.to_string().len();
     DELTA_COST
         + match delta {

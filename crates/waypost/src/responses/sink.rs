@@ -133,7 +133,8 @@ impl Sink for ClientSink {
 }
 
 impl ClientSink {
-    async fn send(&self, frames: Bytes) -> Result<(), Gone> {
+    /// Sends frames; resolves when there is room for them.
+    pub async fn send(&self, frames: Bytes) -> Result<(), Gone> {
         tokio::select! {
             sent = self.frames.send(frames) => sent.map_err(|_| Gone::Client),
             () = self.stop.cancelled() => Err(Gone::Stopping),

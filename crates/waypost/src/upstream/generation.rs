@@ -13,7 +13,7 @@ use strict_schema::Restore;
 use crate::tools::mcp::{Vault, approval::Approved};
 
 /// One request to a model, with its whole context.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Generation {
     pub model: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +66,10 @@ pub struct Generation {
     /// The same, sealed, in a stored job only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_sealed: Option<String>,
+    /// Fields of a Chat Completions request that nothing above stands for
+    /// (`stop`, `seed`, a server's own). Chat servers get them as they came.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub extra: serde_json::Map<String, Value>,
     /// The client asked for `reasoning.encrypted_content`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub encrypted_reasoning: bool,

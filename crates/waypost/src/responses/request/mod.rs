@@ -197,6 +197,7 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
         response_id: String::new(),
         mcp: mcp::Vault::default(),
         mcp_sealed: None,
+        extra: Map::new(),
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,
     };

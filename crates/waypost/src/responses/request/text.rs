@@ -1,6 +1,7 @@
 //! `text`: what form the answer is to have.
 
 use serde_json::{Map, Value, json};
+use strict_schema::Where;
 
 use super::Result;
 use crate::{
@@ -40,7 +41,7 @@ fn format(mut format: Fields<'_>, preparer: &Preparer) -> Result<Value> {
             }
             // Left out it is false, unlike a function's: nothing is rewritten.
             let strict = format.bool("strict")?.unwrap_or(false);
-            preparer.format(schema, strict, name)?;
+            preparer.format(schema, strict, Where::ResponsesFormat { name })?;
             json!({
                 "type": "json_schema",
                 "description": description,

@@ -60,7 +60,8 @@ impl Declarer<'_> {
         Ok(value)
     }
 
-    fn grammar(&mut self, format: &mut Fields<'_>) -> Result<Value> {
+    /// A grammar: `syntax` and `definition`.
+    pub fn grammar(&mut self, format: &mut Fields<'_>) -> Result<Value> {
         let path = format.path("syntax");
         let word = format
             .word("syntax", &["lark", "regex"])?

@@ -158,10 +158,9 @@ impl Preparer {
         Ok(prepared)
     }
 
-    /// The schema of a response's format: never rewritten.
-    pub fn format(&self, schema: &Value, strict: bool, name: &str) -> Result<(), ApiError> {
+    /// The schema of an output's format: never rewritten.
+    pub fn format(&self, schema: &Value, strict: bool, at: Where<'_>) -> Result<(), ApiError> {
         const SCOPE: u8 = 2;
-        let at = Where::ResponsesFormat { name };
         self.cached(SCOPE, Some(schema), Some(strict), || {
             prepare(Some(schema), Some(strict), &self.profile, at)
         })

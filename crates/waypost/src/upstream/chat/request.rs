@@ -72,6 +72,10 @@ pub fn request_body(
     } else if let Some(user) = generation.hints.get("user") {
         body.insert("user".into(), user.clone());
     }
+    for (name, value) in &generation.extra {
+        // What is said above is said with more knowledge.
+        body.entry(name.clone()).or_insert_with(|| value.clone());
+    }
     Ok(Value::Object(body))
 }
 
@@ -98,9 +102,11 @@ fn messages(ask: &Ask, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> 
                 };
                 if role == "assistant" {
                     push_assistant(&mut out, item);
+                    chat_fields(&mut out, item);
                 } else {
                     let content = content_parts(&item["content"], index)?;
                     out.push(json!({"role": role, "content": content}));
+                    chat_fields(&mut out, item);
                 }
             }
             "function_call" => {
@@ -111,11 +117,14 @@ fn messages(ask: &Ask, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> 
                 let custom = json!({"name": item["name"], "input": item["input"]});
                 push_call(&mut out, item, "custom", custom);
             }
-            "function_call_output" | "custom_tool_call_output" => out.push(json!({
-                "role": "tool",
-                "tool_call_id": item["call_id"],
-                "content": content_parts(&item["output"], index)?,
-            })),
+            "function_call_output" | "custom_tool_call_output" => {
+                out.push(json!({
+                    "role": "tool",
+                    "tool_call_id": item["call_id"],
+                    "content": content_parts(&item["output"], index)?,
+                }));
+                chat_fields(&mut out, item);
+            }
             // Chat templates have no place for another turn's reasoning.
             "reasoning" => {}
             other => {
@@ -147,6 +156,15 @@ fn push_assistant(out: &mut Vec<Value>, item: &Value) {
         _ => String::new(),
     };
     out.push(json!({"role": "assistant", "content": text}));
+}
+
+/// What a Chat Completions request said of this message beyond its item.
+fn chat_fields(out: &mut [Value], item: &Value) {
+    if let Some(Value::Object(message)) = out.last_mut()
+        && let Some(fields) = item.get("chat_fields").and_then(Value::as_object)
+    {
+        message.extend(fields.clone());
+    }
 }
 
 /// Consecutive calls, and the words right before them, are one assistant
@@ -218,6 +236,8 @@ fn content_parts(content: &Value, index: usize) -> Result<Value, UpstreamError> 
                 }
                 json!({"type": "file", "file": file})
             }
+            // Only Chat Completions requests have these.
+            Some("input_audio" | "audio_url" | "video_url") => part.clone(),
             other => {
                 return Err(unsupported(&format!(
                     "Content of type '{}'",

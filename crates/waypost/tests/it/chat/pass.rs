@@ -1,4 +1,4 @@
-//! `POST /v1/chat/completions`: the model server's own bytes.
+//! What is passed on: the model server's own bytes.
 
 use std::time::Duration;
 
@@ -6,9 +6,8 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::PATH;
 use crate::support::{World, until_within};
-
-const PATH: &str = "/v1/chat/completions";
 
 fn ask(model: &str, stream: bool) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "x"}], "stream": stream,
@@ -96,6 +95,56 @@ async fn bytes_go_through_untouched() {
 }
 
 #[tokio::test]
+async fn what_is_not_to_be_enforced_goes_through_untouched() {
+    let world = World::start().await;
+    let loose = json!({"type": "object", "properties": {"a": {}}, "x-vendor": 1.50});
+    let function = |more: Value| {
+        let mut function = json!({"name": "f", "parameters": loose});
+        function
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        json!([{"type": "function", "function": function, "cache_control": {}}])
+    };
+    for (at, more) in [
+        json!({"tools": function(json!({}))}),
+        json!({"tools": function(json!({"strict": false})), "tool_choice": "required", "n": 3}),
+        json!({"tools": function(json!({"strict": null})),
+            "tool_choice": {"type": "function", "function": {"name": "f"}}}),
+        json!({"tools": [], "tool_choice": "none"}),
+        json!({"functions": [{"name": "f", "parameters": loose}], "function_call": {"name": "f"}}),
+        json!({"response_format": {"type": "text"}}),
+        json!({"response_format": {"type": "json_object", "schema": {}}}),
+        json!({"response_format": {"type": "structural_tag", "triggers": ["<"]}}),
+        json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n",
+            "schema": loose}}}),
+        json!({"messages": [{"role": "user", "content": "x"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}},
+                {"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "b", "content": "2"},
+            {"role": "tool", "tool_call_id": "a", "content": "1"},
+            {"role": "vendor", "content": 5}]}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut body = ask(&format!("chat?tokens=3#{at}"), false);
+        let fields = body.as_object_mut().expect("an object");
+        fields.extend(more.as_object().expect("an object").clone());
+        let (expected_status, expected) = direct(&world, &body).await;
+        let (status, got) = through(&world, &body).await;
+        assert_eq!(status, expected_status, "{more}");
+        assert_eq!(comparable(&got), comparable(&expected), "{more}");
+        let requests = world.upstream.requests();
+        let [.., one, two] = requests.as_slice() else {
+            panic!("two requests")
+        };
+        assert_eq!(one.body, two.body, "{more}");
+    }
+}
+
+#[tokio::test]
 async fn failures_of_the_model_server() {
     let world = World::start().await;
     for stream in [false, true] {
@@ -121,11 +170,6 @@ async fn failures_of_the_model_server() {
         assert_eq!(reply.status, 429);
         assert_eq!(reply.headers["retry-after"], "9");
     }
-    let reply = world
-        .client()
-        .post(PATH, ask("native?tokens=1", false))
-        .await;
-    reply.error(400, Some("model"), Some("unsupported_value"));
     let reply = world.client().post(PATH, json!({"messages": []})).await;
     reply.error(400, Some("model"), Some("missing_required_parameter"));
     let World {

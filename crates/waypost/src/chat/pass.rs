@@ -1,56 +1,22 @@
-//! `POST /v1/chat/completions`: the model server's own answer, byte for byte;
-//! authentication, routing and the upstream's slot are ours.
+//! The model server's own answer, byte for byte. Whatever asks for nothing that
+//! this server has to see to goes this way, so it costs what a proxy costs.
 
-use axum::{Router, body::Body, extract::State, response::Response, routing::post};
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
-use std::{borrow::Cow, time::Duration};
-use waypost_identity::Scope;
 
 use crate::{
     app::AppRef,
-    config::UpstreamApi,
-    http::{
-        caller::ProjectCaller,
-        error::ApiError,
-        json::{self, JsonBytes},
-    },
-    responses::{create::route, foreground::note_upstream_error},
-    upstream::error::UpstreamError,
+    http::error::ApiError,
+    responses::foreground::note_upstream_error,
+    upstream::{Upstream, error::UpstreamError},
 };
 
-/// The route of `/v1/chat/completions`.
-pub fn routes() -> Router<AppRef> {
-    Router::new().route("/v1/chat/completions", post(completions))
-}
-
-/// All that routing needs; the rest goes through unread.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    model: Cow<'a, str>,
-}
-
-async fn completions(
-    State(app): State<AppRef>,
-    caller: ProjectCaller,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response, ApiError> {
-    caller.require(Scope::ModelRequest)?;
-    let head: Head<'_> = json::parse(&body)?;
-    let upstream = route(&app, &head.model).map_err(|error| match error.status() {
-        // This endpoint has always said 404 for a model that is not there.
-        StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
-        _ => error,
-    })?;
-    if upstream.api != UpstreamApi::Chat {
-        return Err(ApiError::invalid(
-            "This model is served through the Responses API only. Use /v1/responses.",
-        )
-        .param("model")
-        .code("unsupported_value"));
-    }
+/// Sends the body on as it came and the answer back as it comes.
+pub async fn pass(app: AppRef, upstream: Arc<Upstream>, body: Bytes) -> Result<Response, ApiError> {
     let patience = app.config.responses.queue_timeout;
     let slot = upstream
         .slot(patience)

@@ -1,0 +1,297 @@
+//! A chat request that runs here: asked through the tool layers, answered as
+//! Chat Completions answers.
+//!
+//! It lives in its connection. A client that leaves ends it, and with it the
+//! request at the model server; a client that reads slowly slows the model
+//! server down, because nothing is read from it before what came is sent.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use bytes::{Bytes, BytesMut};
+use futures::{FutureExt, future::poll_immediate};
+use http::Version;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{
+    answer::{Answer, Label},
+    chunks::{Chunks, error_event},
+    request::ChatRequest,
+};
+use crate::{
+    app::AppRef,
+    http::{error::ApiError, sse},
+    responses::{
+        foreground::{HEAD_PATIENCE, OVERTIME, note_upstream_error, upstream_refusal},
+        run::{Gone, MAX_OUTPUT, Sink, size},
+        sink::{CLIENT_QUEUE, ClientSink, NoSink},
+    },
+    tools::{agent::Agent, turn::Step},
+    upstream::{
+        Slot, Upstream,
+        error::UpstreamError,
+        generation::{Delta, Generation},
+    },
+};
+
+/// Chunks that are sent together.
+const MAX_BURST: usize = 32 * 1024;
+
+/// Runs the request and answers it.
+pub async fn run(
+    app: AppRef,
+    upstream: Arc<Upstream>,
+    request: ChatRequest,
+    version: Version,
+) -> Result<Response, ApiError> {
+    let label = Label::new(request.generation.model.clone(), request.legacy);
+    let patience = app.config.responses.queue_timeout;
+    let slot = upstream
+        .slot(patience)
+        .await
+        .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))?;
+    let run = Run {
+        deadline: Instant::now() + app.config.responses.max_duration,
+        app,
+        upstream,
+        generation: Arc::new(request.generation),
+        _slot: slot,
+    };
+    if request.stream {
+        let chunks = Chunks::new(label, request.include_usage);
+        run.stream(chunks, version).await
+    } else {
+        run.answer(&label).await
+    }
+}
+
+struct Run {
+    app: AppRef,
+    upstream: Arc<Upstream>,
+    generation: Arc<Generation>,
+    deadline: Instant,
+    /// Held to the end.
+    _slot: Slot,
+}
+
+/// Why a run did not come to its end.
+enum Stop {
+    Gone(Gone),
+    Upstream(UpstreamError),
+}
+
+impl Run {
+    async fn answer(self, label: &Label) -> Result<Response, ApiError> {
+        let mut sink = NoSink {
+            stop: self.app.shutdown.stopping(),
+            deadline: self.deadline,
+        };
+        let mut answer = Answer::default();
+        let work = async {
+            let mut agent = self.open().await?;
+            let mut intake = Intake::default();
+            let mut deltas = Vec::new();
+            loop {
+                let step = agent.next(&mut deltas).await?;
+                for delta in deltas.drain(..) {
+                    intake.admit(&delta)?;
+                    answer.apply(delta);
+                }
+                if step == Step::Done {
+                    return Ok(());
+                }
+            }
+        };
+        let result = tokio::select! {
+            result = work => result.map_err(Stop::Upstream),
+            gone = sink.gone() => Err(Stop::Gone(gone)),
+        };
+        result.map_err(|stop| self.error(stop))?;
+        let object = answer
+            .finish(label)
+            .ok_or_else(|| self.error(Stop::Upstream(unfinished())))?;
+        Ok(Json(object).into_response())
+    }
+
+    /// Failures before the model server's answer began are HTTP errors.
+    async fn stream(self, chunks: Chunks, version: Version) -> Result<Response, ApiError> {
+        let (frames, receiver) = mpsc::channel::<Bytes>(CLIENT_QUEUE);
+        let (begun, begins) = oneshot::channel();
+        let app = self.app.clone();
+        app.shutdown.spawn(self.run_stream(chunks, frames, begun));
+        begins
+            .await
+            .map_err(|_| ApiError::internal("the run ended before it began"))??;
+        let keeping = sse::Keeping {
+            keep_alive: app.config.responses.keep_alive,
+            stop: app.shutdown.stopping(),
+            version,
+        };
+        Ok(sse::response(ReceiverStream::new(receiver), keeping))
+    }
+
+    async fn run_stream(
+        self,
+        mut chunks: Chunks,
+        frames: mpsc::Sender<Bytes>,
+        begun: oneshot::Sender<Result<(), ApiError>>,
+    ) {
+        let mut sink = ClientSink {
+            frames,
+            next_seq: 0,
+            stop: self.app.shutdown.stopping(),
+            deadline: self.deadline,
+        };
+        let mut begun = Some(begun);
+        let stop = match self.opened(&mut sink, &mut begun).await {
+            Ok(mut agent) => match pump(&mut agent, &mut chunks, &mut sink).await {
+                Ok(()) => return,
+                Err(stop) => stop,
+            },
+            Err(stop) => stop,
+        };
+        if matches!(stop, Stop::Gone(Gone::Client | Gone::Stopping)) {
+            return;
+        }
+        let error = self.error(stop);
+        if let Some(begun) = begun.take() {
+            let _ = begun.send(Err(error));
+            return;
+        }
+        let mut out = BytesMut::new();
+        error_event(&error, &mut out);
+        let _ = sink.send(out.freeze()).await;
+    }
+
+    /// The opened answer. `begun` is left where nothing was said to the client.
+    async fn opened(
+        &self,
+        sink: &mut ClientSink,
+        begun: &mut Option<oneshot::Sender<Result<(), ApiError>>>,
+    ) -> Result<Agent, Stop> {
+        let open = self.open();
+        tokio::pin!(open);
+        let patience = tokio::time::sleep(HEAD_PATIENCE);
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                opened = &mut open => {
+                    let agent = opened.map_err(Stop::Upstream)?;
+                    return begin(begun).map(|()| agent);
+                }
+                () = &mut patience, if begun.is_some() => begin(begun)?,
+                gone = sink.gone() => return Err(Stop::Gone(gone)),
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Agent, UpstreamError> {
+        Agent::open(&self.app, &self.upstream, &self.generation, None).await
+    }
+
+    /// What the client is told.
+    fn error(&self, stop: Stop) -> ApiError {
+        match stop {
+            Stop::Gone(Gone::Overtime) => ApiError::unavailable(OVERTIME),
+            Stop::Gone(_) => ApiError::unavailable("The server is stopping."),
+            Stop::Upstream(error) => {
+                note_upstream_error(&self.app, &self.upstream, &error);
+                let refusal = upstream_refusal(&error);
+                match &error {
+                    // The items are ours; the client sent messages.
+                    UpstreamError::Unsupported { param, .. } if param.starts_with("input") => {
+                        refusal.param("messages")
+                    }
+                    _ => refusal,
+                }
+            }
+        }
+    }
+}
+
+/// Tells the client that its stream begins.
+fn begin(begun: &mut Option<oneshot::Sender<Result<(), ApiError>>>) -> Result<(), Stop> {
+    match begun.take().map(|begun| begun.send(Ok(()))) {
+        Some(Err(_)) => Err(Stop::Gone(Gone::Client)),
+        _ => Ok(()),
+    }
+}
+
+/// Sends the chunks of an answer until it is whole.
+async fn pump(agent: &mut Agent, chunks: &mut Chunks, sink: &mut ClientSink) -> Result<(), Stop> {
+    let mut intake = Intake::default();
+    let mut deltas = Vec::new();
+    let mut out = BytesMut::new();
+    loop {
+        // A server that never pauses must not keep us from seeing this.
+        if let Some(gone) = sink.gone().now_or_never() {
+            return Err(Stop::Gone(gone));
+        }
+        let mut step = tokio::select! {
+            gone = sink.gone() => return Err(Stop::Gone(gone)),
+            step = agent.next(&mut deltas) => step,
+        };
+        let mut taken = take(&mut deltas, &mut intake, chunks, &mut out);
+        // What has arrived with it goes along.
+        while matches!(step, Ok(Step::More)) && taken.is_ok() && out.len() < MAX_BURST {
+            let Some(next) = poll_immediate(agent.next(&mut deltas)).await else {
+                break;
+            };
+            step = next;
+            taken = take(&mut deltas, &mut intake, chunks, &mut out);
+        }
+        let step = taken.and(step);
+        if matches!(step, Ok(Step::Done)) && !chunks.finish(&mut out) {
+            return Err(Stop::Upstream(unfinished()));
+        }
+        if !out.is_empty() {
+            let sent = sink.send(out.split().freeze()).await;
+            sent.map_err(Stop::Gone)?;
+        }
+        match step {
+            Ok(Step::Done) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(Stop::Upstream(error)),
+        }
+    }
+}
+
+fn take(
+    deltas: &mut Vec<Delta>,
+    intake: &mut Intake,
+    chunks: &mut Chunks,
+    out: &mut BytesMut,
+) -> Result<(), UpstreamError> {
+    for delta in deltas.drain(..) {
+        intake.admit(&delta)?;
+        chunks.apply(delta, out);
+    }
+    Ok(())
+}
+
+/// What an answer has brought so far, against what it may.
+#[derive(Default)]
+struct Intake(usize);
+
+impl Intake {
+    fn admit(&mut self, delta: &Delta) -> Result<(), UpstreamError> {
+        self.0 += size(delta);
+        if self.0 > MAX_OUTPUT {
+            return Err(UpstreamError::Malformed(format!(
+                "more than {MAX_OUTPUT} bytes of output"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn unfinished() -> UpstreamError {
+    UpstreamError::Broken("end without a finish reason".into())
+}
