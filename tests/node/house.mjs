@@ -85,11 +85,6 @@ allow_private_issuers = ["${issuer.url}"]
 lease = "1s"
 
 [[upstreams]]
-name = "scripted"
-base_url = "${upstream.url}/v1"
-dialect = "llama.cpp"
-
-[[upstreams]]
 name = "weak"
 base_url = "${upstream.url}/v1"
 models = ["weak?*"]
@@ -100,6 +95,11 @@ name = "plain"
 base_url = "${upstream.url}/v1"
 models = ["plain?*"]
 dialect = "ollama"
+
+[[upstreams]]
+name = "scripted"
+base_url = "${upstream.url}/v1"
+dialect = "llama.cpp"
 `,
   );
   await post(`${upstream.url}/__about`, {

@@ -180,11 +180,6 @@ allow_private_issuers = ["{issuer}"]
 lease = "1s"
 
 [[upstreams]]
-name = "scripted"
-base_url = "{upstream}/v1"
-dialect = "llama.cpp"
-
-[[upstreams]]
 name = "weak"
 base_url = "{upstream}/v1"
 models = ["weak?*"]
@@ -195,6 +190,11 @@ name = "plain"
 base_url = "{upstream}/v1"
 models = ["plain?*"]
 dialect = "ollama"
+
+[[upstreams]]
+name = "scripted"
+base_url = "{upstream}/v1"
+dialect = "llama.cpp"
 """
 
 

@@ -11,7 +11,7 @@ from typing import Literal, Optional
 
 import openai
 import pytest
-from conftest import unique
+from conftest import unique, until
 from pydantic import BaseModel, Field
 
 CALLS = "scripted?generate=calls"
@@ -174,9 +174,15 @@ def test_what_is_wrong_is_asked_for_again(client, house, broken):
 def test_strict_arguments_are_valid_or_the_response_fails(client, house):
     key = unique()
     model = f"weak?key={key}&generate=calls&break=missing_key"
-    response = client.responses.create(model=model, input="x", tools=[flat(FORECAST)])
+    asked = {"model": model, "input": "x", "tools": [flat(FORECAST)]}
+    response = client.responses.create(background=True, **asked)
+    until(lambda: client.responses.retrieve(response.id).status not in ("queued", "in_progress"))
+    response = client.responses.retrieve(response.id)
     assert response.status == "failed" and response.error.code == "server_error"
+    assert not [call for call in calls(response) if call.status == "completed"]
     assert len(house.requests_of(key)) == 2
+    *_, last = client.responses.create(stream=True, **asked)
+    assert last.type == "response.failed" and "Forecast" in last.response.error.message
     loose = {**LOOSE, "strict": False}
     raw = client.responses.create(model=model, input="x", tools=[loose])
     assert raw.status == "completed" and json.loads(calls(raw)[0].arguments) == {}
