@@ -126,7 +126,7 @@ def test_structured_format_reaches_the_upstream(client, house):
         "required": ["zebra", "apple"],
         "additionalProperties": False,
     }
-    model = "scripted?tokens=1&prompt_tokens=78"
+    model = "scripted?generate=text&prompt_tokens=78"
     wanted = {"type": "json_schema", "name": "animal", "schema": schema, "strict": True}
     response = client.responses.create(model=model, input="x", text={"format": wanted})
     assert response.text.format.type == "json_schema" and response.text.format.name == "animal"
