@@ -217,7 +217,7 @@ fn checking(factory: &ParserFactory, rounds: usize, rng: &mut Rng) -> anyhow::Re
                     black_box(checker.is_complete());
                 })
             },
-            &mut || repeated(5, || drop(black_box(follow()))),
+            &mut || repeated(5, || _ = black_box(follow())),
             &mut || {
                 repeated(repeat, || {
                     if let Ok(value) = serde_json::from_str(&text) {
@@ -252,7 +252,7 @@ fn checking(factory: &ParserFactory, rounds: usize, rng: &mut Rng) -> anyhow::Re
 fn compare<const N: usize>(
     rounds: usize,
     rng: &mut Rng,
-    mut contenders: [&mut dyn FnMut() -> f64; N],
+    contenders: [&mut dyn FnMut() -> f64; N],
 ) -> [f64; N] {
     let mut samples: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
     // The first round warms caches and is not counted.
