@@ -49,7 +49,7 @@ fn report(name: &str, count: usize, round: &mut dyn FnMut()) {
             loop {
                 round();
                 rounds += 1;
-                let spent = processor_time() - started;
+                let spent = processor_time().saturating_sub(started);
                 if spent >= Duration::from_millis(200) {
                     break spent / rounds;
                 }
