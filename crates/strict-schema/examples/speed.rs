@@ -77,10 +77,10 @@ fn main() {
         println!("{name:28} {:?}", started.elapsed() / rounds);
     };
     once("compile the checker", &|| {
-        drop(black_box(Automaton::compile(&schema)))
+        drop(black_box(Automaton::compile(&schema)));
     });
     once("compile jsonschema", &|| {
-        drop(black_box(Validator::new(&schema)))
+        drop(black_box(Validator::new(&schema)));
     });
     for pattern in [
         "^[A-Z]{3}$",
@@ -92,7 +92,7 @@ fn main() {
         let schema = json!({"type": "string", "pattern": pattern});
         let result = Automaton::compile(&schema).is_ok();
         once(&format!("pattern {pattern} ({result})"), &|| {
-            drop(black_box(Automaton::compile(&schema)))
+            drop(black_box(Automaton::compile(&schema)));
         });
     }
 }
