@@ -18,4 +18,5 @@ mod http;
 mod identity;
 mod models;
 mod responses;
+mod schema;
 mod upstreams;
