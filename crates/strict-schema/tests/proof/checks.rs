@@ -49,6 +49,8 @@ pub struct Soundness {
     pub streamed: usize,
     /// Schemas that the validator does not take, so that nothing could be tried.
     pub unverified: usize,
+    /// Schemas that cannot be checked as they stream.
+    pub without_automaton: usize,
 }
 
 impl Soundness {
@@ -58,6 +60,7 @@ impl Soundness {
         self.lost += other.lost;
         self.streamed += other.streamed;
         self.unverified += other.unverified;
+        self.without_automaton += other.without_automaton;
     }
 }
 
@@ -244,6 +247,7 @@ pub fn instances(
         return sound;
     };
     let automaton = Automaton::compile(resolved).map(Arc::new);
+    sound.without_automaton = usize::from(automaton.is_err());
     let made: Vec<Value> = (0..samples)
         .map(|n| sample(resolved, chance, if n % 4 == 3 { 6 } else { 0 }))
         .collect();

@@ -164,6 +164,7 @@ fn one_corpus(
         ("valid against the original alone", soundness.lost),
         ("accepted as they stream", soundness.streamed),
         ("accepted, but invalid as the corpus says", disputed),
+        ("schemas without an automaton", soundness.without_automaton),
         ("schemas without a validator", soundness.unverified),
     ] {
         table.fact(corpus, fact, count);

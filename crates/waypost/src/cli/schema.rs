@@ -20,7 +20,6 @@ use self::{
 mod input;
 mod judge;
 mod locate;
-mod optional;
 mod report;
 mod shapes;
 mod text;
@@ -132,9 +131,12 @@ fn look_at(input: &input::Input, judge: &Judge, report: &mut Report) {
     } else {
         any = document(input, text, 0, judge, report);
     }
-    if !any && input.named && !report.has_problem(&input.name) {
+    if any || report.has_problem(&input.name) {
+        return;
+    }
+    if input.named {
         report.problem(&input.name, None, "it holds no tool and no JSON Schema");
-    } else if !any {
+    } else {
         report.passed_over += 1;
     }
 }

@@ -19,5 +19,6 @@ mod identity;
 mod mcp;
 mod models;
 mod responses;
+mod schema;
 mod tools;
 mod upstreams;

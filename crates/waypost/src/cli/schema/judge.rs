@@ -4,15 +4,15 @@
 //! `strict: true` says is checked with OpenAI's rules and refused with OpenAI's words.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use strict_schema::{
-    Change, Level, Profile, Resolved, Violation, Where, check_root, check_strict, resolve,
+    Change, ChangeCode, Level, Profile, Resolved, Violation, Where, check_root, check_strict,
+    empty_parameters, resolve,
 };
 
 use super::{
     Api,
     locate::Position,
-    optional,
     shapes::{Found, Shape},
 };
 
@@ -126,10 +126,7 @@ impl Judge {
             } else {
                 // Documented: a function without parameters has an empty parameter list.
                 judged.verdict = Verdict::StrictAfterRewriting;
-                judged.schema = Some(json!({
-                    "type": "object", "properties": {}, "required": [],
-                    "additionalProperties": false,
-                }));
+                judged.schema = Some(empty_parameters());
             }
             return judged;
         };
@@ -212,9 +209,7 @@ impl Judge {
                 }
                 judged.changes = changes.iter().map(Changed::of).collect();
                 judged.schema = Some(resolved);
-                if !self.profile.rewrites.nullable_optionals {
-                    judged.warn_of_mandatory(schema);
-                }
+                judged.warn_of_mandatory(schema, &changes);
             }
             Resolved::Fallback { reasons } => {
                 judged.verdict = Verdict::Fallback;
@@ -322,19 +317,25 @@ impl Judged {
         self.warnings.push(Finding::new(code, pointer, message));
     }
 
-    fn warn_of_mandatory(&mut self, schema: &Value) {
-        for field in optional::become_mandatory(schema) {
-            let default = if field.has_default {
-                " whatever its default says"
-            } else {
-                ""
+    /// What users of strict tools complain about most: models fill such a field with `""`, `0` or
+    /// the first enum value.
+    fn warn_of_mandatory(&mut self, schema: &Value, changes: &[Change]) {
+        for change in changes {
+            if change.code != ChangeCode::OptionalMadeMandatory {
+                continue;
+            }
+            let field = change.pointer.rsplit('/').next().unwrap_or_default();
+            let field = field.replace("~1", "/").replace("~0", "~");
+            let property = schema.pointer(&change.pointer);
+            let default = match property.and_then(|property| property.get("default")) {
+                Some(_) => ", whatever its default says,",
+                None => "",
             };
             self.warn(
                 "optional_becomes_mandatory",
-                &field.pointer,
+                &change.pointer,
                 format!(
-                    "'{}' is optional and cannot be null: strict mode makes it mandatory,{default} and the model has to invent a value for it. Let it be null, or turn on nullable_optionals.",
-                    field.name
+                    "'{field}' is optional and cannot be null: strict mode makes it mandatory{default} and the model has to invent a value for it."
                 ),
             );
         }

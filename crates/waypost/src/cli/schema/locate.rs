@@ -79,7 +79,7 @@ impl Scanner<'_> {
                 key == token
             };
             if here {
-                return Some(());
+                return self.peek().map(|_| ());
             }
             self.value();
             self.space();

@@ -64,7 +64,7 @@ fn block(out: &mut String, tool: &Judged, with_diffs: bool, paint: &Paint) {
         let outcome = if tool.verdict == Verdict::Fallback {
             "--rewrite all would make it strict"
         } else {
-            "--rewrite all would keep the choice"
+            "--rewrite all would keep it a choice"
         };
         let mut changes: Vec<String> = Vec::new();
         for change in &alternative.changes {
@@ -132,7 +132,14 @@ fn summary(report: &Report, paint: &Paint) -> String {
         ),
         (report.count(Verdict::Fallback), "fallback"),
         (report.count(Verdict::Refused), "refused"),
-        (report.warnings(), "warnings"),
+        (
+            report.warnings(),
+            if report.warnings() == 1 {
+                "warning"
+            } else {
+                "warnings"
+            },
+        ),
         (report.problems.len(), "unreadable"),
         (report.passed_over, "files without tools"),
     ];

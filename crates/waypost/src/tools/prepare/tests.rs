@@ -69,8 +69,16 @@ fn what_differs_is_not_taken_for_the_same() {
             .function(Some(&schema), Some(true), place("f"))
             .is_err()
     );
-    assert!(preparer.format(&schema, false, Where::ResponsesFormat { name: "n" }).is_ok());
-    assert!(preparer.format(&schema, true, Where::ResponsesFormat { name: "n" }).is_err());
+    assert!(
+        preparer
+            .format(&schema, false, Where::ResponsesFormat { name: "n" })
+            .is_ok()
+    );
+    assert!(
+        preparer
+            .format(&schema, true, Where::ResponsesFormat { name: "n" })
+            .is_err()
+    );
 }
 
 /// JSON values of any shape.
