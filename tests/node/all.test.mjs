@@ -4,5 +4,6 @@ import './admin.mjs';
 import './background.mjs';
 import './errors.mjs';
 import './identity.mjs';
+import './mcp.mjs';
 import './responses.mjs';
 import './streams.mjs';

@@ -325,7 +325,7 @@ fn function_tool(tool: &Value, path: &str) -> Result<Value> {
             return Err(unsupported(
                 &type_path,
                 &format!(
-                    "Tools of type '{}' are not supported; this server runs 'function' and 'mcp' tools.",
+                    "Tools of type '{}' are not supported; this server runs 'function' tools.",
                     other.chars().take(64).collect::<String>()
                 ),
             ));
