@@ -5,6 +5,7 @@ import './agents.mjs';
 import './background.mjs';
 import './errors.mjs';
 import './identity.mjs';
+import './mcp.mjs';
 import './responses.mjs';
 import './streams.mjs';
 import './tools.mjs';

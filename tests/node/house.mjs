@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { openSync, closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -67,6 +68,9 @@ export const waypost = new Process(
   { WAYPOST_ADMIN_KEY: adminKey },
 );
 
+/** Where mcp.mjs starts its server. */
+export const everything = `http://127.0.0.1:${await freePort()}`;
+
 let key;
 
 // One scripted model server as three: a sound one, a weak one, and one whose model knows no tools if
@@ -83,6 +87,9 @@ allow_private_issuers = ["${issuer.url}"]
 
 [responses]
 lease = "1s"
+
+[tools.mcp]
+allow_private_servers = ["${everything}"]
 
 [[upstreams]]
 name = "weak"
@@ -117,6 +124,15 @@ after(async () => {
   for (const started of [waypost, issuer, upstream]) await started.end('SIGTERM');
   rmSync(folder, { recursive: true, force: true });
 });
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
 
 export const baseURL = () => `${waypost.url}/v1`;
 

@@ -1,4 +1,4 @@
-"""The real server, a scripted model server and an OIDC issuer, once for all tests.
+"""The real server, a scripted model server, an OIDC issuer and an MCP server, once for all tests.
 
 `cargo xtask test --only python` builds the programs and names them in the environment. Every
 process ends with the test run: by the handle that started it, or because its parent is gone.
@@ -70,6 +70,7 @@ class House:
     waypost: Process
     upstream: Process
     issuer: Process
+    mcp: Process
     admin_key: str
     http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=20))
 
@@ -145,6 +146,7 @@ def house(tmp_path_factory):
     parent = ["--parent-pid", str(os.getpid())]
     upstream = Process(folder, "upstream", [testkit, "upstream", *parent], {})
     issuer = Process(folder, "issuer", [testkit, "issuer", *parent], {})
+    mcp = Process(folder, "mcp", [testkit, "mcp", *parent], {})
     admin_key = "sk-admin-" + secrets.token_hex(32)
     waypost = Process(
         folder,
@@ -155,19 +157,20 @@ def house(tmp_path_factory):
     try:
         upstream.start()
         issuer.start()
-        (folder / "waypost.toml").write_text(configuration(upstream.url, issuer.url))
+        mcp.start()
+        (folder / "waypost.toml").write_text(configuration(upstream.url, issuer.url, mcp.url))
         waypost.start("--listen", "127.0.0.1:0")
         about = {"server": "ollama", "capabilities": ["completion", "tools"]}
         httpx2.post(upstream.url + "/__about", json=about).raise_for_status()
-        house = House(waypost, upstream, issuer, admin_key)
+        house = House(waypost, upstream, issuer, mcp, admin_key)
         yield house
         house.http.close()
     finally:
-        for process in (waypost, issuer, upstream):
+        for process in (waypost, mcp, issuer, upstream):
             process.stop()
 
 
-def configuration(upstream: str, issuer: str) -> str:
+def configuration(upstream: str, issuer: str, mcp: str) -> str:
     """One scripted model server as three: a sound one, a weak one, and one whose model knows no tools
     if its script says `capabilities=completion`."""
     return f"""
@@ -178,6 +181,9 @@ allow_private_issuers = ["{issuer}"]
 
 [responses]
 lease = "1s"
+
+[tools.mcp]
+allow_private_servers = ["{mcp}"]
 
 [[upstreams]]
 name = "weak"

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::{client::Peer, error::McpError, message};
+use super::{error::McpError, message, peer::Peer};
 
 const SESSION_ID: &str = "mcp-session-id";
 const MODERN: &str = "2026-07-28";

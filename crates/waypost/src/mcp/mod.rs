@@ -14,6 +14,7 @@ mod discovery;
 pub mod error;
 mod headers;
 mod message;
+mod peer;
 mod reply;
 mod result;
 mod secrets;

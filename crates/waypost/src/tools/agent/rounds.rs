@@ -5,7 +5,7 @@
 //! kept. So `next` can be dropped at any await and called again.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::AppRef,
-    mcp::{Call, CallError, Outcome, Session},
+    mcp::{Call, Outcome, Session},
     tools::{
         mcp::{
             approval,
@@ -36,15 +36,13 @@ use crate::{
     },
 };
 
+mod plan;
+
 /// Turns of one response. After them the model gets no tools of servers any
 /// more, and has to come to an end.
 const MAX_TURNS: usize = 128;
 /// Keys of items that this run begins; those of an earlier attempt are below.
 const FIRST_KEY: u64 = 1 << 32;
-/// What is said of a call whose result died with its server (the policy is in
-/// the module's documentation of recovery).
-const UNKNOWN: &str = "outcome unknown after server restart";
-const NOT_MADE: &str = "interrupted before the call was made";
 
 pub(super) struct Rounds {
     app: AppRef,
@@ -219,49 +217,6 @@ impl Rounds {
         }
     }
 
-    /// What is to be done first.
-    fn plan(&mut self, open: Vec<OpenItem>, waits: bool) {
-        let mut announced: HashMap<String, (u64, Value)> = HashMap::new();
-        let mut recover = Vec::new();
-        for open in open {
-            match open.item["server_label"].as_str() {
-                Some(label) if items::is(&open.item, "mcp_list_tools") => {
-                    announced.insert(label.to_owned(), (open.key, open.item));
-                }
-                _ => recover.push(open),
-            }
-        }
-        for at in 0..self.policies.len() {
-            let policy = &self.policies[at];
-            let known = self.history.iter().rfind(|item| {
-                items::is(item, "mcp_list_tools")
-                    && item["server_label"] == policy.label.as_str()
-                    && item["error"].is_null()
-            });
-            let tools = known.map(items::tools);
-            if let Some(tools) = tools.filter(|tools| policy.is_served_by(tools)) {
-                self.catalogue.add(policy, tools);
-            } else {
-                let announced = announced.remove(&policy.label);
-                self.todo.push_back(Todo::List(at, announced));
-            }
-        }
-        let begun: HashSet<String> = self
-            .history
-            .iter()
-            .chain(recover.iter().map(|open| &open.item))
-            .filter(|item| items::is(item, "mcp_call"))
-            .filter_map(|item| item["approval_request_id"].as_str().map(str::to_owned))
-            .collect();
-        self.todo.extend(recover.into_iter().map(Todo::Recover));
-        let approved = std::mem::take(&mut self.base.approved).into_iter();
-        let to_begin = approved.filter(|approved| !begun.contains(&approved.request_id));
-        self.todo.extend(to_begin.map(Todo::Begin));
-        // A turn that ended with a question to a person was the last.
-        self.todo
-            .push_back(if waits { Todo::End } else { Todo::Ask });
-    }
-
     /// Begins what is next; `None` to go on at once.
     fn begin(&mut self, out: &mut Vec<Delta>) -> Option<Step> {
         match self.todo.pop_front()? {
@@ -320,42 +275,6 @@ impl Rounds {
                 Some(Step::Done)
             }
         }
-    }
-
-    /// A call that was under way when its server died is made again only if
-    /// that is safe; otherwise the model decides what to do about it.
-    fn recover(&mut self, open: OpenItem, out: &mut Vec<Delta>) -> Option<Step> {
-        let OpenItem {
-            key,
-            mut item,
-            is_intent,
-        } = open;
-        let text = |key: &str| item[key].as_str().unwrap_or_default();
-        let entry = self.catalogue.by_tool(text("server_label"), text("name"));
-        let safe = entry.is_some_and(|e| e.tool.is_read_only() || e.tool.is_idempotent());
-        self.calls += 1;
-        if is_intent && safe {
-            let arguments = text("arguments").to_owned();
-            item["arguments"] = "".into();
-            self.make(Making {
-                key,
-                item,
-                arguments,
-            });
-            return None;
-        }
-        let said = if is_intent { UNKNOWN } else { NOT_MADE };
-        if !is_intent {
-            out.push(items::arguments_done(key, text("arguments")));
-        }
-        items::fail_call(&mut item, &CallError::execution(said));
-        out.push(items::event(key, "response.mcp_call.failed"));
-        out.push(Delta::ItemDone {
-            key,
-            item: item.clone(),
-        });
-        self.history.push(item);
-        Some(Step::More)
     }
 
     fn make(&mut self, making: Making) {

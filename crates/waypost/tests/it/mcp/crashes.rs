@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use waypost_testkit::mcp::Fault;
 
 use super::{Mcp, calling, items, kinds};
-use crate::support::{checked, id_of, until};
+use crate::support::{answer_of, checked, id_of, output_text, until};
 
 const TEXT: &str = r#"{"text":"hi"}"#;
 const LEASE: &str = "lease = \"1s\"";
@@ -166,4 +166,43 @@ async fn an_allowed_call_with_effects_is_not_made_twice_either() {
         (&json!("failed"), &question)
     );
     assert_eq!(mcp.mcp.runs("write"), 1);
+}
+
+#[tokio::test]
+async fn a_message_after_calls_is_continued_where_it_broke_off() {
+    let mut mcp = Mcp::with(LEASE, "").await;
+    let model = format!(
+        "{}&tokens=60&delay_ms=25&tool_text=none",
+        calling("prefill", "write", TEXT, 1)
+    );
+    let mut request = mcp.request(&model);
+    request["background"] = json!(true);
+    let mut events = mcp.world.stream(request).await;
+    let id = id_of(&events.next().await.expect("response.created")["response"]);
+    let mut called = false;
+    let mut words = 0;
+    while let Some(event) = events.next().await {
+        called |= event["item"]["type"] == "mcp_call" && event["item"]["status"] == "completed";
+        words += usize::from(called && event["type"] == "response.output_text.delta");
+        if words == 5 {
+            break;
+        }
+    }
+    drop(events);
+    mcp.world.server.kill9().await;
+    mcp.world.server.restart().await;
+    let response = whole(&mcp, &id).await;
+    assert_eq!(response["status"], "completed", "{response}");
+    assert_eq!(kinds(&response).last(), Some(&"message"));
+    let text = output_text(&response);
+    assert!(text.ends_with(&answer_of(&model)), "{text}");
+    assert_eq!(mcp.mcp.runs("write"), 1);
+    let told = mcp.world.last_request();
+    let roles: Vec<&str> = told["messages"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .map(|message| message["role"].as_str().expect("a role"))
+        .collect();
+    assert_eq!(roles.last(), Some(&"assistant"), "it was asked to continue");
 }

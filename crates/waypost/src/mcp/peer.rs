@@ -1,0 +1,281 @@
+//! One server: a message to it and what comes back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde_json::{Map, Value};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    address::ServerUrl,
+    client::{Call, Servers},
+    discovery::{self, Era},
+    error::McpError,
+    headers,
+    message::{self, Incoming},
+    reply::{self, Body, Budget, Messages},
+    secrets::Credentials,
+};
+use crate::http::outbound;
+
+/// How long a farewell or an answer to a server may take.
+const ASIDE: Duration = Duration::from_secs(2);
+/// Questions of a server within one request that are answered.
+const MAX_ASKED: usize = 16;
+/// How often a broken stream of one request is gone on with.
+const MAX_RESUMES: usize = 8;
+
+/// One server, and what every message to it needs.
+pub(super) struct Peer {
+    servers: Arc<Servers>,
+    url: ServerUrl,
+    credentials: Credentials,
+    ids: AtomicU64,
+}
+
+impl Peer {
+    pub(super) fn new(servers: &Arc<Servers>, url: &ServerUrl, credentials: &Credentials) -> Self {
+        Self {
+            servers: Arc::clone(servers),
+            url: url.clone(),
+            credentials: credentials.clone(),
+            ids: AtomicU64::new(1),
+        }
+    }
+
+    pub(super) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    /// Sends a request and waits for its answer and the answer's headers;
+    /// `limit` bounds the bytes of all that comes with it.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        era: &Era,
+        method: &str,
+        mut params: Map<String, Value>,
+        call: Option<&Call>,
+        limit: usize,
+    ) -> Result<(Value, HeaderMap), McpError> {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let mut head = HeaderMap::new();
+        era.head(&mut head);
+        if era.is_modern() {
+            discovery::describe_ourselves(&mut params);
+            headers::standard(&mut head, method, call.map(|call| call.name.as_str()));
+            if let Some(call) = call {
+                headers::params(&mut head, &call.input_schema, &call.arguments);
+            }
+        }
+        let body = message::request(id, method, params);
+        let mut in_flight = InFlight {
+            peer: self,
+            era,
+            id,
+            answered: false,
+        };
+        let answer = async {
+            let response = self.send(Method::POST, head, Some(&body)).await?;
+            let headers = response.headers().clone();
+            let budget = Budget::new(limit);
+            let answer = self.receive(era, response, id, budget).await?;
+            Ok((answer, headers))
+        }
+        .await;
+        in_flight.answered = true;
+        answer
+    }
+
+    /// Sends a notification, or an answer to a server's question.
+    pub(super) async fn tell(&self, era: &Era, body: &Value) -> Result<(), McpError> {
+        let mut head = HeaderMap::new();
+        era.head(&mut head);
+        let response = self.send(Method::POST, head, Some(body)).await?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(McpError::Status(status)),
+        }
+    }
+
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Option<&Value>,
+    ) -> Result<reqwest::Response, McpError> {
+        let client = self
+            .servers
+            .outbound
+            .client(self.url.origin(), self.url.is_private())
+            .await
+            .map_err(unreachable)?;
+        self.credentials.apply(&mut headers);
+        let mut request = client.request(method, self.url.expose()).headers(headers);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.map_err(|error| {
+            if error.is_connect() {
+                unreachable(outbound::explain(error))
+            } else {
+                reply::broken(error)
+            }
+        })
+    }
+
+    async fn receive(
+        self: &Arc<Self>,
+        era: &Era,
+        response: reqwest::Response,
+        id: u64,
+        budget: Budget,
+    ) -> Result<Value, McpError> {
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND && era.session().is_some() {
+            return Err(McpError::SessionEnded);
+        }
+        if status.is_redirection() {
+            return Err(McpError::Redirect(status));
+        }
+        match (status.is_success(), reply::body_of(&response)) {
+            (true, Body::Events) => {
+                let messages = Messages::new(response, budget, None);
+                self.follow(era, messages, id, budget).await
+            }
+            (true, Body::Json) => {
+                let message = reply::json(response, budget).await?;
+                for incoming in message::read(message, id) {
+                    if let Incoming::Answer(answer) = incoming {
+                        return answer;
+                    }
+                }
+                Err(McpError::Protocol("it answers something else"))
+            }
+            (true, Body::Other) => Err(McpError::Protocol(
+                "it is neither JSON nor a stream of events",
+            )),
+            // Who is not let in learns that, whatever the body says.
+            (false, Body::Json)
+                if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
+            {
+                let answer = reply::json(response, budget).await.ok();
+                let answers = answer.map(|message| message::read(message, id));
+                for incoming in answers.into_iter().flatten() {
+                    if let Incoming::Answer(Err(error)) = incoming {
+                        return Err(error);
+                    }
+                }
+                Err(McpError::Status(status))
+            }
+            (false, _) => Err(McpError::Status(status)),
+        }
+    }
+
+    /// Reads a stream until the answer comes. A stream that ends or breaks
+    /// before is gone on with, if its events have ids: that repeats nothing
+    /// (MCP, "Resumability and Redelivery").
+    async fn follow(
+        self: &Arc<Self>,
+        era: &Era,
+        mut messages: Messages,
+        id: u64,
+        budget: Budget,
+    ) -> Result<Value, McpError> {
+        let mut asked = 0;
+        let mut resumes = 0;
+        loop {
+            let Some(message) = messages.next().await? else {
+                messages = self.resume(era, messages, &mut resumes, budget).await?;
+                continue;
+            };
+            for incoming in message::read(message, id) {
+                match incoming {
+                    Incoming::Answer(answer) => return answer,
+                    Incoming::Request { id, method } if asked < MAX_ASKED => {
+                        asked += 1;
+                        let reply = message::reply(id, &method);
+                        let _ = timeout(ASIDE, self.tell(era, &reply)).await;
+                    }
+                    Incoming::Request { .. } => {
+                        return Err(McpError::Protocol("it asks more than it answers"));
+                    }
+                    Incoming::Other => {}
+                }
+            }
+        }
+    }
+
+    async fn resume(
+        self: &Arc<Self>,
+        era: &Era,
+        ended: Messages,
+        resumes: &mut usize,
+        budget: Budget,
+    ) -> Result<Messages, McpError> {
+        const ENDED: McpError = McpError::Protocol("its stream ended without the answer");
+        let Messages { last_id, retry, .. } = ended;
+        let last_id = last_id.ok_or(ENDED)?;
+        *resumes += 1;
+        if *resumes > MAX_RESUMES {
+            return Err(ENDED);
+        }
+        sleep(retry).await;
+        let mut head = HeaderMap::new();
+        era.head(&mut head);
+        let id = HeaderValue::from_str(&last_id).map_err(|_| ENDED)?;
+        head.insert("last-event-id", id);
+        let response = self.send(Method::GET, head, None).await?;
+        match (response.status().is_success(), reply::body_of(&response)) {
+            (true, Body::Events) => Ok(Messages::new(response, budget, Some(last_id))),
+            _ => Err(ENDED),
+        }
+    }
+
+    /// Runs something that nobody waits for, shortly.
+    pub(super) fn aside(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.servers.shutdown.spawn(async move {
+                let _ = timeout(ASIDE, task).await;
+            });
+        }
+    }
+}
+
+/// A request that waits for its answer. A server of the older era is told when
+/// nobody waits any more; to one of the newer era the closed connection says
+/// so.
+struct InFlight<'a> {
+    peer: &'a Arc<Peer>,
+    era: &'a Era,
+    id: u64,
+    answered: bool,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if self.answered || self.era.is_modern() {
+            return;
+        }
+        let mut params = Map::new();
+        params.insert("requestId".to_owned(), self.id.into());
+        params.insert("reason".to_owned(), "nobody waits any more".into());
+        let body = message::notification("notifications/cancelled", params);
+        let (peer, era) = (Arc::clone(self.peer), self.era.clone());
+        self.peer.aside(async move {
+            let _ = peer.tell(&era, &body).await;
+        });
+    }
+}
+
+fn unreachable(error: outbound::OutboundError) -> McpError {
+    match error {
+        outbound::OutboundError::NotPublic { .. } => McpError::NotPublic(error),
+        other => McpError::Unreachable(other),
+    }
+}
