@@ -210,6 +210,13 @@ async fn tools_and_formats() {
             Some("missing_required_parameter"),
         ),
         (
+            grammar(json!({"syntax": "regex", "definition": "a\nb"})),
+            "Invalid 'tools[0].custom.format.grammar.definition'. A regular expression is written \
+             on one line.",
+            "tools[0].custom.format.grammar.definition",
+            Some("invalid_value"),
+        ),
+        (
             format(json!({"type": "json_schema", "strict": true,
                 "json_schema": {"name": "n", "schema": closed()}})),
             "Unknown parameter: 'response_format.strict'.",
@@ -251,6 +258,26 @@ async fn tools_and_formats() {
         body["messages"][0]["content"] = content;
         world.client().post(PATH, body).await.ok();
     }
+}
+
+#[tokio::test]
+async fn grammars() {
+    let world = World::start().await;
+    for (syntax, definition) in [("regex", "(?=a)b"), ("lark", "start: (\"a\""), ("lark", "")] {
+        let body = ask(
+            json!({"tools": [{"type": "custom", "custom": {"name": "c", "format":
+            {"type": "grammar", "grammar": {"syntax": syntax, "definition": definition}}}}]}),
+        );
+        let reply = world.client().post(PATH, body).await;
+        assert_eq!(reply.status, 400, "{definition}: {}", reply.text);
+        let param = "tools[0].custom.format.grammar.definition";
+        assert_eq!(reply.json["error"]["param"], param, "{definition}");
+    }
+    assert_eq!(
+        world.upstream.requests().len(),
+        0,
+        "a model server was asked"
+    );
 }
 
 #[tokio::test]

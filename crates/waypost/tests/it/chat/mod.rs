@@ -6,6 +6,7 @@ use waypost_testkit::ScriptedUpstream;
 use crate::{harness::TestServer, support::World};
 
 mod checks;
+mod enforced;
 mod pass;
 mod run;
 mod stream;
@@ -14,7 +15,8 @@ mod translate;
 const PATH: &str = "/v1/chat/completions";
 
 /// A server before one scripted model server, which is OpenAI's over either
-/// API (`openai…`, `native…`) or any server (the rest).
+/// API (`openai…`, `native…`), knows no tools (`emulated…`), or is any server
+/// (the rest).
 async fn world(responses: &str) -> World {
     let upstream = ScriptedUpstream::start().await.expect("a model server");
     let one = |name: &str, models: &str, more: &str| {
@@ -31,6 +33,7 @@ async fn world(responses: &str) -> World {
             "native*",
             "dialect = \"openai\"\napi = \"responses\"",
         )
+        + &one("emulated", "emulated*", "tools = \"emulated\"")
         + &one("chat", "*", "");
     let server = TestServer::builder().config(&config).start().await;
     let tenant = server.project("tests").await;

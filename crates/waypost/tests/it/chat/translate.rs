@@ -33,7 +33,7 @@ fn conversation() -> Value {
 async fn for_a_chat_server() {
     let world = world("").await;
     let body = strict(
-        "openai?tokens=1",
+        "openai?tools=1&tokens=0",
         json!({
             "messages": conversation(),
             "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
@@ -112,7 +112,7 @@ async fn for_a_chat_server_sound_goes_along() {
 async fn for_a_server_that_speaks_responses() {
     let world = world("").await;
     let body = strict(
-        "native?tokens=1",
+        "native?tools=1&tokens=0",
         json!({
             "messages": conversation(),
             "tool_choice": "required",
