@@ -7,7 +7,7 @@ use super::random::{FORMATS, NAMES, PATTERNS, Random, constant};
 /// A value that often, not always, fits the schema.
 pub fn instance(random: &mut Random, root: &Value, schema: &Value, depth: usize) -> Value {
     if random.chance(40) {
-        return constant(random, 2);
+        return constant(random, true, 2);
     }
     if depth > 9 {
         return Value::Null;
