@@ -21,16 +21,15 @@ const NODE_BYTES: usize = 80;
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// What is kept.
-pub(super) struct Cache(sync::Cache<Box<[u8]>, Arc<Prepared>>);
+pub(super) struct Cache(sync::Cache<Arc<[u8]>, Arc<Prepared>>);
 
 impl Default for Cache {
     fn default() -> Self {
-        let weigh = |key: &Box<[u8]>, prepared: &Arc<Prepared>| {
-            u32::try_from(weight(key, prepared)).unwrap_or(u32::MAX)
-        };
         Self(
             sync::Cache::builder()
-                .weigher(weigh)
+                .weigher(|key: &Arc<[u8]>, prepared: &Arc<Prepared>| {
+                    u32::try_from(weight(key, prepared)).unwrap_or(u32::MAX)
+                })
                 .max_capacity(MAX_BYTES)
                 .build(),
         )
