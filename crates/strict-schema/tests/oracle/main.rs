@@ -235,9 +235,12 @@ fn random_bytes_never_panic() {
             let length = random.below(40);
             let raw = random.chance(4);
             let text: Vec<u8> = (0..length)
-                .map(|_| match raw {
-                    true => random.next() as u8,
-                    false => *random.pick(b"{{[[]}},:\"\"\"\\u0019-.eEtrufalsn abk\xc3\xa9"),
+                .map(|_| {
+                    if raw {
+                        random.next() as u8
+                    } else {
+                        *random.pick(b"{{[[]}},:\"\"\"\\u0019-.eEtrufalsn abk\xc3\xa9")
+                    }
                 })
                 .collect();
             let mut checker = subject.checker();
