@@ -161,7 +161,7 @@ fn change(node: &mut Value, chance: &mut Chance) {
     match chance.below(10) {
         0 => *node = self::node(chance, 2),
         1 => {
-            *node = json!({ *chance.pick(&["anyOf", "oneOf", "allOf"]): [node.take(), self::node(chance, 3)] })
+            *node = json!({ *chance.pick(&["anyOf", "oneOf", "allOf"]): [node.take(), self::node(chance, 3)] });
         }
         2 => *node = json!({ *chance.pick(&["anyOf", "oneOf", "allOf"]): [node.take()] }),
         3 => *node = json!({"type": "array", "items": node.take()}),

@@ -12,6 +12,10 @@ const MAX_DEPTH: usize = 12;
 const MAX_MORE_ITEMS: usize = 3;
 /// No longer strings or arrays than this, whatever the schema asks.
 const MAX_LENGTH: u64 = 64;
+/// What a string is made of: some have to be escaped, some take several bytes.
+const LETTERS: [char; 12] = [
+    'a', 'Z', '0', '9', '-', ' ', '"', '\\', '\n', 'é', '漢', '𝒳',
+];
 
 /// A value that `schema` may accept. `off` is how often something is wrong on purpose, once in so
 /// many nodes; 0 is never.
@@ -136,9 +140,6 @@ impl Sampler<'_> {
         let least = bound(schema, "minLength", 0);
         let most = bound(schema, "maxLength", least + 8);
         let length = least + self.chance.next() % (most.saturating_sub(least).min(8) + 1);
-        const LETTERS: [char; 12] = [
-            'a', 'Z', '0', '9', '-', ' ', '"', '\\', '\n', 'é', '漢', '𝒳',
-        ];
         let plain = self.chance.one_in(2);
         (0..length)
             .map(|_| {

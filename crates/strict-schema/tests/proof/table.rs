@@ -1,6 +1,9 @@
 //! The frozen table: plain text, a section per corpus, read by people in a diff.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+};
 
 use crate::checks::Class;
 
@@ -103,7 +106,7 @@ pub fn difference(expected: &str, found: &str) -> String {
     let mut out = String::new();
     for (rows, others, sign) in [(&old, &new, '-'), (&new, &old, '+')] {
         for row in rows.iter().filter(|row| !others.contains(row)) {
-            out.push_str(&format!("{sign} {}: {}\n", row.0, row.1.trim()));
+            let _ = writeln!(out, "{sign} {}: {}", row.0, row.1.trim());
         }
     }
     out

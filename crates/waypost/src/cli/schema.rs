@@ -37,6 +37,10 @@ const DOCUMENT_LIMITS: Limits = Limits {
 };
 
 #[derive(Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct Lint {
     /// The API whose rules hold. Responses resolves a schema when `strict` is left out; Chat
     /// Completions takes it as it is

@@ -22,8 +22,8 @@ fn found(document: &Value) -> Option<Vec<(Shape, String, String)>> {
     )
 }
 
-fn one(shape: Shape, name: &str, pointer: &str) -> Option<Vec<(Shape, String, String)>> {
-    Some(vec![(shape, name.to_owned(), pointer.to_owned())])
+fn one(shape: Shape, name: &str, pointer: &str) -> Vec<(Shape, String, String)> {
+    vec![(shape, name.to_owned(), pointer.to_owned())]
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn every_shape_of_one_tool_is_known() {
         ),
     ];
     for (document, expected) in cases {
-        assert_eq!(found(&document), expected, "{document}");
+        assert_eq!(found(&document), Some(expected), "{document}");
     }
 }
 
@@ -95,30 +95,33 @@ fn bodies_replies_and_arrays_give_all_their_tools() {
     );
 
     let list = json!({"tools": [{"name": "a", "inputSchema": schema}]});
-    assert_eq!(found(&list), one(Shape::Mcp, "a", "/tools/0/inputSchema"));
+    assert_eq!(
+        found(&list),
+        Some(one(Shape::Mcp, "a", "/tools/0/inputSchema"))
+    );
     let reply = json!({"jsonrpc": "2.0", "id": 1, "result": list});
     assert_eq!(
         found(&reply),
-        one(Shape::Mcp, "a", "/result/tools/0/inputSchema")
+        Some(one(Shape::Mcp, "a", "/result/tools/0/inputSchema"))
     );
     let legacy = json!({"functions": [{"name": "f", "parameters": schema}]});
     assert_eq!(
         found(&legacy),
-        one(Shape::LegacyFunction, "f", "/functions/0/parameters")
+        Some(one(Shape::LegacyFunction, "f", "/functions/0/parameters"))
     );
     let chat = json!({"response_format": {"type": "json_schema",
         "json_schema": {"name": "t", "strict": true, "schema": schema}}});
     assert_eq!(
         found(&chat),
-        one(
+        Some(one(
             Shape::ChatFormat,
             "t",
             "/response_format/json_schema/schema"
-        )
+        ))
     );
     assert_eq!(
         found(&json!([function])),
-        one(Shape::ResponsesFunction, "f", "/0/parameters")
+        Some(one(Shape::ResponsesFunction, "f", "/0/parameters"))
     );
 }
 

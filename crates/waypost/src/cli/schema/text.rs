@@ -174,7 +174,7 @@ fn line(out: &mut String, text: &str) {
 
 /// Without control characters, line breaks included.
 fn clean(text: &str) -> String {
-    escape(text, |c| c.is_control())
+    escape(text, char::is_control)
 }
 
 fn clean_lines(text: &str) -> String {
