@@ -36,6 +36,9 @@ pub struct Metrics {
     pub audit_dropped: Counter,
     /// Failed upstream calls, by upstream and reason.
     pub upstream_errors: Family<UpstreamErrorLabels, Counter>,
+    /// Calls of MCP servers' tools, by reason (`completed`, or the kind of
+    /// error).
+    pub mcp_calls: Family<ReasonLabels, Counter>,
     /// Authentications refused, by reason.
     pub authentication_failures: Family<ReasonLabels, Counter>,
     /// The version of the directory that requests see.
@@ -89,6 +92,7 @@ impl Metrics {
             key_fetches: Family::default(),
             audit_dropped: Counter::default(),
             upstream_errors: Family::default(),
+            mcp_calls: Family::default(),
             authentication_failures: Family::default(),
             directory_version: Gauge::default(),
             start_time: Gauge::default(),
@@ -139,6 +143,11 @@ impl Metrics {
             "upstream_errors",
             "Failed upstream calls",
             metrics.upstream_errors.clone(),
+        );
+        registry.register(
+            "mcp_calls",
+            "Calls of MCP servers' tools by outcome",
+            metrics.mcp_calls.clone(),
         );
         registry.register(
             "authentication_failures",

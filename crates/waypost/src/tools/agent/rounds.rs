@@ -19,6 +19,7 @@ use super::{
 use crate::{
     app::AppRef,
     mcp::{Call, Outcome, Session},
+    metrics::ReasonLabels,
     tools::{
         mcp::{
             approval,
@@ -312,6 +313,10 @@ impl Rounds {
             self.sessions.insert(label.to_owned(), session);
         }
         item["arguments"] = arguments.into();
+        let reason = ReasonLabels {
+            reason: outcome.reason(),
+        };
+        self.app.metrics.mcp_calls.get_or_create(&reason).inc();
         let kind = match &outcome {
             Outcome::Output(_) => "response.mcp_call.completed",
             Outcome::Failed(_) => "response.mcp_call.failed",
