@@ -40,6 +40,9 @@ pub struct Metrics {
     pub upstream_errors: Family<UpstreamErrorLabels, Counter>,
     /// What became of calls and structured answers, by upstream and outcome.
     pub tool_outcomes: Family<ToolOutcomeLabels, Counter>,
+    /// Calls of MCP servers' tools, by reason (`completed`, or the kind of
+    /// error).
+    pub mcp_calls: Family<ReasonLabels, Counter>,
     /// Authentications refused, by reason.
     pub authentication_failures: Family<ReasonLabels, Counter>,
     /// The version of the directory that requests see.
@@ -106,6 +109,7 @@ impl Metrics {
             tool_schemas: Family::default(),
             upstream_errors: Family::default(),
             tool_outcomes: Family::default(),
+            mcp_calls: Family::default(),
             authentication_failures: Family::default(),
             directory_version: Gauge::default(),
             start_time: Gauge::default(),
@@ -166,6 +170,11 @@ impl Metrics {
             "tool_outcomes",
             "Calls and structured answers of models by what became of them",
             metrics.tool_outcomes.clone(),
+        );
+        registry.register(
+            "mcp_calls",
+            "Calls of MCP servers' tools by outcome",
+            metrics.mcp_calls.clone(),
         );
         registry.register(
             "authentication_failures",

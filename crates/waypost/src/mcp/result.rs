@@ -17,6 +17,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// A stable word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Output(_) => "completed",
+            Self::Failed(CallError::McpToolExecutionError { .. }) => "tool_error",
+            Self::Failed(CallError::McpProtocolError { .. }) => "protocol_error",
+            Self::Failed(CallError::HttpError { .. }) => "http_error",
+        }
+    }
+
     /// Reads a `CallToolResult`.
     pub(super) fn read(mut result: Value) -> Result<Self, McpError> {
         if !result.is_object() {

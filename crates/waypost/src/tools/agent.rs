@@ -75,12 +75,13 @@ impl Agent {
         prefix: Option<&Prefix>,
         earlier: Earlier,
     ) -> Result<Self, UpstreamError> {
-        Ok(Self(if runs_tools(generation) {
+        if runs_tools(generation) {
             let rounds = Rounds::new(app, upstream, generation, prefix, earlier);
-            Kind::Many(Box::new(rounds))
-        } else {
-            Kind::One(Turn::open(app, upstream, generation, prefix).await?)
-        }))
+            return Ok(Self(Kind::Many(Box::new(rounds))));
+        }
+        let told = mcp::history::told(generation);
+        let turn = Turn::open(app, upstream, told.as_ref().unwrap_or(generation), prefix).await?;
+        Ok(Self(Kind::One(turn)))
     }
 
     /// Appends the next deltas to `out`. Cancel-safe: a dropped future loses
@@ -93,13 +94,7 @@ impl Agent {
     }
 }
 
-/// Whether there is more to a response than one turn: servers to call, or
-/// their items in the context.
+/// Whether there may be more to a response than one turn.
 pub fn runs_tools(generation: &Generation) -> bool {
-    let is_item = |item: &Value| {
-        item["type"]
-            .as_str()
-            .is_some_and(|kind| kind.starts_with("mcp_"))
-    };
-    generation.tools.iter().any(mcp::is_server) || generation.items.iter().any(is_item)
+    generation.tools.iter().any(mcp::is_server)
 }

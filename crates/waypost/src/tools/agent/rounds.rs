@@ -19,6 +19,7 @@ use super::{
 use crate::{
     app::AppRef,
     mcp::{Call, Outcome, Session},
+    metrics::ReasonLabels,
     tools::{
         mcp::{
             approval,
@@ -69,8 +70,8 @@ pub(super) struct Rounds {
     offered: bool,
     /// Calls made, of the whole response.
     calls: u64,
+    /// Of all turns of this run.
     usage: Usage,
-    counted: bool,
     finish: Finish,
     next_key: u64,
     failure: Option<UpstreamError>,
@@ -157,7 +158,6 @@ impl Rounds {
             offered: false,
             calls,
             usage: Usage::default(),
-            counted: false,
             finish: Finish::Stop,
             next_key: FIRST_KEY,
             failure: None,
@@ -173,6 +173,7 @@ impl Rounds {
                 return Err(failure);
             }
             match &mut self.doing {
+                Doing::Nothing if self.todo.is_empty() => return Ok(Step::Done),
                 Doing::Nothing => {
                     if let Some(step) = self.begin(out) {
                         return Ok(step);
@@ -208,6 +209,8 @@ impl Rounds {
                             if self.end_turn(out) {
                                 return Ok(Step::Flush);
                             }
+                            // The next turn may take its time.
+                            return Ok(Step::More);
                         }
                         step if out.is_empty() && step == Step::More => {}
                         step => return Ok(step),
@@ -268,9 +271,6 @@ impl Rounds {
                 None
             }
             Todo::End => {
-                if self.counted {
-                    out.push(Delta::Usage(self.usage));
-                }
                 out.push(Delta::Finish(self.finish));
                 Some(Step::Done)
             }
@@ -313,6 +313,10 @@ impl Rounds {
             self.sessions.insert(label.to_owned(), session);
         }
         item["arguments"] = arguments.into();
+        let reason = ReasonLabels {
+            reason: outcome.reason(),
+        };
+        self.app.metrics.mcp_calls.get_or_create(&reason).inc();
         let kind = match &outcome {
             Outcome::Output(_) => "response.mcp_call.completed",
             Outcome::Failed(_) => "response.mcp_call.failed",
@@ -429,11 +433,11 @@ impl Rounds {
     fn end_turn(&mut self, out: &mut Vec<Delta>) -> bool {
         let mut intake = std::mem::take(&mut self.intake);
         if let Some(usage) = intake.usage {
-            self.counted = true;
             self.usage.input_tokens += usage.input_tokens;
             self.usage.cached_tokens += usage.cached_tokens;
             self.usage.output_tokens += usage.output_tokens;
             self.usage.reasoning_tokens += usage.reasoning_tokens;
+            out.push(Delta::Usage(self.usage));
         }
         if intake.finish != Some(Finish::Stop) {
             // Cut off: what calls there are may not be whole. Without any

@@ -1,11 +1,26 @@
 //! What a model is told of MCP items: calls of functions and their outputs,
 //! which every model server understands.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
 use super::{catalogue::Catalogue, items};
+use crate::upstream::generation::Generation;
+
+/// The same generation for the model, where its context has items of MCP and
+/// its tools no server.
+pub fn told(generation: &Generation) -> Option<Arc<Generation>> {
+    generation.items.iter().any(is_mcp).then(|| {
+        Arc::new(Generation {
+            items: for_model(&generation.items, &Catalogue::default()),
+            ..generation.clone()
+        })
+    })
+}
 
 /// The items of a context without any of MCP. Every call gets an output: chat
 /// templates refuse one without.

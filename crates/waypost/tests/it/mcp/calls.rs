@@ -160,7 +160,12 @@ async fn every_kind_of_failure_is_told_and_the_model_goes_on() {
         let output = told["messages"][2]["content"].as_str().expect("an output");
         assert!(output.starts_with("The call failed: "), "{output}");
     }
-    // A refusal of the server, in JSON-RPC.
+    let metrics = mcp.world.server.anonymous().get("/metrics").await.text;
+    for (reason, count) in [("tool_error", 1), ("http_error", 4), ("protocol_error", 1)] {
+        let line = format!("waypost_mcp_calls_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    // Only what a server lists is offered.
     mcp.mcp.fail("tools/call", None);
     mcp.mcp.behave(|server| server.tools.truncate(2));
     let list = mcp

@@ -172,7 +172,7 @@ async fn an_allowed_call_with_effects_is_not_made_twice_either() {
 async fn a_message_after_calls_is_continued_where_it_broke_off() {
     let mut mcp = Mcp::with(LEASE, "").await;
     let model = format!(
-        "{}&tokens=60&delay_ms=25&tool_text=none",
+        "{}&tokens=60&delay_ms=25",
         calling("prefill", "write", TEXT, 1)
     );
     let mut request = mcp.request(&model);
