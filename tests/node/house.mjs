@@ -122,6 +122,14 @@ export const post = (url, body) =>
     body: JSON.stringify(body),
   });
 
+/** The requests for model names whose script has this `key`, with how they were answered. */
+export async function requestsOf(key) {
+  return (await (await fetch(`${upstream.url}/__requests?key=${key}`)).json()).requests;
+}
+
+/** A `key` for a script that is counted on its own. */
+export const unique = () => randomBytes(6).toString('hex');
+
 /** The last request for a model name that only one test uses. */
 export async function lastUpstreamRequest(model) {
   const { requests } = await (await fetch(`${upstream.url}/__stats`)).json();

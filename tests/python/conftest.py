@@ -102,6 +102,11 @@ class House:
     def upstream_stats(self) -> dict:
         return self.http.get(self.upstream.url + "/__stats").raise_for_status().json()
 
+    def requests_of(self, key: str) -> list[dict]:
+        """The requests for model names whose script has this `key`, with how they were answered."""
+        reply = self.http.get(self.upstream.url + "/__requests?key=" + key).raise_for_status()
+        return reply.json()["requests"]
+
     def last_upstream_request(self, model: str) -> dict:
         """The last request for a model name that only one test uses."""
         requests = [r["body"] for r in self.upstream_stats()["requests"]]
@@ -250,6 +255,11 @@ def until(condition, seconds=10.0, every=0.02):
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(every)
     return value
+
+
+def unique() -> str:
+    """A `key` for a script that is counted on its own."""
+    return secrets.token_hex(6)
 
 
 def numbers(count: int) -> str:

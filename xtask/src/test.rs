@@ -13,8 +13,13 @@ use crate::process;
 use crate::terminal::{bold, dim, green, red, span, yellow};
 use crate::tools::{self, Venv, cargo, find, root, target};
 
-/// The official SDK and the runner of the Python tests.
-const PYTHON_PACKAGES: [&str; 3] = ["openai==3.54.0", "pytest==9.2.0", "pytest-timeout==2.4.0"];
+/// The official SDKs and the runner of the Python tests.
+const PYTHON_PACKAGES: [&str; 4] = [
+    "openai==3.54.0",
+    "openai-agents==0.24.0",
+    "pytest==9.2.0",
+    "pytest-timeout==2.4.0",
+];
 const REQUIRE_ALL: &str = "WAYPOST_TEST_REQUIRE_ALL";
 
 #[derive(clap::Args)]

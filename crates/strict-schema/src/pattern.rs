@@ -1,10 +1,12 @@
 //! Patterns: what linear-time regular expressions can say, and rewriting them
 //! for engines that know less.
 
+use regex_syntax::hir::{Hir, HirKind, Look};
+
 /// Parses a pattern as the engine will read it, without compiling it: counted
 /// repetitions stay counters, so a small text costs little. The error is a
 /// clause that can follow a colon.
-pub(crate) fn parse(pattern: &str) -> Result<regex_syntax::hir::Hir, String> {
+pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
     regex_syntax::ParserBuilder::new()
         .nest_limit(100)
         .build()
@@ -14,6 +16,156 @@ pub(crate) fn parse(pattern: &str) -> Result<regex_syntax::hir::Hir, String> {
             regex_syntax::Error::Translate(error) => error.kind().to_string(),
             _ => "it is not a regular expression".into(),
         })
+}
+
+/// How an engine wants its patterns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PatternStyle {
+    /// `\d`, `\w`, `\s` and `(?:…)` are written out, for converters that read
+    /// them as letters or give up.
+    pub spelled_out: bool,
+    /// The engine matches the whole string, as if the pattern stood between `^`
+    /// and `$`; JSON Schema searches. Open ends are written as `.*`, which keeps
+    /// line breaks out of them.
+    pub whole: bool,
+}
+
+/// The pattern in an engine's style, or `None` where it has no such form.
+/// `max_repetition`: counted repetitions from this number on are not taken.
+pub(crate) fn styled(
+    pattern: &str,
+    style: &PatternStyle,
+    max_repetition: Option<u64>,
+) -> Option<String> {
+    let hir = parse(pattern).ok()?;
+    if max_repetition.is_some_and(|bound| repeats(&hir, bound, 0)) {
+        return None;
+    }
+    let mut text = pattern.to_owned();
+    if style.whole {
+        text = whole(&text, &hir)?;
+    }
+    if style.spelled_out {
+        text = spelled_out(&text)?;
+    }
+    Some(text)
+}
+
+fn repeats(hir: &Hir, bound: u64, depth: usize) -> bool {
+    if depth > 250 {
+        return true;
+    }
+    match hir.kind() {
+        HirKind::Repetition(repetition) => {
+            u64::from(repetition.min) >= bound
+                || repetition.max.is_some_and(|max| u64::from(max) >= bound)
+                || repeats(&repetition.sub, bound, depth + 1)
+        }
+        HirKind::Capture(capture) => repeats(&capture.sub, bound, depth + 1),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().any(|part| repeats(part, bound, depth + 1))
+        }
+        _ => false,
+    }
+}
+
+/// `^…$` around the pattern, its open ends filled.
+fn whole(text: &str, hir: &Hir) -> Option<String> {
+    let parts = match hir.kind() {
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(hir),
+    };
+    let is = |part: Option<&Hir>, look| part.is_some_and(|p| *p.kind() == HirKind::Look(look));
+    let starts = is(parts.first(), Look::Start) && text.starts_with('^');
+    let ends = is(parts.last(), Look::End) && text.ends_with('$');
+    let inner = &parts[usize::from(starts)..];
+    let inner = &inner[..inner.len().saturating_sub(usize::from(ends))];
+    // An anchor anywhere else, in a branch or a group, cannot be moved outside.
+    if inner
+        .iter()
+        .any(|part| !part.properties().look_set().is_empty())
+    {
+        return None;
+    }
+    Some(match (starts, ends) {
+        (true, true) => text.to_owned(),
+        (true, false) => format!("{text}.*$"),
+        (false, true) => format!("^.*{text}"),
+        (false, false) => format!("^.*({text}).*$"),
+    })
+}
+
+/// Classes with ASCII ranges, groups without flags.
+fn spelled_out(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut chars = text.chars().peekable();
+    let mut in_class = false;
+    while let Some(character) = chars.next() {
+        match character {
+            '\\' => {
+                let range = match (chars.next()?, in_class) {
+                    ('d', _) => "0-9",
+                    ('w', _) => "A-Za-z0-9_",
+                    ('s', _) => " \\t\\n\\r",
+                    ('D', false) => "^0-9",
+                    ('W', false) => "^A-Za-z0-9_",
+                    ('S', false) => "^ \\t\\n\\r",
+                    // Control characters, and punctuation that is itself.
+                    (escaped @ ('n' | 'r' | 't'), _) => {
+                        out.extend(['\\', escaped]);
+                        continue;
+                    }
+                    (escaped, _) if escaped.is_ascii_punctuation() => {
+                        // A slash or a hyphen needs no escape outside a class.
+                        if !in_class && matches!(escaped, '/' | '-' | '"' | '\'' | ':' | '@' | ',')
+                        {
+                            out.push(escaped);
+                        } else {
+                            out.extend(['\\', escaped]);
+                        }
+                        continue;
+                    }
+                    _ => return None,
+                };
+                if in_class {
+                    out.push_str(range);
+                } else {
+                    out.push('[');
+                    out.push_str(range);
+                    out.push(']');
+                }
+            }
+            '[' if in_class => return None,
+            '[' => {
+                in_class = true;
+                out.push('[');
+                if chars.next_if_eq(&'^').is_some() {
+                    out.push('^');
+                }
+                // A bracket that comes first is a member, in some dialects only.
+                if chars.peek() == Some(&']') {
+                    return None;
+                }
+            }
+            ']' if in_class => {
+                in_class = false;
+                out.push(']');
+            }
+            '(' if !in_class => {
+                out.push('(');
+                if chars.next_if_eq(&'?').is_some() && chars.next() != Some(':') {
+                    return None;
+                }
+            }
+            // Lazy quantifiers match the same strings.
+            '*' | '+' | '?' | '}' if !in_class => {
+                out.push(character);
+                chars.next_if_eq(&'?');
+            }
+            other => out.push(other),
+        }
+    }
+    Some(out)
 }
 
 #[cfg(test)]
@@ -39,5 +191,67 @@ mod tests {
         let started = std::time::Instant::now();
         let _ = parse("((((a{1000}){1000}){1000}){1000}){1000}");
         assert!(started.elapsed().as_millis() < 200);
+    }
+
+    #[test]
+    fn open_ends_are_filled() {
+        let style = PatternStyle {
+            spelled_out: false,
+            whole: true,
+        };
+        for (pattern, expected) in [
+            ("^a$", Some("^a$")),
+            ("^a", Some("^a.*$")),
+            ("a$", Some("^.*a$")),
+            ("a|b", Some("^.*(a|b).*$")),
+            ("", Some("^.*().*$")),
+            ("^$", Some("^$")),
+            ("^a|b$", None),
+            ("(^a$)", None),
+            (r"\ba", None),
+            (r"a\$", Some(r"^.*(a\$).*$")),
+            ("(?=x)", None),
+        ] {
+            assert_eq!(
+                styled(pattern, &style, None).as_deref(),
+                expected,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn classes_are_spelled_out() {
+        let style = PatternStyle {
+            spelled_out: true,
+            whole: true,
+        };
+        for (pattern, expected) in [
+            (r"^\d{3}-\w+$", Some(r"^[0-9]{3}-[A-Za-z0-9_]+$")),
+            (r"^[\d.\-]+\/(?:x|y)$", Some(r"^[0-9.\-]+/(x|y)$")),
+            (r"^\D\S$", Some(r"^[^0-9][^ \t\n\r]$")),
+            (r"^[^\d]a+?$", Some("^[^0-9]a+$")),
+            (r"^[\D]$", None),
+            (r"^\p{L}$", None),
+            ("^(?i)a$", None),
+            ("^[[:alpha:]]$", None),
+        ] {
+            assert_eq!(
+                styled(pattern, &style, None).as_deref(),
+                expected,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn large_counts_are_refused() {
+        let style = PatternStyle {
+            spelled_out: false,
+            whole: false,
+        };
+        assert!(styled("^(a{1,5}){3}$", &style, Some(1000)).is_some());
+        assert!(styled("^(a{1,1000}){3}$", &style, Some(1000)).is_none());
+        assert!(styled("^a{1000,}$", &style, Some(1000)).is_none());
     }
 }

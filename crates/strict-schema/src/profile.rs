@@ -65,6 +65,10 @@ pub struct Counts {
 /// Which edges of a schema lead one level down. The root object is level 1;
 /// a node counts when it is an object or an array, or always with `scalars`.
 /// `$ref` is never followed.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of a table of data"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LevelCounting {
     /// From an object to the schema of a property.
@@ -79,6 +83,10 @@ pub struct LevelCounting {
 
 /// The rewrites that may turn a schema strict. Level A, closing objects and
 /// requiring every property, is what OpenAI was observed to do and always on.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of a table of data"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rewrites {
     /// Level B: another spelling of the same schema.
@@ -95,6 +103,10 @@ pub struct Rewrites {
 }
 
 /// What nobody documents, decided once, here.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of a table of data"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Choices {
     /// `{}` as the whole schema: a closed empty object, instead of no object.

@@ -1,6 +1,7 @@
 //! Where a `$ref` points.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -96,9 +97,9 @@ pub(crate) fn follow<'v>(root: &'v Value, node: &'v Value) -> Option<&'v Value> 
 }
 
 /// The pointer and the node that a reference leads to in the end.
-pub(crate) fn locate<'v>(root: &'v Value, reference: &'v str) -> Option<(String, &'v Value)> {
+pub(crate) fn locate<'v>(root: &'v Value, reference: &str) -> Option<(String, &'v Value)> {
     let map = root.as_object()?;
-    let mut reference = reference;
+    let mut reference: &str = reference;
     // A chain longer than this is a cycle, or deserves the same answer.
     for _ in 0..64 {
         let target = Target::of(reference);
@@ -114,6 +115,20 @@ pub(crate) fn locate<'v>(root: &'v Value, reference: &'v str) -> Option<(String,
         }
     }
     None
+}
+
+/// A pointer as the fragment of a reference (RFC 6901, section 6).
+pub(crate) fn fragment(pointer: &str) -> String {
+    let mut out = String::with_capacity(pointer.len() + 1);
+    out.push('#');
+    for byte in pointer.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' && byte != b'"' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {

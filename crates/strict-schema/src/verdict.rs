@@ -37,14 +37,7 @@ impl Validator {
     /// Compiles a schema of any draft. Fails on schemas that are not valid in their draft, on
     /// references that are not in the document, and on patterns that need backtracking.
     pub fn new(schema: &Value) -> Result<Self, CompileError> {
-        let patterns = jsonschema::PatternOptions::regex()
-            .size_limit(PATTERN_SIZE_LIMIT)
-            .dfa_size_limit(PATTERN_SIZE_LIMIT);
-        let mut options = jsonschema::options()
-            .should_validate_formats(true)
-            .should_ignore_unknown_formats(true)
-            .with_pattern_options(patterns)
-            .offline();
+        let mut options = options();
         if schema.get("$schema").is_none() {
             options = options.with_draft(jsonschema::Draft::Draft202012);
         }
@@ -81,6 +74,18 @@ impl Validator {
     pub fn is_valid(&self, arguments: &Value) -> bool {
         self.0.is_valid(arguments)
     }
+}
+
+/// How every schema is compiled here.
+pub(crate) fn options<'i>() -> jsonschema::ValidationOptions<'i> {
+    let patterns = jsonschema::PatternOptions::regex()
+        .size_limit(PATTERN_SIZE_LIMIT)
+        .dfa_size_limit(PATTERN_SIZE_LIMIT);
+    jsonschema::options()
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(true)
+        .with_pattern_options(patterns)
+        .offline()
 }
 
 fn shorten(message: &str) -> String {

@@ -68,11 +68,16 @@ pub(crate) mod tests {
     /// An app with defaults on a store of its own, for tests of parts. The
     /// store lives as long as the directory.
     pub(crate) async fn app() -> (AppRef, TempDir) {
+        app_with(Config::default()).await
+    }
+
+    /// The same with settings of one's own.
+    pub(crate) async fn app_with(config: Config) -> (AppRef, TempDir) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let engine = embedded::open(&EmbeddedOptions::new(dir.path())).expect("an engine");
         let config = Config {
             data_dir: dir.path().to_owned(),
-            ..Config::default()
+            ..config
         };
         let directory = DirectoryHandle::load(engine.clone())
             .await
@@ -83,6 +88,8 @@ pub(crate) mod tests {
         let metrics = Metrics::new();
         let public_url = "http://127.0.0.1:8080".to_owned();
         let url_rules = UrlRules::default();
+        let upstreams = Upstreams::new(&config.upstreams, std::time::Duration::from_secs(10))
+            .expect("good upstreams");
         let app = App {
             identity: Identity::new(
                 &config.identity,
@@ -95,8 +102,7 @@ pub(crate) mod tests {
             config,
             directory,
             engine,
-            upstreams: Upstreams::new(&[], std::time::Duration::from_secs(1))
-                .expect("no upstream is wrong"),
+            upstreams,
             models: ModelListing::default(),
             jobs: Jobs::default(),
             metrics,

@@ -5,7 +5,7 @@
 //! references name places, and `link` resolves them once all are known. Keywords that assert
 //! something and are not understood are an error, never ignored in silence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Map, Value};
 
@@ -15,7 +15,7 @@ use super::{
     keywords,
     link::{self, MAX_ALTERNATIVES, Parts},
 };
-use crate::CompileError;
+use crate::{CompileError, pointer::percent_decode};
 
 /// Places in a schema that are compiled.
 const MAX_NODES: usize = 100_000;
@@ -65,7 +65,7 @@ pub(crate) struct Builder<'s> {
     root: &'s Value,
     pub(crate) parts: Parts,
     by_pointer: HashMap<String, NodeId>,
-    pending: Vec<(NodeId, &'s Value)>,
+    pending: VecDeque<(NodeId, &'s Value)>,
     /// `Some` if what is not understood is left out instead of refused.
     skipped: Option<Vec<CompileError>>,
     pub(crate) tables: HashMap<String, std::sync::Arc<super::dfa::Dfa>>,
@@ -80,7 +80,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
         root: schema,
         parts: Parts::default(),
         by_pointer: HashMap::new(),
-        pending: Vec::new(),
+        pending: VecDeque::new(),
         skipped: lenient.then(Vec::new),
         tables: HashMap::new(),
         table_bytes: 0,
@@ -91,7 +91,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
     builder.add_node(anything(), String::new())?;
     builder.add_node(never(), String::new())?;
     let root = builder.place(String::new(), schema)?;
-    while let Some((node, schema)) = builder.pending.pop() {
+    while let Some((node, schema)) = builder.pending.pop_front() {
         let pointer = builder.parts.pointers[node as usize].clone();
         builder.parts.nodes[node as usize] = builder.schema(schema, &pointer, 0)?;
     }
@@ -147,7 +147,7 @@ impl<'s> Builder<'s> {
         }
         let node = self.add_node(never(), pointer.clone())?;
         self.by_pointer.insert(pointer, node);
-        self.pending.push((node, schema));
+        self.pending.push_back((node, schema));
         Ok(node)
     }
 
@@ -379,24 +379,4 @@ fn combine(parts: Vec<Kinds>, join: impl Fn(Vec<Expr>) -> Expr) -> Kinds {
         }
     }
     by_kind.map(join)
-}
-
-/// RFC 6901 section 6: a pointer in a URI fragment is percent-encoded.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' {
-            let mut digit = || char::from(rest.next()?).to_digit(16);
-            (digit()? * 16 + digit()?) as u8
-        } else {
-            byte
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// One step of a JSON pointer.
-pub(crate) fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

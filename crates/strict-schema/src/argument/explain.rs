@@ -4,15 +4,11 @@ use super::{
     ArgumentChecker,
     atoms::ObjectAtom,
     checker::{Cause, Lex},
-    compile::escape,
     formula::{Expr, Formula, Kind, NodeId},
+    phrase::{ambiguous, found, join, list, one_of, quote},
     state::AtomState,
 };
-use crate::Mismatch;
-
-/// Names or values listed in a message, and characters of each.
-const MAX_LISTED: usize = 20;
-const MAX_LISTED_CHARS: usize = 60;
+use crate::{Mismatch, pointer::escape};
 
 impl ArgumentChecker {
     #[cold]
@@ -26,8 +22,8 @@ impl ArgumentChecker {
 
     fn pointer(&self, cause: Cause) -> String {
         // The container itself is meant, unless a value of its was about to begin.
-        let inside =
-            matches!(self.lex, Lex::Value | Lex::FirstItem) && cause != Cause::TooManyItems;
+        let inside = matches!(self.lex, Lex::Value | Lex::FirstItem)
+            && !matches!(cause, Cause::TooManyItems | Cause::TooFewItems);
         let mut pointer = String::new();
         for (index, frame) in self.frames.iter().enumerate() {
             let next = self.frames.get(index + 1);
@@ -35,7 +31,10 @@ impl ArgumentChecker {
                 break;
             }
             match frame.kind {
-                Kind::Array => pointer.push_str(&format!("/{}", frame.count)),
+                Kind::Array => {
+                    pointer.push('/');
+                    pointer.push_str(&frame.count.to_string());
+                }
                 Kind::Object => {
                     let end = next.map_or(self.keys.len(), |next| next.key as usize);
                     let name = String::from_utf8_lossy(&self.keys[frame.key as usize..end]);
@@ -330,6 +329,8 @@ impl ArgumentChecker {
             })
             .max();
         match most {
+            Some(0) => "no items are allowed here: expected ']'".into(),
+            Some(1) => "at most 1 item is allowed here: expected ']'".into(),
             Some(most) => format!("at most {most} items are allowed here: expected ']'"),
             None => ambiguous(),
         }
@@ -342,6 +343,7 @@ impl ArgumentChecker {
             .map(|state| self.automaton.arrays[state.atom as usize].min)
             .min()
         {
+            Some(1) => "at least 1 item is needed here, found none".into(),
             Some(least) => format!("at least {least} items are needed here, found {count}"),
             None => ambiguous(),
         }
@@ -358,68 +360,5 @@ impl ArgumentChecker {
             (_, None) => "before any value",
         };
         format!("the text ends {place}")
-    }
-}
-
-/// No atom died, so a `oneOf` was left with a number of matches other than one.
-fn ambiguous() -> String {
-    "the value must match exactly one alternative, and does not".into()
-}
-
-fn found(byte: Option<u8>) -> String {
-    match byte {
-        None => "the end of the text".into(),
-        Some(b'"') => "a string".into(),
-        Some(b'{') => "an object".into(),
-        Some(b'[') => "an array".into(),
-        Some(b'-' | b'0'..=b'9') => "a number".into(),
-        Some(b't') => "true".into(),
-        Some(b'f') => "false".into(),
-        Some(b'n') => "null".into(),
-        Some(byte @ 0x21..=0x7e) => format!("'{}'", char::from(byte)),
-        Some(byte) => format!("the byte 0x{byte:02x}"),
-    }
-}
-
-fn join(mut phrases: Vec<String>, word: &str) -> String {
-    let mut seen = std::collections::HashSet::new();
-    phrases.retain(|phrase| seen.insert(phrase.clone()));
-    let more = phrases.len() > MAX_LISTED;
-    phrases.truncate(MAX_LISTED);
-    let joined = phrases.join(word);
-    if more {
-        format!("{joined}{word}...")
-    } else {
-        joined
-    }
-}
-
-fn one_of<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> String {
-    if texts.clone().count() == 1 {
-        list(texts)
-    } else {
-        format!("one of {}", list(texts))
-    }
-}
-
-/// Quoted, in order, without repetition, bounded.
-fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let mut seen = std::collections::HashSet::new();
-    let distinct: Vec<&str> = texts.filter(|text| seen.insert(*text)).collect();
-    let shown: Vec<String> = distinct
-        .iter()
-        .take(MAX_LISTED)
-        .map(|text| quote(text))
-        .collect();
-    match distinct.len().saturating_sub(MAX_LISTED) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-fn quote(text: &str) -> String {
-    match text.char_indices().nth(MAX_LISTED_CHARS) {
-        None => serde_json::Value::from(text).to_string(),
-        Some((cut, _)) => serde_json::Value::from(format!("{}...", &text[..cut])).to_string(),
     }
 }

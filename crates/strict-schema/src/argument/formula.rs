@@ -147,7 +147,9 @@ impl Expr {
         match self {
             Self::Atom(atom) => found.push(*atom),
             Self::All(parts) | Self::Any(parts) | Self::One(parts) => {
-                parts.iter().for_each(|part| part.collect(found));
+                for part in parts {
+                    part.collect(found);
+                }
             }
             Self::Always(_) | Self::Ref(_) => {}
         }

@@ -2,18 +2,16 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
-    atoms::{ArrayAtom, Literals, Minus, NumberAtom, ObjectAtom, StringAtom, is_integer},
-    compile::{ANY, Builder, Kinds, all, anything, escape, invalid, never},
+    atoms::{ArrayAtom, Literals, Minus, NumberAtom, ObjectAtom, StringAtom},
+    compile::{ANY, Builder, Kinds, invalid, never},
     format::Format,
     formula::{AtomId, Expr, Kind, NodeId},
 };
-use crate::CompileError;
+use crate::{CompileError, pointer::escape};
 
-/// Nesting of a constant's value.
-const MAX_CONST_DEPTH: usize = 64;
 /// The formats the `jsonschema` crate asserts beyond the nine of the strict subset.
 const OTHER_FORMATS: [&str; 10] = [
     "idn-email",
@@ -219,7 +217,7 @@ impl<'s> Builder<'s> {
         }))
     }
 
-    fn add_number(&mut self, atom: NumberAtom) -> Expr {
+    pub(crate) fn add_number(&mut self, atom: NumberAtom) -> Expr {
         self.parts.numbers.push(atom);
         Expr::Atom((self.parts.numbers.len() - 1) as AtomId)
     }
@@ -259,7 +257,7 @@ impl<'s> Builder<'s> {
         })
     }
 
-    fn add_array(&mut self, atom: ArrayAtom) -> Expr {
+    pub(crate) fn add_array(&mut self, atom: ArrayAtom) -> Expr {
         self.parts.arrays.push(atom);
         Expr::Atom((self.parts.arrays.len() - 1) as AtomId)
     }
@@ -326,7 +324,7 @@ impl<'s> Builder<'s> {
         Ok(self.add_object(&declared, &required, extra, (min, max)))
     }
 
-    fn add_object(
+    pub(crate) fn add_object(
         &mut self,
         declared: &[(&str, NodeId)],
         required: &[&str],
@@ -357,128 +355,12 @@ impl<'s> Builder<'s> {
         });
         Expr::Atom((self.parts.objects.len() - 1) as AtomId)
     }
-
-    /// `enum` and `const`: the options that the other keywords beside them leave.
-    fn constants(&mut self, own: Kinds, options: &[Value]) -> Result<Kinds, CompileError> {
-        let mut texts = Vec::new();
-        let mut numbers = Vec::new();
-        let mut others = Vec::new();
-        for option in options {
-            match option {
-                Value::String(text) => {
-                    let fits = match &own[Kind::String as usize] {
-                        Expr::Atom(atom) => self.parts.strings[*atom as usize].accepts(text),
-                        expr => *expr == Expr::Always(true),
-                    };
-                    if fits {
-                        texts.push(text.as_str());
-                    }
-                }
-                Value::Number(number) => {
-                    let fits = match &own[Kind::Number as usize] {
-                        Expr::Atom(atom) => self.parts.numbers[*atom as usize].accepts(number),
-                        expr => *expr == Expr::Always(true),
-                    };
-                    if fits {
-                        numbers.push(number);
-                    }
-                }
-                other => others.push(self.constant(other, 0)?),
-            }
-        }
-        let mut kinds = self.any(others)?;
-        for kind in [
-            Kind::Null,
-            Kind::True,
-            Kind::False,
-            Kind::Array,
-            Kind::Object,
-        ] {
-            let constants = std::mem::replace(&mut kinds[kind as usize], Expr::Always(false));
-            kinds[kind as usize] = Expr::all(vec![own[kind as usize].clone(), constants]);
-        }
-        if !texts.is_empty() {
-            kinds[Kind::String as usize] = self.literals(texts);
-        }
-        if !numbers.is_empty() {
-            kinds[Kind::Number as usize] = self.numbers(&numbers)?;
-        }
-        Ok(kinds)
-    }
-
-    fn numbers(&mut self, numbers: &[&Number]) -> Result<Expr, CompileError> {
-        let values: Vec<f64> = numbers
-            .iter()
-            .filter_map(|number| number.as_f64())
-            .collect();
-        let (low, high) = values
-            .iter()
-            .fold((f64::MAX, f64::MIN), |(low, high), &value| {
-                (low.min(value), high.max(value))
-            });
-        let minus = match (low, high) {
-            (low, _) if low > 0.0 => Minus::Never,
-            (_, high) if high < 0.0 => Minus::Must,
-            (low, _) if low == 0.0 => Minus::ZeroOnly,
-            _ => Minus::Free,
-        };
-        let list: Vec<String> = numbers.iter().take(20).map(ToString::to_string).collect();
-        let more = if numbers.len() > 20 { ", ..." } else { "" };
-        let wanted = match numbers {
-            [_] => list[0].clone(),
-            _ => format!("one of {}{more}", list.join(", ")),
-        };
-        Ok(self.add_number(NumberAtom {
-            integer: numbers.iter().all(|number| is_integer(number)),
-            minus,
-            exact: Some(number_validator(&json!({ "enum": numbers }), "")?),
-            wanted,
-            possible: true,
-        }))
-    }
-
-    fn constant(&mut self, value: &Value, depth: usize) -> Result<Kinds, CompileError> {
-        if depth > MAX_CONST_DEPTH {
-            return Err(CompileError::TooLarge {
-                what: "levels in a constant",
-                limit: MAX_CONST_DEPTH,
-            });
-        }
-        let mut kinds = never();
-        match value {
-            Value::Null => kinds[Kind::Null as usize] = Expr::Always(true),
-            Value::Bool(true) => kinds[Kind::True as usize] = Expr::Always(true),
-            Value::Bool(false) => kinds[Kind::False as usize] = Expr::Always(true),
-            Value::String(text) => kinds[Kind::String as usize] = self.literals([text.as_str()]),
-            Value::Number(number) => kinds[Kind::Number as usize] = self.numbers(&[number])?,
-            Value::Array(items) => {
-                let mut atom = ArrayAtom {
-                    min: items.len() as u64,
-                    max: Some(items.len() as u64),
-                    ..ArrayAtom::default()
-                };
-                for item in items {
-                    let item = self.constant(item, depth + 1)?;
-                    atom.prefix.push(self.add_node(item, String::new())?);
-                }
-                kinds[Kind::Array as usize] = self.add_array(atom);
-            }
-            Value::Object(members) => {
-                let mut declared = Vec::new();
-                for (name, value) in members {
-                    let node = self.constant(value, depth + 1)?;
-                    declared.push((name.as_str(), self.add_node(node, String::new())?));
-                }
-                let required: Vec<&str> = declared.iter().map(|&(name, _)| name).collect();
-                kinds[Kind::Object as usize] =
-                    self.add_object(&declared, &required, None, (0, None));
-            }
-        }
-        Ok(all(vec![anything(), kinds]))
-    }
 }
 
-fn number_validator(schema: &Value, pointer: &str) -> Result<jsonschema::Validator, CompileError> {
+pub(crate) fn number_validator(
+    schema: &Value,
+    pointer: &str,
+) -> Result<jsonschema::Validator, CompileError> {
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .offline()

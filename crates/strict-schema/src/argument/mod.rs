@@ -23,12 +23,15 @@
 mod atoms;
 mod checker;
 mod compile;
+mod constants;
 mod dfa;
 mod explain;
 mod format;
 mod formula;
 mod keywords;
 mod link;
+mod names;
+mod phrase;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@
 
 use super::{
     ArgumentChecker, MAX_DEPTH,
-    atoms::{Minus, any_clear},
+    atoms::{Literals, Minus, any_clear},
     checker::{Cause, Lex},
     compile::ANY,
     formula::{AtomId, Expr, Kind, NodeId},
@@ -104,7 +104,7 @@ impl ArgumentChecker {
                 _ => at += 1,
             }
         }
-        if lost && !self.settle(self.frames.len() - 1) {
+        if lost && !self.settle(self.frames.len() - 1, wants) {
             return Err(Cause::Kind);
         }
         self.push_frame(kind, wants, free);
@@ -128,15 +128,14 @@ impl ArgumentChecker {
             .iter_mut()
             .filter(|state| state.died == 0)
         {
-            match self.automaton.arrays[state.atom as usize].item(count) {
-                Some(node) => state.child = node,
-                None => {
-                    state.died = now;
-                    lost = true;
-                }
+            if let Some(node) = self.automaton.arrays[state.atom as usize].item(count) {
+                state.child = node;
+            } else {
+                state.died = now;
+                lost = true;
             }
         }
-        if lost && !self.settle(self.frames.len() - 1) {
+        if lost && !self.settle(self.frames.len() - 1, self.wants.len()) {
             return Err(Cause::TooManyItems);
         }
         Ok(())
@@ -197,7 +196,7 @@ impl ArgumentChecker {
                 match kind {
                     Kind::String => {
                         let atom = &automaton.strings[atom as usize];
-                        state.range.1 = atom.literals.as_ref().map_or(0, |set| set.len());
+                        state.range.1 = atom.literals.as_ref().map_or(0, Literals::len);
                         state.dfa = [
                             atom.pattern.as_ref().map_or(0, |dfa| dfa.start),
                             atom.format.map_or(0, |format| format.filter.start),
@@ -260,7 +259,7 @@ impl ArgumentChecker {
     /// After deaths in the top frame.
     #[cold]
     pub(crate) fn survive(&mut self, cause: Cause) -> Result<(), Cause> {
-        if self.settle(self.frames.len() - 1) {
+        if self.settle(self.frames.len() - 1, self.wants.len()) {
             self.bury();
             Ok(())
         } else {
@@ -298,18 +297,14 @@ impl ArgumentChecker {
         lost
     }
 
-    /// Carries deaths in `frame` upwards; false if the root can no longer be valid.
-    pub(crate) fn settle(&mut self, frame: usize) -> bool {
-        let mut frame = frame;
+    /// Carries deaths in `frame`, whose wants end at `end`, upwards; false if the root can no
+    /// longer be valid.
+    fn settle(&mut self, mut frame: usize, mut end: usize) -> bool {
         loop {
             let kind = self.frames[frame].kind;
             let from = self.frames[frame].wants as usize;
-            let to = self
-                .frames
-                .get(frame + 1)
-                .map_or(self.wants.len(), |next| next.wants as usize);
             let mut lost = false;
-            for at in from..to {
+            for at in from..end {
                 if self.wants[at].dead {
                     continue;
                 }
@@ -332,6 +327,7 @@ impl ArgumentChecker {
                 return true;
             }
             frame -= 1;
+            end = from;
         }
     }
 
@@ -358,7 +354,7 @@ impl ArgumentChecker {
                 lost |= self.kill_askers(top, node);
             }
         }
-        if lost && !self.settle(top - 1) {
+        if lost && !self.settle(top - 1, wants) {
             return Err(cause);
         }
         let Some(frame) = self.frames.pop() else {

@@ -45,8 +45,7 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
     }));
     let cases = [
         ("[", "", "expected an object, found an array"),
-        ("Sure", "", "expected an object, found 'S'"),
-        (r#"{"ci"#, "", ""),
+        ("S", "", "expected an object, found 'S'"),
         (
             r#"{"cx"#,
             "",
@@ -106,7 +105,7 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
         (
             r#"{"tags":[]"#,
             "/tags",
-            "at least 1 items are needed here, found 0",
+            "at least 1 item is needed here, found none",
         ),
         (
             r#"{"tags":["a","b","#,
@@ -124,12 +123,12 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
             "all allowed properties are given: expected '}'",
         ),
         (
-            r#"{"city" "x"#,
+            r#"{"city" ""#,
             "",
             "not valid JSON: expected ':', found a string",
         ),
         (
-            "{\"city\":\"a\nb",
+            "{\"city\":\"a\n",
             "/city",
             "not valid JSON: a control character in a string must be escaped, as \\n or \\u0000",
         ),
@@ -140,23 +139,10 @@ fn the_first_impossible_byte_is_refused_with_a_message() {
         ),
     ];
     for (text, pointer, message) in cases {
-        // The byte before the last is fine, the last is not.
-        let mut checker = checker(&weather);
-        let before = checker.push(&text.as_bytes()[..text.len() - 1]);
-        // These two are refused a byte earlier than the grammar would.
-        let last = before.and_then(|()| checker.push(&text.as_bytes()[text.len() - 1..]));
-        if message.is_empty() {
-            assert_eq!(last, Ok(()), "{text}");
-            continue;
-        }
-        let mismatch = last.expect_err(text);
+        let mismatch = refuse(&weather, text);
         assert_eq!(mismatch.message, message, "{text}");
         assert_eq!(mismatch.pointer, pointer, "{text}");
-        assert!(
-            mismatch.offset + 2 >= text.len(),
-            "{text}: {}",
-            mismatch.offset
-        );
+        assert_eq!(mismatch.offset, text.len() - 1, "{text}");
     }
     accept(
         &weather,
@@ -230,7 +216,7 @@ fn alias_cycles_and_dangling_references_are_refused() {
     let compile = |schema: Value| Automaton::compile(&schema).map(|_| ());
     assert!(matches!(
         compile(
-            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}, true]}}, "$ref": "#/$defs/a"})
+            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "null"}]}}, "$ref": "#/$defs/a"})
         ),
         Err(CompileError::AliasCycle { .. })
     ));
@@ -328,7 +314,7 @@ fn state_stays_small_at_ten_levels_and_a_hundred_properties() {
     for level in (0..10).rev() {
         text.push('{');
         for index in 0..100 {
-            text.push_str(&format!("\"property_{level}_{index}\": {index}, "));
+            text.extend([&*format!("\"property_{level}_{index}\""), ": 1, "]);
         }
         text.push_str("\"inner\": ");
     }

@@ -7,9 +7,11 @@
 //! of the contract: node before children, and what is said about a node in the
 //! order of [`walk`].
 
+mod counts;
 pub(crate) mod finding;
 mod inhabited;
 mod references;
+mod shape;
 pub(crate) mod values;
 mod walk;
 

@@ -204,6 +204,10 @@ fn empty_range(low: Bound, high: Bound, types: Option<TypeSet>) -> Option<String
             "the minimum {low} is greater than the maximum {high}"
         ));
     }
+    #[expect(
+        clippy::float_cmp,
+        reason = "the bounds as written, not results of arithmetic"
+    )]
     if low == high && (low_open || high_open) {
         return Some(format!(
             "the bounds exclude {low}, the only number between them"

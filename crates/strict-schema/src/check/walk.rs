@@ -56,23 +56,23 @@ pub(super) fn findings(schema: &Value, profile: &Profile, function: bool) -> Vec
     walk.found
 }
 
-struct Walk<'a> {
-    root: &'a Map<String, Value>,
-    profile: &'a Profile,
-    function: bool,
-    references: References<'a>,
-    found: Vec<Finding>,
-    properties: usize,
-    enum_values: usize,
-    chars: usize,
-    count_chars: bool,
+pub(super) struct Walk<'a> {
+    pub(super) root: &'a Map<String, Value>,
+    pub(super) profile: &'a Profile,
+    pub(super) function: bool,
+    pub(super) references: References<'a>,
+    pub(super) found: Vec<Finding>,
+    pub(super) properties: usize,
+    pub(super) enum_values: usize,
+    pub(super) chars: usize,
+    pub(super) count_chars: bool,
     /// The deepest level past the limit, and where.
-    deepest: usize,
-    deepest_at: Option<String>,
+    pub(super) deepest: usize,
+    pub(super) deepest_at: Option<String>,
 }
 
 impl<'a> Walk<'a> {
-    fn add(&mut self, finding: Finding) {
+    pub(super) fn add(&mut self, finding: Finding) {
         let listed = self.profile.choices.refuse_unsatisfiable
             || finding.kind != ViolationKind::Unsatisfiable;
         if listed && self.found.len() < MAX_FINDINGS {
@@ -120,8 +120,11 @@ impl<'a> Walk<'a> {
             self.array(&facts, at);
         }
         if facts.values.is_some() || facts.constant.is_some() {
-            values::enumeration(&facts, types, self.profile, at, &mut self.found);
-            self.found.truncate(MAX_FINDINGS);
+            let mut found = Vec::new();
+            values::enumeration(&facts, types, self.profile, at, &mut found);
+            for finding in found {
+                self.add(finding);
+            }
             self.count_values(&facts, at);
         }
         if facts.present.has(Keyword::Format) && self.profile.permitted.has(Keyword::Format) {
@@ -130,7 +133,9 @@ impl<'a> Walk<'a> {
         if facts.present.meets(values::JUDGED) {
             let mut found = Vec::new();
             values::bounds(map, types, at, &mut found);
-            found.into_iter().for_each(|finding| self.add(finding));
+            for finding in found {
+                self.add(finding);
+            }
         }
         self.children(map, &facts, at, level);
     }
@@ -197,131 +202,6 @@ impl<'a> Walk<'a> {
         types
     }
 
-    fn object(&mut self, facts: &Facts<'a>, at: &At<'_>) {
-        let closed = facts.additional == Some(&Value::Bool(false));
-        let Some(properties) = facts.properties else {
-            if at.is_root() || closed {
-                let tail = "object schema missing properties.";
-                self.add(Finding::at(ViolationKind::FreeFormObject, at, "", tail));
-            }
-            if !closed {
-                let kind = match facts.additional {
-                    Some(Value::Object(_)) => ViolationKind::MapObject,
-                    _ if at.is_root() => ViolationKind::OpenObject,
-                    _ => ViolationKind::FreeFormObject,
-                };
-                self.add(Finding::open(kind, at));
-            }
-            return;
-        };
-        let Value::Object(properties) = properties else {
-            return self.add(Finding::malformed(
-                at,
-                properties,
-                "is not of type 'object'",
-            ));
-        };
-        if !closed {
-            let kind = match facts.additional {
-                Some(Value::Object(_)) => ViolationKind::MapObject,
-                _ => ViolationKind::OpenObject,
-            };
-            self.add(Finding::open(kind, at));
-        }
-        if facts.any_of.is_some() && !at.is_root() {
-            self.add(Finding::not_permitted(at, "anyOf"));
-        }
-        self.properties += properties.len();
-        if self.count_chars {
-            self.chars += properties
-                .keys()
-                .map(|name| name.chars().count())
-                .sum::<usize>();
-        }
-        self.required(properties, facts.required, at);
-    }
-
-    fn required(&mut self, properties: &Map<String, Value>, required: Option<&Value>, at: &At<'_>) {
-        let keys = match required {
-            None => {
-                let tail = properties
-                    .keys()
-                    .next()
-                    .map(|key| format!(" Missing '{key}'."));
-                let first = properties.keys().next().map_or("", String::as_str);
-                let tail = tail.unwrap_or_default();
-                self.add(Finding::required(
-                    ViolationKind::OptionalProperty,
-                    at,
-                    first,
-                    &tail,
-                ));
-                return;
-            }
-            Some(Value::Array(keys)) if keys.iter().all(Value::is_string) => keys,
-            Some(Value::Array(keys)) => {
-                if let Some(key) = keys.iter().find(|key| !key.is_string()) {
-                    self.add(Finding::malformed(at, key, "is not of type 'string'"));
-                }
-                return;
-            }
-            Some(other) => {
-                return self.add(Finding::malformed(at, other, "is not of type 'array'"));
-            }
-        };
-        let as_written = keys.len() == properties.len()
-            && keys
-                .iter()
-                .zip(properties.keys())
-                .all(|(key, name)| key == name);
-        if !as_written {
-            let listed: std::collections::HashSet<&str> =
-                keys.iter().filter_map(Value::as_str).collect();
-            for name in properties
-                .keys()
-                .filter(|name| !listed.contains(name.as_str()))
-            {
-                let tail = format!(" Missing '{name}'.");
-                self.add(Finding::required(
-                    ViolationKind::OptionalProperty,
-                    at,
-                    name,
-                    &tail,
-                ));
-            }
-            if listed.len() < keys.len() {
-                let all = Value::Array(keys.clone());
-                self.add(Finding::malformed(at, &all, "has non-unique elements"));
-            }
-        }
-        for key in keys.iter().filter_map(Value::as_str) {
-            let kind = match properties.get(key) {
-                None => ViolationKind::UndeclaredRequired,
-                Some(schema) if says_nothing(schema) => ViolationKind::RequiredWithoutSchema,
-                Some(_) => continue,
-            };
-            let tail = format!(" Extra required key '{key}' supplied.");
-            self.add(Finding::required(kind, at, key, &tail));
-        }
-    }
-
-    fn array(&mut self, facts: &Facts<'a>, at: &At<'_>) {
-        match facts.items {
-            Some(items @ Value::Array(_)) => {
-                let at = at.key("items");
-                let shown = crate::path::python_value(items, super::finding::SHOWN);
-                let tail = format!("{shown} is not of type 'object', 'boolean'.");
-                self.add(Finding::at(ViolationKind::TupleItems, &at, "", &tail));
-            }
-            Some(_) => {}
-            None if facts.present.has(Keyword::PrefixItems) => {}
-            None => {
-                let tail = "array schema missing items.";
-                self.add(Finding::at(ViolationKind::ArrayWithoutItems, at, "", tail));
-            }
-        }
-    }
-
     fn format(&mut self, map: &Map<String, Value>, types: Option<TypeSet>, at: &At<'_>) {
         if types.is_some_and(|types| !types.meets(TypeSet::STRING)) {
             return;
@@ -338,38 +218,6 @@ impl<'a> Walk<'a> {
             }
             Some(Value::String(_)) | None => {}
             Some(other) => self.add(Finding::malformed(at, other, "is not of type 'string'")),
-        }
-    }
-
-    fn count_values(&mut self, facts: &Facts<'a>, at: &At<'_>) {
-        let chars = |value: &Value| value.as_str().map_or(0, |text| text.chars().count());
-        if self.count_chars {
-            self.chars += facts.constant.map_or(0, chars);
-        }
-        let Some(values) = facts.values.and_then(Value::as_array) else {
-            return;
-        };
-        self.enum_values += values.len();
-        let counts = &self.profile.counts;
-        let long = values.len() > counts.long_enum;
-        if !long && !self.count_chars {
-            return;
-        }
-        let total: usize = values.iter().map(chars).sum();
-        self.chars += total;
-        if long && total > counts.long_enum_chars {
-            let text = format!(
-                "Expected at most {} total characters across enum values when there are more \
-                 than {} enum values, but received {total}. {REDUCE_ENUMS}",
-                counts.long_enum_chars, counts.long_enum,
-            );
-            let subject = total.to_string();
-            self.add(Finding::plain(
-                ViolationKind::EnumTooLong,
-                at.pointer(),
-                subject,
-                text,
-            ));
         }
     }
 
@@ -454,64 +302,6 @@ impl<'a> Walk<'a> {
                 _ => {}
             }
         }
-    }
-
-    /// The limits over the whole schema.
-    fn counts(&mut self) {
-        let counts = &self.profile.counts;
-        let (properties, enums, chars) = (self.properties, self.enum_values, self.chars);
-        if let Some(pointer) = self.deepest_at.take() {
-            let (levels, limit) = (self.deepest, counts.levels);
-            let text = format!("{levels} levels of nesting exceeds limit of {limit}.");
-            let kind = ViolationKind::TooManyLevels;
-            self.add(Finding::plain(kind, pointer, levels.to_string(), text));
-        }
-        if properties > counts.properties {
-            let text = format!(
-                "{properties} parameters exceeds limit of {}.",
-                counts.properties
-            );
-            self.over(ViolationKind::TooManyProperties, properties, text);
-        }
-        if enums > counts.enum_values {
-            let text = format!(
-                "Expected at most {} enum values in total within a single schema when using \
-                 structured outputs, but received {enums}. {REDUCE_ENUMS}",
-                counts.enum_values
-            );
-            self.over(ViolationKind::TooManyEnumValues, enums, text);
-        }
-        if chars > counts.chars {
-            // OpenAI's text is not public.
-            let text = format!(
-                "Expected at most {} characters in total across property names, definition \
-                 names, enum values and const values, but received {chars}.",
-                counts.chars
-            );
-            self.over(ViolationKind::TooManyCharacters, chars, text);
-        }
-    }
-
-    fn over(&mut self, kind: ViolationKind, count: usize, text: String) {
-        self.add(Finding::plain(kind, String::new(), count.to_string(), text));
-    }
-}
-
-const REDUCE_ENUMS: &str = "Consider reducing the number of enums, or use 'strict: false' to opt \
-                            out of structured outputs.";
-
-/// A property schema that OpenAI's validator treats as if it were not there.
-fn says_nothing(schema: &Value) -> bool {
-    match schema {
-        Value::Bool(_) => true,
-        Value::Object(map) => {
-            map.is_empty()
-                || map.get("type").is_some_and(|name| name == "object")
-                    && !["properties", "anyOf", "oneOf", "allOf", "$ref"]
-                        .iter()
-                        .any(|key| map.contains_key(*key))
-        }
-        _ => false,
     }
 }
 

@@ -16,7 +16,7 @@ use super::moves::Moves;
 use super::{Change, ChangeCode, Level};
 use crate::keyword::{Keyword, Shape};
 use crate::path::{At, join, schema_at, tokens};
-use crate::reference::Target;
+use crate::reference::{Target, fragment};
 
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
@@ -243,7 +243,7 @@ impl Hoist<'_> {
             definitions.insert(name.clone(), taken);
             let new = join("/$defs", &name);
             if let Some(hole) = work.pointer_mut(&place) {
-                *hole = json!({"$ref": reference_to(&new)});
+                *hole = json!({"$ref": fragment(&new)});
             }
             self.moves.add(new.clone(), &place);
             self.relocated.set(old.clone(), new);
@@ -304,19 +304,20 @@ fn rewrite_references(node: &mut Value, relocated: &Moves) {
                 .iter()
                 .fold(String::new(), |at, token| join(&at, token));
             if let Some(new) = relocated.get(&pointer) {
-                *reference = reference_to(new);
+                *reference = fragment(new);
             }
             continue;
         }
         match (Keyword::of(key).map(Keyword::shape), below) {
             (Some(Shape::Map), Value::Object(named)) => {
-                named
-                    .values_mut()
-                    .for_each(|schema| rewrite_references(schema, relocated));
+                for schema in named.values_mut() {
+                    rewrite_references(schema, relocated);
+                }
             }
             (Some(Shape::List | Shape::SchemaOrList), Value::Array(list)) => {
-                list.iter_mut()
-                    .for_each(|schema| rewrite_references(schema, relocated));
+                for schema in list.iter_mut() {
+                    rewrite_references(schema, relocated);
+                }
             }
             (Some(Shape::Schema | Shape::SchemaOrList), schema) => {
                 rewrite_references(schema, relocated);
@@ -324,18 +325,4 @@ fn rewrite_references(node: &mut Value, relocated: &Moves) {
             _ => {}
         }
     }
-}
-
-/// A pointer as the fragment of a reference (RFC 6901, section 6).
-fn reference_to(pointer: &str) -> String {
-    let mut out = String::with_capacity(pointer.len() + 1);
-    out.push('#');
-    for byte in pointer.bytes() {
-        if byte.is_ascii_graphic() && byte != b'%' && byte != b'"' {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

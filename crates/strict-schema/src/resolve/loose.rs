@@ -5,6 +5,8 @@
 //! The first two are undone in the arguments by [`super::Restore`]; the third
 //! only the model sees, and the arguments are checked against the original.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::rewrite::Rewriter;
@@ -49,9 +51,9 @@ const LONGEST_CONSTRAINT: usize = 500;
 
 /// Whether [`loosen`] may have something to do at a node with these keywords.
 pub(super) fn applies(rewriter: &Rewriter<'_>, present: KeywordSet) -> bool {
-    let rewrites = &rewriter.profile.rewrites;
-    rewrites.maps_to_arrays && present.has(Keyword::AdditionalProperties)
-        || rewrites.constraints_to_description && present.meets(DESCRIBABLE)
+    let allowed = &rewriter.profile.rewrites;
+    allowed.maps_to_arrays && present.has(Keyword::AdditionalProperties)
+        || allowed.constraints_to_description && present.meets(DESCRIBABLE)
 }
 
 pub(super) fn loosen(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
@@ -173,7 +175,7 @@ fn describe_constraints(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
         } else {
             ", "
         };
-        description.push_str(&format!("{lead}{key}: {shown}"));
+        let _ = write!(description, "{lead}{key}: {shown}");
     }
     description.push('.');
     map.insert("description".into(), description.into());

@@ -7,19 +7,19 @@
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::conjoin::conjoin;
 use super::rewrite::Rewriter;
 use super::{ChangeCode, Level};
-use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet};
+use crate::keyword::Keyword;
 use crate::limits::{Limits, Size};
 use crate::path::{At, join, push_index, push_token};
 use crate::reference::{Target, definition};
-use crate::types::TypeSet;
 
 /// Nodes that inlining may add to one schema. Below the guard's budget, so that
 /// a schema built to multiply is given up within milliseconds.
-const MAX_INLINED: usize = 20_000;
+const MAX_INLINED: usize = 5_000;
 
 /// Parts within parts.
 const MAX_NESTING: usize = 32;
@@ -78,24 +78,37 @@ fn inline(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, pointer: &s
     true
 }
 
-/// A part of the conjunction, and where it was written.
+/// A part of the conjunction, and where it was written: a pointer into the
+/// original, or for the node itself its present place.
 struct Part {
     map: Map<String, Value>,
     pointer: String,
+    is_node: bool,
+}
+
+impl Part {
+    /// Where in the original something below the part was.
+    fn place(&self, rewriter: &Rewriter<'_>, below: &str) -> String {
+        let place = format!("{}{below}", self.pointer);
+        if self.is_node {
+            rewriter.moves.original(&place)
+        } else {
+            place
+        }
+    }
 }
 
 fn merge(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, pointer: &str) -> bool {
     let mut parts = Vec::new();
     let mut seen = HashSet::new();
-    let original = rewriter.moves.original(pointer);
-    if !collect(rewriter, map, original, &mut parts, &mut seen, 0) {
+    if !collect(rewriter, map, pointer.to_owned(), &mut parts, &mut seen, 0) {
         return false;
     }
     let mut merged = Map::new();
     let mut first = true;
     for part in &parts {
         let fits = if first {
-            merged = part.map.clone();
+            merged.clone_from(&part.map);
             true
         } else {
             conjoin(&mut merged, &part.map)
@@ -114,17 +127,27 @@ fn merge(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, pointer: &st
         }
     }
     node.extend(merged);
-    if let Some(Value::Object(properties)) = node.get("properties") {
+    for (key, value) in &node {
+        let Some(part) = parts.iter().find(|part| part.map.contains_key(key)) else {
+            continue;
+        };
+        rewriter
+            .moves
+            .set(join(pointer, key), part.place(rewriter, &join("", key)));
+        let (true, Value::Object(properties)) = (key == "properties", value) else {
+            continue;
+        };
         for name in properties.keys() {
-            let place = |part: &&Part| {
+            let declares = |part: &&Part| {
                 part.map
                     .get("properties")
-                    .is_some_and(|p| p.get(name).is_some())
+                    .is_some_and(|properties| properties.get(name).is_some())
             };
-            if let Some(part) = parts.iter().find(place) {
+            if let Some(part) = parts.iter().find(declares) {
                 let below = join("/properties", name);
-                let old = format!("{}{below}", part.pointer);
-                rewriter.moves.set(format!("{pointer}{below}"), old);
+                rewriter
+                    .moves
+                    .set(format!("{pointer}{below}"), part.place(rewriter, &below));
             }
         }
     }
@@ -133,7 +156,7 @@ fn merge(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, pointer: &st
 }
 
 /// Gathers the conjuncts of a node, references resolved, each definition once.
-/// `pointer` is the node's place in the original.
+/// `pointer` is the place in the original, and at depth 0 the present place.
 fn collect<'s>(
     rewriter: &mut Rewriter<'s>,
     map: &Map<String, Value>,
@@ -191,15 +214,20 @@ fn collect<'s>(
         };
         // In the order they are written, for that is the order of the properties.
         if before && own.keys().any(|key| key == "properties") {
+            let map = std::mem::take(&mut own);
             parts.push(Part {
-                map: std::mem::take(&mut own),
+                map,
                 pointer: pointer.clone(),
+                is_node: depth == 0,
             });
         }
         before = false;
         for (index, part) in list.iter().enumerate() {
             let mut place = format!("{pointer}/allOf");
             push_index(&mut place, index);
+            if depth == 0 {
+                place = rewriter.moves.original(&place);
+            }
             match part {
                 Value::Bool(true) => {}
                 Value::Object(part) => {
@@ -217,187 +245,11 @@ fn collect<'s>(
         return false;
     }
     if !own.is_empty() {
-        parts.push(Part { map: own, pointer });
+        parts.push(Part {
+            map: own,
+            pointer,
+            is_node: depth == 0,
+        });
     }
     rewriter.inlined <= MAX_INLINED
-}
-
-/// `a` and `b` as one schema. False where there is no exact one.
-fn conjoin(a: &mut Map<String, Value>, b: &Map<String, Value>) -> bool {
-    let (Some(a_open), Some(b_open)) = (openness(a), openness(b)) else {
-        return false;
-    };
-    if !conjoin_properties(a, b, a_open, b_open) {
-        return false;
-    }
-    for (key, value) in b {
-        let Some(keyword) = Keyword::of(key) else {
-            a.entry(key.clone()).or_insert_with(|| value.clone());
-            continue;
-        };
-        if OBJECT_SHAPE.has(keyword) {
-            continue;
-        }
-        let Some(own) = a.get_mut(key) else {
-            if !tied(a, keyword) {
-                return false;
-            }
-            a.insert(key.clone(), value.clone());
-            continue;
-        };
-        if own == value || ANNOTATIONS.has(keyword) {
-            continue;
-        }
-        let both = match keyword {
-            Keyword::Type => intersect_types(own, value),
-            Keyword::Minimum
-            | Keyword::ExclusiveMinimum
-            | Keyword::MinLength
-            | Keyword::MinItems
-            | Keyword::MinProperties => tighter(own, value, true),
-            Keyword::Maximum
-            | Keyword::ExclusiveMaximum
-            | Keyword::MaxLength
-            | Keyword::MaxItems
-            | Keyword::MaxProperties => tighter(own, value, false),
-            Keyword::Enum => intersect_values(own, value),
-            Keyword::UniqueItems => Some(Value::Bool(true)),
-            Keyword::Items if own.is_object() && value.is_object() => {
-                Some(json!({"allOf": [own, value]}))
-            }
-            _ => None,
-        };
-        match both {
-            Some(both) => *own = both,
-            None => return false,
-        }
-    }
-    true
-}
-
-const OBJECT_SHAPE: KeywordSet = KeywordSet::of(&[
-    Keyword::Properties,
-    Keyword::Required,
-    Keyword::AdditionalProperties,
-]);
-
-/// Whether a keyword that only `b` has means the same beside those of `a`. It
-/// does not where one keyword reads another of its own node.
-fn tied(a: &Map<String, Value>, keyword: Keyword) -> bool {
-    match keyword {
-        Keyword::UnevaluatedProperties | Keyword::UnevaluatedItems | Keyword::PatternProperties => {
-            false
-        }
-        Keyword::If | Keyword::Then | Keyword::Else => !["if", "then", "else"]
-            .iter()
-            .any(|key| a.contains_key(*key)),
-        Keyword::Contains | Keyword::MinContains | Keyword::MaxContains => {
-            !["contains", "minContains", "maxContains"]
-                .iter()
-                .any(|key| a.contains_key(*key))
-        }
-        Keyword::Items | Keyword::PrefixItems | Keyword::AdditionalItems => {
-            !["items", "prefixItems", "additionalItems"]
-                .iter()
-                .any(|key| a.contains_key(*key))
-        }
-        // Null may come from one part and be refused by the other.
-        Keyword::Nullable => false,
-        _ => true,
-    }
-}
-
-/// What an object does with keys it does not declare: `Some(true)` takes them,
-/// `Some(false)` refuses them, `None` neither.
-fn openness(map: &Map<String, Value>) -> Option<bool> {
-    let unusual = ["patternProperties", "unevaluatedProperties", "nullable"];
-    if unusual.iter().any(|key| map.contains_key(*key)) {
-        return None;
-    }
-    match map.get("additionalProperties") {
-        None | Some(Value::Bool(true)) => Some(true),
-        Some(Value::Bool(false)) => Some(false),
-        Some(_) => None,
-    }
-}
-
-fn conjoin_properties(
-    a: &mut Map<String, Value>,
-    b: &Map<String, Value>,
-    a_open: bool,
-    b_open: bool,
-) -> bool {
-    let object = |map: &Map<String, Value>| match map.get("properties") {
-        None => Some(Map::new()),
-        Some(Value::Object(properties)) => Some(properties.clone()),
-        Some(_) => None,
-    };
-    let (Some(mut ours), Some(theirs)) = (object(a), object(b)) else {
-        return false;
-    };
-    let mut required: Vec<Value> = Vec::new();
-    for map in [&*a, b] {
-        match map.get("required") {
-            None => {}
-            Some(Value::Array(keys)) => {
-                let new = keys.iter().filter(|key| !required.contains(key)).cloned();
-                required.extend(new.collect::<Vec<_>>());
-            }
-            Some(_) => return false,
-        }
-    }
-    if !b_open {
-        ours.retain(|name, _| theirs.contains_key(name));
-    }
-    for (name, schema) in theirs {
-        match ours.get_mut(&name) {
-            Some(own) if *own == schema => {}
-            Some(own) => *own = json!({"allOf": [own.take(), schema]}),
-            None if a_open => {
-                ours.insert(name, schema);
-            }
-            None => {}
-        }
-    }
-    let lost = |key: &Value| key.as_str().is_none_or(|key| !ours.contains_key(key));
-    if !(a_open && b_open) && required.iter().any(lost) {
-        // Required by one part, refused by the other.
-        return false;
-    }
-    if a.contains_key("properties") || b.contains_key("properties") {
-        a.insert("properties".into(), Value::Object(ours));
-    }
-    if !required.is_empty() {
-        a.insert("required".into(), Value::Array(required));
-    }
-    if !(a_open && b_open) {
-        a.insert("additionalProperties".into(), Value::Bool(false));
-    } else if let Some(open) = b.get("additionalProperties") {
-        a.insert("additionalProperties".into(), open.clone());
-    }
-    true
-}
-
-fn intersect_types(a: &Value, b: &Value) -> Option<Value> {
-    let both = TypeSet::read(a)?.intersect(TypeSet::read(b)?);
-    (both != TypeSet::NONE).then(|| both.to_value())
-}
-
-fn tighter(a: &Value, b: &Value, larger: bool) -> Option<Value> {
-    let (x, y) = (a.as_f64()?, b.as_f64()?);
-    Some(if (x > y) == larger { a } else { b }.clone())
-}
-
-fn intersect_values(a: &Value, b: &Value) -> Option<Value> {
-    let (a, b) = (a.as_array()?, b.as_array()?);
-    let same = crate::check::values::same;
-    if a.len().saturating_mul(b.len()) > 1_000_000 {
-        return None;
-    }
-    let both: Vec<Value> = a
-        .iter()
-        .filter(|x| b.iter().any(|y| same(x, y)))
-        .cloned()
-        .collect();
-    (!both.is_empty()).then_some(Value::Array(both))
 }

@@ -10,7 +10,9 @@
 //! The invariant: levels A and B only narrow. A document that the resolved schema
 //! accepts, the original accepts.
 
+mod conjoin;
 mod hoist;
+mod idle;
 mod loose;
 mod merge;
 mod moves;
@@ -127,10 +129,6 @@ changes! {
     MapToArray "map_to_array",
     /// Down-levelling: a constraint that the engine does not take was dropped.
     ConstraintDropped "constraint_dropped",
-    /// Down-levelling: a pattern was written for the engine.
-    PatternRewritten "pattern_rewritten",
-    /// Down-levelling: a `$ref` was replaced by its target.
-    RefInlined "ref_inlined",
     /// Down-levelling: a part was replaced by "anything".
     Loosened "loosened",
 }
@@ -180,7 +178,7 @@ pub fn resolve(schema: &Value, profile: &Profile) -> Resolved {
         };
     }
     Resolved::Fallback {
-        reasons: reason::reasons(findings, &outcome.moves),
+        reasons: reason::reasons(findings, &outcome.moves, schema),
     }
 }
 
@@ -196,6 +194,7 @@ fn guard(schema: &Value, profile: &Profile) -> Result<(), Vec<Reason>> {
         Err(_) => Err(reason::reasons(
             check::findings(schema, profile),
             &moves::Moves::default(),
+            schema,
         )),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use super::moves::Moves;
 pub use crate::check::ViolationKind as ReasonCode;
 use crate::check::finding::Finding;
@@ -18,7 +20,7 @@ pub struct Reason {
 }
 
 /// The reasons behind findings in the rewritten schema.
-pub(super) fn reasons(findings: Vec<Finding>, moves: &Moves) -> Vec<Reason> {
+pub(super) fn reasons(findings: Vec<Finding>, moves: &Moves, original: &Value) -> Vec<Reason> {
     let consequence = |finding: &Finding| finding.kind == ReasonCode::RequiredWithoutSchema;
     // Where a property's own schema is at fault, its parent is not.
     let only_those = findings.iter().all(consequence);
@@ -28,11 +30,20 @@ pub(super) fn reasons(findings: Vec<Finding>, moves: &Moves) -> Vec<Reason> {
         .filter(|finding| only_those || !consequence(finding))
         .map(|finding| Reason {
             code: finding.kind,
-            pointer: moves.original(&finding.pointer),
+            pointer: existing(original, moves.original(&finding.pointer)),
             message: sentence(finding.kind, &finding.subject),
         })
         .filter(|reason| seen.insert((reason.code, reason.pointer.clone(), reason.message.clone())))
         .collect()
+}
+
+/// A part that two parts were merged into was in neither: its nearest ancestor
+/// that was in the original stands for it.
+fn existing(original: &Value, mut pointer: String) -> String {
+    while original.pointer(&pointer).is_none() {
+        pointer.truncate(pointer.rfind('/').unwrap_or(0));
+    }
+    pointer
 }
 
 fn sentence(kind: ReasonCode, subject: &str) -> String {

@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 use crate::path;
-use crate::reference::{Target, follow};
+use crate::reference::{Target, follow, fragment};
 use crate::types::TypeSet;
 
 /// How arguments for a level-C schema become arguments for the original. Empty
@@ -75,7 +75,7 @@ impl Restore {
             return;
         }
         if let Some(branches) = map.get("anyOf").and_then(Value::as_array) {
-            if let Some(index) = choose(root, branches, value) {
+            if let Some(index) = choose(root, &pointer, branches, value) {
                 let pointer = format!("{pointer}/anyOf/{index}");
                 self.undo(root, &branches[index], pointer, value, depth + 1);
             }
@@ -127,32 +127,29 @@ fn entry(item: Value) -> Option<(String, Value)> {
 
 /// The branch of a union that `value` was written for. The shape usually tells;
 /// where it does not, the validator does.
-fn choose(root: &Value, branches: &[Value], value: &Value) -> Option<usize> {
+fn choose(root: &Value, pointer: &str, branches: &[Value], value: &Value) -> Option<usize> {
     let fitting: Vec<usize> = (0..branches.len())
         .filter(|index| fits(root, &branches[*index], value, 0))
         .collect();
     if fitting.len() > 1 {
-        let valid = fitting
-            .iter()
-            .find(|index| is_valid(root, &branches[**index], value));
-        if let Some(index) = valid {
+        let valid = |index: &&usize| is_valid(root, &format!("{pointer}/anyOf/{index}"), value);
+        if let Some(index) = fitting.iter().find(valid) {
             return Some(*index);
         }
     }
     fitting.first().copied()
 }
 
-fn is_valid(root: &Value, branch: &Value, value: &Value) -> bool {
-    let mut schema = Map::new();
-    for keyword in ["$defs", "definitions"] {
-        if let Some(definitions) = root.get(keyword) {
-            schema.insert(keyword.into(), definitions.clone());
-        }
-    }
-    schema.insert("anyOf".into(), Value::Array(vec![branch.clone()]));
+/// Whether `value` is valid for the part of the schema at `pointer`.
+fn is_valid(root: &Value, pointer: &str, value: &Value) -> bool {
+    // With a name of its own the schema stays the root of its references.
+    const NAME: &str = "urn:strict-schema:root";
+    let mut named = root.clone();
+    named["$id"] = NAME.into();
+    let part = json!({"$defs": {"root": named}, "$ref": format!("{NAME}{}", fragment(pointer))});
     jsonschema::options()
         .should_validate_formats(true)
-        .build(&Value::Object(schema))
+        .build(&part)
         .is_ok_and(|validator| validator.is_valid(value))
 }
 
@@ -213,5 +210,54 @@ fn fits(root: &Value, node: &Value, value: &Value, depth: usize) -> bool {
                 })
         }
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Profile, Resolved, resolve};
+
+    #[test]
+    fn branches_of_one_shape_are_told_apart_by_the_validator() {
+        let branch = |pattern: &str, optional: bool| {
+            let mut branch = json!({
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string", "pattern": pattern},
+                    "next": {"anyOf": [{"$ref": "#"}, {"type": "string"}]},
+                },
+                "required": ["id"],
+            });
+            if !optional {
+                branch["properties"]["next"]["anyOf"][1]["type"] = "null".into();
+            }
+            branch
+        };
+        let schema = json!({
+            "type": "object",
+            "properties": {"a": {"anyOf": [branch("^x", false), branch("^y", true)]}},
+        });
+        let mut profile = Profile::default();
+        profile.rewrites.nullable_optionals = true;
+        let Resolved::Strict { restore, .. } = resolve(&schema, &profile) else {
+            panic!("it resolves")
+        };
+        let restored = |mut arguments: Value| {
+            restore.apply(&mut arguments);
+            arguments
+        };
+        // The first branch has a null of its own, the second was given one.
+        let own = json!({"a": {"id": "x", "next": null}});
+        assert_eq!(restored(own.clone()), own);
+        assert_eq!(
+            restored(json!({"a": {"id": "y", "next": null}})),
+            json!({"a": {"id": "y"}})
+        );
+        // All the way down.
+        assert_eq!(
+            restored(json!({"a": {"id": "y", "next": {"a": {"id": "y", "next": null}}}})),
+            json!({"a": {"id": "y", "next": {"a": {"id": "y"}}}})
+        );
     }
 }

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
+use super::idle::drop_idle;
 use super::rewrite::Rewriter;
 use super::{ChangeCode, Level, merge, union};
 use crate::check::values::{kind, mixed};
@@ -106,7 +107,7 @@ fn wrap_reference(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at:
         ChangeCode::RefWrapped
     };
     rewriter.changed(at, code, Level::B);
-    drop_annotations(rewriter, map, at);
+    drop_idle(rewriter, map, at);
 }
 
 /// A list of one type to its name; the type of an object or of an enum inferred.
@@ -312,102 +313,6 @@ fn modernize_bounds(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, a
             _ => continue,
         }
         rewriter.changed(at, ChangeCode::KeywordModernized, Level::B);
-    }
-}
-
-/// Keywords that say nothing here, or nothing that closing does not say.
-fn drop_idle(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let object =
-        |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_object).map(Map::len);
-    let open = map
-        .get("additionalProperties")
-        .is_some_and(|value| value != &Value::Bool(false));
-    let count = object(map, "properties")
-        .filter(|_| !open)
-        .map(|count| count as u64);
-    // Optional properties that are taken away again do not count towards the least.
-    let least = if rewriter.profile.rewrites.nullable_optionals {
-        map.get("required")
-            .and_then(Value::as_array)
-            .map(|keys| keys.len() as u64)
-            .or(Some(0))
-    } else {
-        count
-    };
-    let number = |key: &str| map.get(key).and_then(Value::as_u64);
-    let idle = [
-        (
-            "uniqueItems",
-            map.get("uniqueItems") == Some(&Value::Bool(false)),
-        ),
-        (
-            "minProperties",
-            number("minProperties")
-                .zip(least.min(count))
-                .is_some_and(|(min, n)| min <= n),
-        ),
-        (
-            "maxProperties",
-            number("maxProperties")
-                .zip(count)
-                .is_some_and(|(max, n)| max >= n),
-        ),
-        (
-            "propertyNames",
-            map.get("propertyNames").is_some_and(any_name),
-        ),
-        (
-            "unevaluatedProperties",
-            map.get("additionalProperties") == Some(&Value::Bool(false))
-                || !map.contains_key("additionalProperties")
-                    && map.get("unevaluatedProperties") == Some(&Value::Bool(false))
-                    && count.is_some(),
-        ),
-        ("discriminator", true),
-        ("default", map.get("default") == Some(&Value::Null)),
-        ("format", idle_format(rewriter, map)),
-    ];
-    for (key, idle) in idle {
-        if idle && map.shift_remove(key).is_some() {
-            rewriter.changed(at, ChangeCode::KeywordDropped, Level::B);
-        }
-    }
-    drop_annotations(rewriter, map, at);
-}
-
-/// Annotations that the profile's engine refuses.
-fn drop_annotations(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let refused = ANNOTATIONS.but(rewriter.profile.permitted);
-    if refused == KeywordSet::EMPTY {
-        return;
-    }
-    for key in refused.names() {
-        if map.shift_remove(key).is_some() {
-            rewriter.changed(at, ChangeCode::KeywordDropped, Level::B);
-        }
-    }
-}
-
-fn idle_format(rewriter: &Rewriter<'_>, map: &Map<String, Value>) -> bool {
-    rewriter.profile.choices.unknown_formats_are_annotations
-        && map
-            .get("format")
-            .and_then(Value::as_str)
-            .is_some_and(|format| !rewriter.profile.formats.contains(&format))
-}
-
-/// A schema for names that every name satisfies.
-fn any_name(schema: &Value) -> bool {
-    match schema {
-        Value::Bool(any) => *any,
-        Value::Object(map) => map.iter().all(|(key, value)| match Keyword::of(key) {
-            Some(Keyword::Type) => {
-                TypeSet::read(value).is_some_and(|types| types.meets(TypeSet::STRING))
-            }
-            Some(keyword) => keyword.is_annotation(),
-            None => true,
-        }),
-        _ => false,
     }
 }
 

@@ -21,6 +21,14 @@ pub(super) fn disjoint(base: &Value, branches: &[Value], keep_optional: bool) ->
         .map(|branch| Some((follow(base, branch)?.as_object()?, types(base, branch)?)))
         .collect();
     let Some(nodes) = nodes else { return false };
+    // An object by inference only: the original takes any null or number there,
+    // so nothing but objects may stand beside it.
+    let inferred = |map: &Map<String, Value>| !map.contains_key("type") && constants(map).is_none();
+    if nodes.iter().any(|(map, _)| inferred(map))
+        && nodes.iter().any(|(_, types)| *types != TypeSet::OBJECT)
+    {
+        return false;
+    }
     let groups = [
         TypeSet::NULL,
         TypeSet::BOOLEAN,

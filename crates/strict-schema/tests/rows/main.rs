@@ -11,6 +11,7 @@ mod constraints;
 mod limits;
 mod objects;
 mod references;
+mod roots;
 mod types;
 mod unions;
 

@@ -235,8 +235,9 @@ fn reference_bombs_are_answered_at_once() {
             })
             .min()
             .expect("five runs");
-        // 5 ms in release; a debug build gets the slack.
-        let bound = if cfg!(debug_assertions) { 100 } else { 5 };
+        // 5 ms in release on a quiet machine; a debug build on a busy one gets the
+        // slack. Written out, the bomb would take hours.
+        let bound = if cfg!(debug_assertions) { 2_000 } else { 5 };
         assert!(
             fastest < Duration::from_millis(bound),
             "{keyword}: {fastest:?}"

@@ -34,7 +34,7 @@ fn row_25_object_or_null_nested() {
 #[test]
 fn row_26_list_of_one_type() {
     let schema = with(json!({"type": ["string"]}));
-    strict_schema::check_strict(&schema, &Profile::default(), TOOL).unwrap();
+    check_strict(&schema, &Profile::default(), TOOL).unwrap();
     becomes(json!({"type": ["string"]}), json!({"type": "string"}));
 }
 
@@ -42,7 +42,7 @@ fn row_26_list_of_one_type() {
 fn row_27_openapi_nullable() {
     // Under strict: true the word is not heard.
     let schema = with(json!({"type": "string", "nullable": true}));
-    strict_schema::check_strict(&schema, &Profile::default(), TOOL).unwrap();
+    check_strict(&schema, &Profile::default(), TOOL).unwrap();
     becomes(
         json!({"type": "string", "nullable": true}),
         json!({"type": ["string", "null"]}),

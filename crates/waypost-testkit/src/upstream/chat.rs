@@ -311,7 +311,8 @@ pub(super) fn logprob(text: &str) -> Value {
 /// A call's type, which is also its field, and the name of its arguments there.
 fn words(kind: CallKind) -> (&'static str, &'static str) {
     match kind {
-        CallKind::Function => ("function", "arguments"),
+        // Chat has no searches: the request's tools are read from its own forms only.
+        CallKind::Function | CallKind::Search => ("function", "arguments"),
         CallKind::Custom => ("custom", "input"),
     }
 }

@@ -16,6 +16,8 @@ mod chat;
 mod engine;
 mod frame;
 mod kinds;
+mod limits;
+mod models;
 mod notation;
 mod plan;
 mod player;
@@ -27,6 +29,7 @@ mod service;
 mod stats;
 mod steps;
 mod tokens;
+mod words;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

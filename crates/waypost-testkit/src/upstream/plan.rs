@@ -36,6 +36,8 @@ pub(super) struct Planned {
 pub(super) enum CallKind {
     Function,
     Custom,
+    /// A search for tools that the client runs (responses dialect).
+    Search,
 }
 
 impl Plan {

@@ -16,6 +16,7 @@ use super::kinds::UsageAt;
 use super::plan::CallKind;
 use super::player::Encoder;
 use super::unix_now;
+use super::words::{CallWords, Part};
 use super::{request::Ask, tokens};
 
 pub(super) struct Responses {
@@ -29,13 +30,6 @@ pub(super) struct Responses {
     open: Option<Open>,
     /// Output index of each tool call that has begun.
     call_at: Vec<usize>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Reasoning,
-    Text,
-    Refusal,
 }
 
 struct Open {
@@ -248,8 +242,14 @@ impl Responses {
         let tool = &self.facts.calls[call];
         let words = CallWords::of(tool.kind);
         let mut item = json!({"id": format!("{}_scripted{serial:08x}_{at}", words.prefix),
-            "type": words.kind, "status": "in_progress", "call_id": tool.id, "name": tool.name,
-            words.field: ""});
+            "type": words.kind, "status": "in_progress", "call_id": tool.id});
+        if tool.kind == CallKind::Search {
+            item["execution"] = json!("client");
+            item[words.field] = json!({});
+        } else {
+            item["name"] = json!(tool.name);
+            item[words.field] = json!("");
+        }
         if let Some(namespace) = &tool.namespace {
             item["namespace"] = json!(namespace);
         }
@@ -259,9 +259,11 @@ impl Responses {
 
     fn tool_delta(&mut self, call: usize, arguments: &str, out: &mut Frames) {
         let at = self.call_at[call];
-        let words = CallWords::of(self.facts.calls[call].kind);
+        let Some(name) = CallWords::of(self.facts.calls[call].kind).delta else {
+            return;
+        };
         let fields = json!({"item_id": self.item_id(at), "output_index": at, "delta": arguments});
-        self.event(words.delta, fields, out);
+        self.event(name, fields, out);
     }
 
     fn tool_end(&mut self, call: usize, out: &mut Frames) {
@@ -274,39 +276,14 @@ impl Responses {
             fields["name"] = json!(tool.name);
         }
         fields[words.field] = json!(tool.arguments.text);
-        self.event(words.done, fields, out);
-        self.items[at][words.field] = json!(tool.arguments.text);
-        self.item_done(at, "completed", out);
-    }
-}
-
-/// What the wire calls a kind of call.
-struct CallWords {
-    prefix: &'static str,
-    kind: &'static str,
-    field: &'static str,
-    delta: &'static str,
-    done: &'static str,
-}
-
-impl CallWords {
-    fn of(kind: CallKind) -> Self {
-        match kind {
-            CallKind::Function => Self {
-                prefix: "fc",
-                kind: "function_call",
-                field: "arguments",
-                delta: "response.function_call_arguments.delta",
-                done: "response.function_call_arguments.done",
-            },
-            CallKind::Custom => Self {
-                prefix: "ctc",
-                kind: "custom_tool_call",
-                field: "input",
-                delta: "response.custom_tool_call_input.delta",
-                done: "response.custom_tool_call_input.done",
-            },
+        if let Some(name) = words.done {
+            self.event(name, fields, out);
         }
+        self.items[at][words.field] = match tool.kind {
+            CallKind::Search => serde_json::from_str(&tool.arguments.text).unwrap_or_default(),
+            _ => json!(tool.arguments.text),
+        };
+        self.item_done(at, "completed", out);
     }
 }
 
@@ -388,33 +365,6 @@ impl Encoder for Responses {
 
     fn keepalive(&mut self, out: &mut Frames) {
         self.event("keepalive", json!({}), out);
-    }
-}
-
-impl Part {
-    fn value(self, text: &str, logprobs: &[Value]) -> Value {
-        match self {
-            Self::Reasoning => json!({"type": "reasoning_text", "text": text}),
-            Self::Text => json!({"type": "output_text", "text": text, "annotations": [],
-                "logprobs": logprobs}),
-            Self::Refusal => json!({"type": "refusal", "refusal": text}),
-        }
-    }
-
-    fn delta_event(self) -> &'static str {
-        match self {
-            Self::Reasoning => "response.reasoning_text.delta",
-            Self::Text => "response.output_text.delta",
-            Self::Refusal => "response.refusal.delta",
-        }
-    }
-
-    fn done_event(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Reasoning => ("response.reasoning_text.done", "text"),
-            Self::Text => ("response.output_text.done", "text"),
-            Self::Refusal => ("response.refusal.done", "refusal"),
-        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Routes of the scripted model server, and the choice of a script.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 use super::about::About;
 use super::answer::Answer;
 use super::chat::{self, Chat};
+use super::models::{Models, Turn};
 use super::notation;
 use super::plan::Plan;
 use super::player::{Encoder, Playback};
@@ -29,77 +28,17 @@ use crate::net::{App, Broken, Wire};
 
 /// Largest request body read.
 const MAX_BODY: usize = 64 * 1024 * 1024;
-/// Model names remembered, each with its script and its count of calls.
-const MAX_MODELS: usize = 10_000;
 /// Requests listed by `/__stats`.
 const LISTED_REQUESTS: usize = 20;
 
 /// State behind every connection.
 #[derive(Debug)]
 pub(super) struct Shared {
-    models: RwLock<HashMap<String, Arc<Model>>>,
+    models: Models,
     counters: Arc<Counters>,
     pub(super) log: Log,
     about: RwLock<About>,
     serial: AtomicU64,
-}
-
-/// One model name: its script, once as it is when sound and once as it is when failing, and those
-/// of later calls.
-#[derive(Debug)]
-struct Model {
-    sound: Arc<Script>,
-    failing: Arc<Script>,
-    fail_first: u64,
-    then: Vec<Arc<Script>>,
-    calls: AtomicU64,
-    installed: bool,
-}
-
-impl Model {
-    fn new(mut script: Script, installed: bool) -> Self {
-        let then = std::mem::take(&mut script.then);
-        let fail_first = if script.fail_first == 0 {
-            u64::MAX
-        } else {
-            script.fail_first
-        };
-        let (sound, failing) = script.split_failures();
-        let calls = AtomicU64::new(0);
-        Self {
-            sound: Arc::new(sound),
-            failing: Arc::new(failing),
-            fail_first,
-            then: then.into_iter().map(Arc::new).collect(),
-            calls,
-            installed,
-        }
-    }
-
-    fn next_call(&self) -> Turn {
-        let before = self.calls.fetch_add(1, Relaxed);
-        let script = if !self.then.is_empty() && before > 0 {
-            let at = usize::try_from(before)
-                .unwrap_or(usize::MAX)
-                .min(self.then.len());
-            &self.then[at - 1]
-        } else if before < self.fail_first {
-            &self.failing
-        } else {
-            &self.sound
-        };
-        Turn {
-            script: script.clone(),
-            by_attempt: !self.then.is_empty(),
-        }
-    }
-}
-
-/// What one call is answered by.
-struct Turn {
-    script: Arc<Script>,
-    /// The script is one of several for this model name.
-    by_attempt: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +50,7 @@ enum Dialect {
 impl Shared {
     pub(super) fn new(recorded: usize) -> Self {
         Self {
-            models: RwLock::default(),
+            models: Models::default(),
             counters: Arc::default(),
             log: Log::new(recorded),
             about: RwLock::default(),
@@ -120,53 +59,19 @@ impl Shared {
     }
 
     pub(super) fn install(&self, name: &str, script: Script) {
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.insert(name.to_owned(), Arc::new(Model::new(script, true)));
+        self.models.install(name, script);
     }
 
     pub(super) fn stats(&self) -> Stats {
         let mut stats = self.counters.read();
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        stats.models = models
-            .iter()
-            .map(|(name, model)| (name.clone(), model.calls.load(Relaxed)))
-            .collect::<BTreeMap<_, _>>();
+        stats.models = self.models.calls();
         stats
     }
 
     pub(super) fn reset(&self) {
         self.counters.reset();
         self.log.clear();
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.retain(|_, model| model.installed);
-        for model in models.values() {
-            model.calls.store(0, Relaxed);
-        }
-    }
-
-    fn turn(&self, name: &str) -> Result<Turn, String> {
-        if let Some(model) = self
-            .models
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-        {
-            return Ok(model.next_call());
-        }
-        let script = match name.split_once('?') {
-            Some((_, query)) => Script::from_query(query)?,
-            None => Script::default(),
-        };
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        if models.len() >= MAX_MODELS {
-            return Err(format!(
-                "more than {MAX_MODELS} model names; POST /__reset forgets them"
-            ));
-        }
-        let model = models
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(Model::new(script, false)));
-        Ok(model.next_call())
+        self.models.reset();
     }
 }
 
@@ -204,13 +109,16 @@ impl App for Shared {
             }
         }
         let query = parts.uri.query().unwrap_or_default();
+        let dialect = match (&parts.method, path) {
+            (&Method::POST, "/v1/chat/completions") => Some(Dialect::Chat),
+            (&Method::POST, "/v1/responses") => Some(Dialect::Responses),
+            _ => None,
+        };
+        if let Some(dialect) = dialect {
+            return self.answer(dialect, &body, wire, served).await;
+        }
+        served.ended(true);
         match (&parts.method, path) {
-            (&Method::POST, "/v1/chat/completions") => {
-                self.answer(Dialect::Chat, &body, wire, served).await
-            }
-            (&Method::POST, "/v1/responses") => {
-                self.answer(Dialect::Responses, &body, wire, served).await
-            }
             (&Method::POST, "/v1/embeddings") => Ok(embeddings(&body)),
             (&Method::GET, "/v1/models") => Ok(self.list_models()),
             (&Method::GET, path) if path.starts_with("/v1/models/") => {
@@ -266,7 +174,7 @@ impl Shared {
             Dialect::Responses => request::responses(body),
         };
         let (ask, Turn { script, by_attempt }) = match read.and_then(|ask| {
-            let turn = self.turn(&ask.model)?;
+            let turn = self.models.next_turn(&ask.model)?;
             Ok((ask, turn))
         }) {
             Ok(found) => found,
@@ -312,16 +220,8 @@ impl Shared {
     }
 
     fn list_models(&self) -> Reply {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<&str> = models
-            .iter()
-            .filter(|(_, model)| model.installed)
-            .map(|(name, _)| name.as_str())
-            .chain(["scripted"])
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        let data: Vec<Value> = names.into_iter().map(model_object).collect();
+        let names = self.models.names();
+        let data: Vec<Value> = names.iter().map(|name| model_object(name)).collect();
         json_reply(200, &json!({"object": "list", "data": data}))
     }
 
@@ -367,7 +267,7 @@ impl Shared {
             .split('&')
             .find_map(|pair| pair.strip_prefix("model="));
         let about = self.about.read().unwrap_or_else(PoisonError::into_inner);
-        let script = model.and_then(|name| self.known(&notation::decode(name).ok()?));
+        let script = model.and_then(|name| self.models.script(&notation::decode(name).ok()?));
         match about.props(script.as_deref()) {
             Some(props) => json_reply(200, &props),
             None => error(404, "No such route: GET /props."),
@@ -378,21 +278,11 @@ impl Shared {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         let about = self.about.read().unwrap_or_else(PoisonError::into_inner);
         let name = request["model"].as_str().or(request["name"].as_str());
-        let script = name.and_then(|name| self.known(name));
+        let script = name.and_then(|name| self.models.script(name));
         match about.show(script.as_deref()) {
             Some(shown) => json_reply(200, &shown),
             None => error(404, "No such route: POST /api/show."),
         }
-    }
-
-    /// The script of a model name, without counting a call.
-    fn known(&self, name: &str) -> Option<Arc<Script>> {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = models.get(name) {
-            return Some(model.sound.clone());
-        }
-        let (_, query) = name.split_once('?')?;
-        Script::from_query(query).ok().map(Arc::new)
     }
 
     fn install_from(&self, body: &[u8]) -> Reply {

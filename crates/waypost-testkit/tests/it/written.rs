@@ -171,6 +171,31 @@ async fn arguments_are_made_from_the_requests_schema() {
 }
 
 #[tokio::test]
+async fn deferred_tools_wait_for_the_clients_search() {
+    let upstream = ScriptedUpstream::start().await.unwrap();
+    let deferred = json!({"type": "function", "name": "late", "defer_loading": true,
+        "parameters": {"type": "object"}});
+    let mut request = responses_request("generate=calls&tool_rounds=9", true);
+    request["tools"] = json!([deferred, {"type": "tool_search", "execution": "client",
+        "parameters": {"type": "object", "properties": {"goal": {"type": "string"}},
+            "required": ["goal"]}}]);
+    let events = post(&upstream, "/v1/responses", &request).await.events();
+    let response = check_stream(&events).unwrap().response;
+    let call = &response["output"][0];
+    assert_eq!(
+        (&call["type"], &call["execution"]),
+        (&json!("tool_search_call"), &json!("client"))
+    );
+    assert_eq!(call["arguments"], json!({"goal": "goal"}));
+    request["input"] = json!([{"type": "tool_search_output", "call_id": call["call_id"],
+        "tools": [{"type": "function", "name": "late", "parameters": null}]}]);
+    request["tools"] = json!([]);
+    request["stream"] = json!(false);
+    let reply = post(&upstream, "/v1/responses", &request).await.json();
+    assert_eq!(reply["output"][0]["name"], "late");
+}
+
+#[tokio::test]
 async fn refusals_are_errors_in_the_servers_words() {
     let upstream = ScriptedUpstream::start().await.unwrap();
     let query = "tokens=1&refuse_keywords=pattern&refuse_style=llama.cpp";

@@ -77,12 +77,19 @@ impl Foreground {
             }
             Err(error) => Err(Stop::Upstream(error)),
         };
-        let finish = result.map_err(|stop| match stop {
-            Stop::Upstream(error) => self.refusal(&error),
-            Stop::Gone(Gone::Overtime) => ApiError::unavailable(OVERTIME),
-            Stop::Gone(_) => ApiError::unavailable("The server is stopping."),
-        })?;
-        let end = run::end(&self.object, &mut assembler, finish, pending);
+        let end = match result {
+            Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
+            // The model had its say, and it was no good: that is how this
+            // response ended. As an HTTP error, SDKs would ask for it again.
+            Err(Stop::Upstream(error @ UpstreamError::Violation(_))) => {
+                self.note(&error);
+                let (code, message) = error.for_response();
+                self.failed(&mut assembler, code, message, pending)
+            }
+            Err(Stop::Upstream(error)) => return Err(self.refusal(&error)),
+            Err(Stop::Gone(Gone::Overtime)) => return Err(ApiError::unavailable(OVERTIME)),
+            Err(Stop::Gone(_)) => return Err(ApiError::unavailable("The server is stopping.")),
+        };
         self.store(&end).await?;
         Ok(Json(end.object).into_response())
     }

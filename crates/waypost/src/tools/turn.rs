@@ -310,3 +310,7 @@ fn violation_text(reply: &str) -> String {
     let end = reply.floor_char_boundary(4096);
     reply[..end].to_owned()
 }
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;

@@ -74,9 +74,12 @@ fn calls(script: &Script, wanted: &Wanted, called: &[&Tool]) -> Result<Plan, Str
         let constrained = tool.strict || wanted.choice.is_forced();
         let struck = script.break_when == BreakWhen::Always || !constrained;
         let breaks: &[Break] = if struck { &script.breaks } else { &[] };
-        let arguments = match tool.kind {
-            CallKind::Function => json_text(script, &tool.parameters, breaks, &mut plan)?,
-            CallKind::Custom => input(script, tool)?,
+        let arguments = match (scripted(script, tool), tool.kind) {
+            (Some(arguments), _) => arguments,
+            (None, CallKind::Function | CallKind::Search) => {
+                json_text(script, &tool.parameters, breaks, &mut plan)?
+            }
+            (None, CallKind::Custom) => input(tool)?,
         };
         plan.parts.push(Part::Call(Planned {
             kind: tool.kind,
@@ -129,28 +132,36 @@ fn json_text(
     breaks::write(value, breaks, script.pretty)
 }
 
-/// Input of a custom tool: the script's for this name, else what its format asks for.
-fn input(script: &Script, tool: &Tool) -> Result<String, String> {
-    let scripted = script
-        .steps
-        .iter()
-        .map(Part::from)
-        .find_map(|part| match part {
-            Part::Call(call) if call.kind == CallKind::Custom && call.name == tool.name => {
-                Some(call.arguments)
-            }
-            _ => None,
-        });
-    match (scripted, &tool.format) {
-        (Some(input), _) => Ok(input),
-        (None, None) => Ok(ANY_INPUT.to_owned()),
-        (None, Some(Format::Regex(regex))) => pattern::example(regex, 0),
-        (None, Some(_)) => Err(format!(
+/// Input of a custom tool, as its format asks for it.
+fn input(tool: &Tool) -> Result<String, String> {
+    match &tool.format {
+        None => Ok(ANY_INPUT.to_owned()),
+        Some(Format::Regex(regex)) => pattern::example(regex, 0),
+        Some(_) => Err(format!(
             "the script has no `custom` for the grammar of `{}`",
             tool.name
         )),
     }
 }
 
+/// What the script's own call of this tool says, if it has one.
+fn scripted(script: &Script, tool: &Tool) -> Option<String> {
+    script
+        .steps
+        .iter()
+        .map(Part::from)
+        .find_map(|part| match part {
+            Part::Call(call)
+                if call.name == tool.name
+                    && (call.kind == CallKind::Custom) == (tool.kind == CallKind::Custom) =>
+            {
+                Some(call.arguments)
+            }
+            _ => None,
+        })
+}
+
+#[cfg(test)]
+mod instance_tests;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,8 @@ pub(super) struct Tool {
     /// A custom tool's; `None` for any text.
     pub(super) format: Option<Format>,
     pub(super) strict: bool,
+    /// Waits for a search.
+    deferred: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Wanted {
             tools: if ignores(Ignored::Tools) {
                 Vec::new()
             } else {
-                tools(&body["tools"], None)
+                callable(body)
             },
             choice: if ignores(Ignored::ToolChoice) {
                 Choice::Auto
@@ -112,6 +114,21 @@ fn name(of: &Value) -> Option<String> {
     name?.as_str().map(ToOwned::to_owned)
 }
 
+/// The request's tools, less those that a search is to find, and those that one has found.
+fn callable(body: &Value) -> Vec<Tool> {
+    let mut callable = tools(&body["tools"], None);
+    callable.retain(|tool| !tool.deferred);
+    for item in body["input"].as_array().into_iter().flatten() {
+        if matches!(
+            item["type"].as_str(),
+            Some("tool_search_output" | "additional_tools")
+        ) {
+            callable.extend(tools(&item["tools"], None));
+        }
+    }
+    callable
+}
+
 fn tools(list: &Value, namespace: Option<&str>) -> Vec<Tool> {
     let mut tools = Vec::new();
     for tool in list.as_array().into_iter().flatten() {
@@ -127,12 +144,17 @@ fn tools(list: &Value, namespace: Option<&str>) -> Vec<Tool> {
         let kind = match kind {
             "function" => CallKind::Function,
             "custom" => CallKind::Custom,
+            "tool_search" if tool["execution"] == "client" => CallKind::Search,
             _ => continue,
+        };
+        let name = match kind {
+            CallKind::Search => "tool_search".to_owned(),
+            _ => name(tool).unwrap_or_default(),
         };
         let no_parameters = json!({"type": "object", "properties": {}});
         tools.push(Tool {
             kind,
-            name: name(tool).unwrap_or_default(),
+            name,
             namespace: namespace.map(ToOwned::to_owned),
             parameters: match &definition["parameters"] {
                 Value::Null => no_parameters,
@@ -140,6 +162,7 @@ fn tools(list: &Value, namespace: Option<&str>) -> Vec<Tool> {
             },
             format: custom_format(&definition["format"]),
             strict: definition["strict"] == true,
+            deferred: definition["defer_loading"] == true,
         });
     }
     tools

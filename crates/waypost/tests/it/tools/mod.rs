@@ -9,6 +9,7 @@ mod choice;
 mod declare;
 mod formats;
 mod limits;
+mod matrix;
 mod replay;
 mod resolve;
 mod strict;
