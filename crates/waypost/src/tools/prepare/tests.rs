@@ -69,8 +69,9 @@ fn what_differs_is_not_taken_for_the_same() {
             .function(Some(&schema), Some(true), place("f"))
             .is_err()
     );
-    assert!(preparer.format(&schema, false, "n").is_ok());
-    assert!(preparer.format(&schema, true, "n").is_err());
+    let at = Where::ResponsesFormat { name: "n" };
+    assert!(preparer.format(&schema, false, at).is_ok());
+    assert!(preparer.format(&schema, true, at).is_err());
 }
 
 /// JSON values of any shape.
