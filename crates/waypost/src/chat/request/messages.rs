@@ -1,8 +1,8 @@
 //! Messages as the Responses API's items, which is what model servers are asked
 //! with here.
 //!
-//! What items have no place for (a speaker's `name`, `reasoning_content`) goes
-//! along as `chat_fields`, and back into the message for chat servers. The
+//! What items have no place for (a speaker's `name`, `reasoning_content`, what
+//! only some server knows) goes along as `chat_fields`, and back into the message for chat servers. The
 //! Responses API knows neither, and its servers do not get them.
 
 use std::collections::HashSet;
@@ -65,6 +65,20 @@ pub fn read(fields: &mut Fields<'_>, api: UpstreamApi) -> Result<Vec<Value>> {
     Ok(reader.items)
 }
 
+/// The fields of messages that items do have a place for.
+const WORDS_KEYS: &[&str] = &["role", "content"];
+const TOOL_KEYS: &[&str] = &["role", "content", "tool_call_id"];
+const ASSISTANT_KEYS: &[&str] = &[
+    "role",
+    "content",
+    "refusal",
+    "annotations",
+    "tool_calls",
+    "function_call",
+    // The Python SDK's, of what it parsed.
+    "parsed",
+];
+
 struct Reader<'a> {
     api: UpstreamApi,
     items: Vec<Value>,
@@ -82,8 +96,11 @@ impl<'a> Reader<'a> {
             .word("role", ROLES)?
             .ok_or_else(|| missing(&role_path))?;
         match role {
-            "assistant" => self.assistant(&mut fields)?,
-            "tool" => self.tool(&mut fields)?,
+            "assistant" => {
+                let carried = self.carried(message, ASSISTANT_KEYS);
+                return self.assistant(&mut fields, carried);
+            }
+            "tool" => self.tool(&mut fields, self.carried(message, TOOL_KEYS))?,
             "function" => self.function(&mut fields)?,
             _ => {
                 let path = fields.path("content");
@@ -93,14 +110,25 @@ impl<'a> Reader<'a> {
                     "role": role,
                     "content": self.content(content, &path)?,
                 });
-                let carried = self.carried(&mut fields, &["name"])?;
-                self.push(item, carried);
+                self.push(item, self.carried(message, WORDS_KEYS));
             }
         }
-        fields.end()
+        // The one field that is left out without a word: speakers have no names
+        // in the Responses API.
+        fields.string("name")?;
+        if self.api == UpstreamApi::Responses {
+            fields.end()?;
+        }
+        Ok(())
     }
 
-    fn assistant(&mut self, fields: &mut Fields<'a>) -> Result<()> {
+    /// What a model said may have anything beside it: clients send back what
+    /// they were given, and SDKs put what they parsed into it.
+    fn assistant(
+        &mut self,
+        fields: &mut Fields<'a>,
+        carried: Option<Map<String, Value>>,
+    ) -> Result<()> {
         fields.refuse(
             "audio",
             "Audio is not supported where tool calls or output formats are enforced.",
@@ -134,7 +162,6 @@ impl<'a> Reader<'a> {
             .map(Vec::as_slice)
             .unwrap_or_default();
         let legacy = fields.object("function_call")?;
-        let carried = self.carried(fields, &["name", "reasoning_content", "reasoning"])?;
         if !content.is_empty() || carried.is_some() || (calls.is_empty() && legacy.is_none()) {
             let item = json!({"type": "message", "role": "assistant", "content": content});
             self.push(item, carried);
@@ -196,7 +223,7 @@ impl<'a> Reader<'a> {
         fields.end()
     }
 
-    fn tool(&mut self, fields: &mut Fields<'a>) -> Result<()> {
+    fn tool(&mut self, fields: &mut Fields<'a>, carried: Option<Map<String, Value>>) -> Result<()> {
         let id = call_id(fields, "tool_call_id")?;
         let kind = if self.custom_calls.contains(id) {
             "custom_tool_call_output"
@@ -210,7 +237,6 @@ impl<'a> Reader<'a> {
             other => self.content(other, &path)?,
         };
         let item = json!({"type": kind, "call_id": id, "output": output});
-        let carried = self.carried(fields, &["name"])?;
         self.push(item, carried);
         Ok(())
     }
@@ -309,18 +335,16 @@ impl<'a> Reader<'a> {
     }
 
     /// The fields that items have no place for, for a chat server.
-    fn carried(
-        &self,
-        fields: &mut Fields<'_>,
-        names: &[&'static str],
-    ) -> Result<Option<Map<String, Value>>> {
-        let mut out = Map::new();
-        for name in names {
-            if let Some(value) = fields.string(name)? {
-                out.insert((*name).to_owned(), json!(value));
-            }
+    fn carried(&self, message: &Value, read: &[&str]) -> Option<Map<String, Value>> {
+        if self.api == UpstreamApi::Responses {
+            return None;
         }
-        Ok((self.api == UpstreamApi::Chat && !out.is_empty()).then_some(out))
+        let fields = message.as_object()?.iter();
+        let out: Map<String, Value> = fields
+            .filter(|(name, value)| !read.contains(&name.as_str()) && !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        (!out.is_empty()).then_some(out)
     }
 
     fn push(&mut self, mut item: Value, carried: Option<Map<String, Value>>) {

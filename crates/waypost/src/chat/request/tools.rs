@@ -146,9 +146,9 @@ fn read_function(
     let description = fields.string("description")?;
     // Left out it is false, unlike in the Responses API.
     let strict = fields.bool("strict")?.unwrap_or(false);
-    let parameters = parameters(&mut fields)?;
-    let prepared = preparer.function(parameters, Some(strict), place(index, name))?;
-    let parameters = prepared.parameters.as_ref().or(parameters);
+    let given = parameters(&mut fields)?;
+    let checked = preparer.function(given, Some(strict), place(index, name))?;
+    let parameters = checked.parameters.as_ref().or(given);
     out.must_be_enforced |= strict;
     Ok(function_tool(name, description, parameters, strict))
 }

@@ -466,12 +466,6 @@ async fn what_a_request_that_runs_here_cannot_have() {
             "messages[0].content[0].type",
             "invalid_value",
         ),
-        (
-            "messages",
-            json!([{"role": "user", "content": "x", "colour": 1}]),
-            "messages[0].colour",
-            "unknown_parameter",
-        ),
     ] {
         let mut body = ask(strict());
         body[field] = value;
@@ -484,12 +478,17 @@ async fn what_a_request_that_runs_here_cannot_have() {
         ("seed", json!(1), Some("unsupported_parameter")),
         ("store", json!(true), Some("unsupported_parameter")),
         ("top_k", json!(1), Some("unknown_parameter")),
+        (
+            "messages[0].colour",
+            json!([{"role": "user", "content": "x", "colour": 1}]),
+            Some("unknown_parameter"),
+        ),
         ("stop", json!(null), None),
         ("store", json!(false), None),
         ("presence_penalty", json!(0), None),
     ] {
         let mut body = ask(json!({"model": "native?tokens=1"}));
-        body[field] = value;
+        body[field.split('[').next().unwrap_or(field)] = value;
         let reply = world.client().post(PATH, body).await;
         match code {
             Some(code) => {

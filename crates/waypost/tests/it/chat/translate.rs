@@ -16,7 +16,8 @@ fn conversation() -> Value {
             {"type": "file", "file": {"file_data": "data:text/plain;base64,eA==", "filename": "x"}},
         ]},
         {"role": "assistant", "content": "let me see", "refusal": null, "annotations": [],
-            "audio": null, "function_call": null, "reasoning_content": "hm", "tool_calls": [
+            "audio": null, "function_call": null, "parsed": {"a": 1}, "reasoning_content": "hm",
+            "provider_fields": {"kept": [1]}, "tool_calls": [
             {"id": "call_1", "type": "function",
                 "function": {"name": "get_weather", "arguments": "{\"city\":\"a\",\"days\":1}"}},
             {"id": "functions.get_weather:1", "type": "function", "index": 1,
@@ -67,7 +68,7 @@ async fn for_a_chat_server() {
     let mut expected = conversation();
     expected[1]["content"] = json!("d");
     expected[3] = json!({"role": "assistant", "content": "let me see", "reasoning_content": "hm",
-        "tool_calls": expected[3]["tool_calls"]});
+        "provider_fields": {"kept": [1]}, "tool_calls": expected[3]["tool_calls"]});
     let call = expected[3]["tool_calls"][1]
         .as_object_mut()
         .expect("a call");
