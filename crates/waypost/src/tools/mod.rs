@@ -18,6 +18,7 @@ pub mod enforce;
 pub mod known;
 pub mod prepare;
 mod schema;
+pub mod search;
 pub mod turn;
 mod unescape;
 pub mod wire;

@@ -94,7 +94,7 @@ async fn earlier_turns_are_part_of_the_conversation() {
     let world = World::start().await;
     let tools = json!([function("get_weather", open_object())]);
     let first = world
-        .create(json!({"model": "chat?tools=2", "input": "x", "tools": tools}))
+        .create(json!({"model": "chat?tools=2&tool_args={\"city\":\"Paris\"}", "input": "x", "tools": tools}))
         .await;
     let calls: Vec<&str> = first["output"]
         .as_array()
