@@ -19,6 +19,7 @@ pub mod known;
 pub mod mcp;
 pub mod prepare;
 mod schema;
+pub mod search;
 pub mod turn;
 mod unescape;
 pub mod wire;

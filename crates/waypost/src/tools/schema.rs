@@ -72,11 +72,10 @@ impl Compiled {
             .validator
             .get_or_init(|| Validator::new(&self.schema).ok());
         match validator {
-            Some(validator) => match validator.verdict(&value) {
-                Ok(()) => Ok(value),
-                Err(mut mismatches) if !mismatches.is_empty() => Err(mismatches.swap_remove(0)),
-                Err(_) => Ok(value),
-            },
+            Some(validator) => {
+                let wrong = validator.verdict(&value).err().unwrap_or_default();
+                wrong.into_iter().next().map_or(Ok(value), Err)
+            }
             // A schema that nobody can compile binds nobody.
             None => Ok(value),
         }

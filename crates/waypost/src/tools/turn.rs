@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     app::AppRef,
+    config::StructuredOutput,
     upstream::{
         Upstream,
         error::UpstreamError,
@@ -65,6 +66,9 @@ struct Enforced {
     emulated: Option<(Emulated, Reader)>,
     /// The text of an emulated reply, to show it to the model again.
     reply: String,
+    /// Nothing constrains the text of an answer, and the server can go on with
+    /// one: a good beginning can be kept.
+    keeps_beginnings: bool,
     reasks: u32,
     /// Read and not yet taken in.
     deltas: Vec<Delta>,
@@ -98,6 +102,8 @@ impl Turn {
                 enforcer: Enforcer::new(plan.rules),
                 emulated: reader,
                 reply: String::new(),
+                keeps_beginnings: upstream.capabilities.prefill.is_some()
+                    && upstream.capabilities.structured_output == StructuredOutput::None,
                 reasks: 0,
                 deltas: Vec::new(),
             })),
@@ -159,7 +165,7 @@ impl Enforced {
             let mut pieces = Vec::new();
             let ended = reader.end(&mut pieces);
             self.pieces(pieces, out)?;
-            ended.map_err(|wrong| self.form(&wrong))?;
+            ended.map_err(|wrong| Box::new(self.form(&wrong)))?;
         }
         let last = self.reasks >= self.app.config.tools.max_reasks;
         self.enforcer.end(last, out)?;
@@ -175,7 +181,7 @@ impl Enforced {
         let mut pieces = Vec::new();
         let read = reader.push(text, &mut pieces);
         self.pieces(pieces, out)?;
-        read.map_err(|wrong| self.form(&wrong))
+        read.map_err(|wrong| Box::new(self.form(&wrong)))
     }
 
     fn pieces(&mut self, pieces: Vec<Piece>, out: &mut Vec<Delta>) -> Result<(), Box<Violation>> {
@@ -204,8 +210,8 @@ impl Enforced {
         Ok(())
     }
 
-    fn form(&self, wrong: &NoReply) -> Box<Violation> {
-        Box::new(Violation {
+    fn form(&self, wrong: &NoReply) -> Violation {
+        Violation {
             about: About::Form,
             problem: format!(
                 "After {} bytes, {} was expected.",
@@ -214,7 +220,7 @@ impl Enforced {
             written: self.reply.clone(),
             good: wrong.offset,
             delivered: self.enforcer.said().is_some() || self.enforcer.shows_a_call(),
-        })
+        }
     }
 
     /// Asks the model again, or says why that is not possible.
@@ -240,6 +246,7 @@ impl Enforced {
             return Err(UpstreamError::Violation(violation.sentence()));
         }
         self.reasks += 1;
+        let beginning = self.good_beginning(violation);
         self.correct(violation);
         self.enforcer.again();
         self.deltas.clear();
@@ -247,10 +254,39 @@ impl Enforced {
         if let Some((emulated, reader)) = &mut self.emulated {
             *reader = Reader::new(emulated.may_answer);
         }
+        if let Some(beginning) = &beginning {
+            // It was good before; what it brings is delivered with the rest.
+            self.deltas.push(Delta::Text {
+                text: beginning.text.clone(),
+                logprobs: Vec::new(),
+            });
+        }
         let app = self.app.clone();
         let upstream = self.upstream.clone();
         let ask = self.ask.clone();
-        Ok(async move { stream::open(&app.upstreams, &upstream, &ask, None).await }.boxed())
+        Ok(
+            async move { stream::open(&app.upstreams, &upstream, &ask, beginning.as_ref()).await }
+                .boxed(),
+        )
+    }
+
+    /// The part of a reply that can stay: what came before the violation.
+    /// Templates trim a message's end, so it ends in no white space.
+    fn good_beginning(&self, violation: &Violation) -> Option<Prefix> {
+        if !self.keeps_beginnings {
+            return None;
+        }
+        let good = match (&violation.about, &self.emulated) {
+            (About::Text { .. }, None) => violation.written.get(..violation.good)?,
+            (About::Call { .. }, Some(_)) => {
+                let start = self.reply.rfind(&violation.written)?;
+                self.reply.get(..start + violation.good)?
+            }
+            (About::Form, Some(_)) => self.reply.get(..violation.good)?,
+            _ => return None,
+        };
+        let text = good.trim_end().to_owned();
+        (!text.is_empty()).then_some(Prefix { text, tokens: 0 })
     }
 
     /// Adds to the context what the model did, and what was wrong with it.

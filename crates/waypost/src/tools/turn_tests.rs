@@ -71,7 +71,7 @@ impl Bench {
                 .server
                 .requests_of("k")
                 .iter()
-                .map(|r| r.json())
+                .map(waypost_testkit::upstream::RecordedRequest::json)
                 .collect(),
             metrics: app.metrics.encode(),
         }
@@ -106,20 +106,20 @@ fn shorten(deltas: &[Delta]) -> Vec<String> {
                 arguments,
                 ..
             } => {
-                let at = match calls.iter().find(|(known, _)| known == key) {
-                    Some((_, at)) => *at,
-                    None => {
+                let known = calls.iter().find(|(known, _)| known == key);
+                let at = known.map_or_else(
+                    || {
                         let space = namespace.as_ref().map(|n| format!("{n}."));
+                        let name = name.as_deref().expect("the first piece names it");
                         let mark = if *kind == CallKind::Custom { '[' } else { '(' };
-                        out.push(format!(
-                            "{}{}{mark}",
-                            space.unwrap_or_default(),
-                            name.as_deref().expect("the first piece names it")
-                        ));
-                        calls.push((*key, out.len() - 1));
+                        out.push(format!("{}{name}{mark}", space.unwrap_or_default()));
                         out.len() - 1
-                    }
-                };
+                    },
+                    |(_, at)| *at,
+                );
+                if known.is_none() {
+                    calls.push((*key, at));
+                }
                 out[at].push_str(arguments);
             }
             Delta::Usage(_) | Delta::Finish(Finish::Stop) => {}
@@ -508,6 +508,24 @@ async fn emulated_replies_without_constraint_are_corrected() {
     let messages = got.asked[1]["messages"].as_array().expect("messages");
     let shown = messages[2]["content"].as_str().expect("words");
     assert!(shown.contains("town"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_good_beginning_is_kept_where_the_server_can_go_on() {
+    let mut bench = bench(Dialect::Vllm).await;
+    bench.upstream.tools = Some(ToolCalling::Emulated);
+    bench.upstream.structured_output = Some(StructuredOutput::None);
+    let script =
+        r#"say={"name":+"weather",+"arguments":+{"city":+"Paris",+"when":+1}}&then&say=days":+3}}"#;
+    let got = bench.run(script, tools(json!([weather(true)]))).await;
+    assert_eq!(got.said, [r#"weather({"city": "Paris", "days": 3}"#]);
+    let again = &got.asked[1];
+    let messages = again["messages"].as_array().expect("messages");
+    assert_eq!(
+        messages.last().expect("a message")["content"],
+        r#"{"name": "weather", "arguments": {"city": "Paris", ""#
+    );
+    assert_eq!(again["continue_final_message"], true);
 }
 
 #[tokio::test]

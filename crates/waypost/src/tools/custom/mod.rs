@@ -37,14 +37,14 @@ pub enum Syntax {
 /// A compiled grammar.
 pub enum Grammar {
     Regex(regex::Pattern),
-    Lark(lark::Lark),
+    Lark(Box<lark::Lark>),
 }
 
 /// An input as it comes, against its grammar.
 pub enum Check {
     /// Any text will do.
     Text,
-    Regex(regex::Progress),
+    Regex(Box<regex::Progress>),
     Lark(Box<lark::Progress>),
 }
 
@@ -79,7 +79,7 @@ pub async fn compiled(syntax: Syntax, definition: &str) -> Result<Arc<Grammar>, 
     let compile = move || {
         let grammar = Arc::new(match key.0 {
             Syntax::Regex => Grammar::Regex(regex::Pattern::new(&key.1)?),
-            Syntax::Lark => Grammar::Lark(lark::Lark::new(&key.1)?),
+            Syntax::Lark => Grammar::Lark(Box::new(lark::Lark::new(&key.1)?)),
         });
         COMPILED.insert(key, grammar.clone());
         Ok(grammar)
@@ -93,7 +93,7 @@ impl Grammar {
     /// Begins to check an input.
     pub fn begin(self: &Arc<Self>) -> Check {
         match &**self {
-            Self::Regex(pattern) => Check::Regex(pattern.begin()),
+            Self::Regex(pattern) => Check::Regex(Box::new(pattern.begin())),
             Self::Lark(lark) => Check::Lark(Box::new(lark.begin())),
         }
     }

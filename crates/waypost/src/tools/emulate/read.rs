@@ -37,6 +37,10 @@ pub struct NoReply {
 
 /// Reads one reply.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about a reply"
+)]
 pub struct Reader {
     /// Whether words are allowed, not only calls.
     may_answer: bool,
@@ -45,6 +49,8 @@ pub struct Reader {
     undecided: Option<String>,
     /// A name that belongs to a call only if arguments follow.
     name: Option<String>,
+    /// Words were given: what follows them is of no importance.
+    answered: bool,
     /// Inside `calls`.
     listed: bool,
     /// The reply is a bare array of calls.
@@ -104,6 +110,7 @@ impl Reader {
             at: At::Start,
             undecided: may_answer.then(String::new),
             name: None,
+            answered: false,
             listed: false,
             bare: false,
             calls: 0,
@@ -119,6 +126,7 @@ impl Reader {
             }
             if let Err(expected) = self.take(c, out) {
                 match self.undecided.take() {
+                    _ if self.answered && !self.is_inside() => self.at = At::Done,
                     Some(words) if self.may_answer => {
                         self.at = At::Plain;
                         say(words.trim_start(), out);
@@ -140,6 +148,7 @@ impl Reader {
     pub fn end(&mut self, out: &mut Vec<Piece>) -> Result<(), NoReply> {
         match &self.at {
             At::Start | At::Plain | At::Done | At::Thought(_) => Ok(()),
+            _ if self.answered && !self.is_inside() => Ok(()),
             _ => match self.undecided.take() {
                 Some(words) if self.may_answer => {
                     self.at = At::Plain;
@@ -152,6 +161,11 @@ impl Reader {
                 }),
             },
         }
+    }
+
+    /// Inside a value.
+    fn is_inside(&self) -> bool {
+        matches!(self.at, At::Answer(_) | At::Raw(..) | At::Quoted(_))
     }
 
     fn take(&mut self, c: char, out: &mut Vec<Piece>) -> Result<(), &'static str> {
@@ -199,7 +213,7 @@ impl Reader {
                     tail.drain(..keep);
                 }
             }
-            At::FirstKey | At::NextKey if blank => {}
+            At::FirstKey | At::NextKey | At::Value(_) if blank => {}
             At::FirstKey | At::NextKey if c == '"' => {
                 self.at = At::Key(Unescape::default(), String::new());
             }
@@ -215,7 +229,6 @@ impl Reader {
                 ':' => self.at = At::Value(*key),
                 _ => return Err("':'"),
             },
-            At::Value(_) if blank => {}
             At::Value(key) => {
                 let key = *key;
                 self.value(key, c, out)?;
@@ -314,6 +327,7 @@ impl Reader {
     }
 
     fn value(&mut self, key: Key, c: char, out: &mut Vec<Piece>) -> Result<(), &'static str> {
+        self.answered |= key == Key::Answer;
         match (key, c) {
             (Key::Name, '"') => self.at = At::Name(Unescape::default(), String::new()),
             (Key::Name, _) => return Err("the tool's name"),
@@ -332,8 +346,10 @@ impl Reader {
                 if key == Key::Arguments {
                     self.decided(out);
                 }
-                let mut nesting = Nesting::default();
-                nesting.scalar = !matches!(c, '{' | '[');
+                let mut nesting = Nesting {
+                    scalar: !matches!(c, '{' | '['),
+                    ..Nesting::default()
+                };
                 let ended = nesting.after(c);
                 self.raw(key, c, out);
                 self.at = if ended {
@@ -442,7 +458,7 @@ mod tests {
         for piece in pieces {
             match piece {
                 Piece::Text(text) => words.push_str(&text),
-                Piece::Thought(text) => words.push_str(&format!("({text})")),
+                Piece::Thought(text) => words.extend(["(", &text, ")"]),
                 Piece::Call {
                     key,
                     name,
@@ -507,6 +523,7 @@ mod tests {
                 &[],
             ),
             (r#"[{"name": "Bob"}]"#, r#"[{"name": "Bob"}]"#, &[]),
+            (r#"{"answer": "x", because"#, "x", &[]),
             ("", "", &[]),
         ];
         for (text, words, calls) in table {

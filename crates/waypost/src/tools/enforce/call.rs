@@ -9,7 +9,7 @@ use super::{
     violation,
 };
 use crate::tools::custom::{
-    Check,
+    Check, Grammar,
     unwrap::{self, Unwrap},
 };
 
@@ -100,7 +100,7 @@ impl Call {
             Judge::Arguments(_) | Judge::Input => Reading::Blind,
             Judge::Wrapped(grammar) => Reading::Wrapped {
                 unwrap: Unwrap::default(),
-                check: grammar.as_ref().map_or(Check::Text, super::Grammar::begin),
+                check: grammar.as_ref().map_or(Check::Text, Grammar::begin),
                 input: String::new(),
             },
         };
@@ -159,9 +159,8 @@ impl Call {
         let Some(problem) = &self.problem else {
             return true;
         };
-        if let Reading::Wrapped { unwrap, .. } = &self.reading {
+        if matches!(self.reading, Reading::Wrapped { .. }) {
             // Inside the input nothing is repaired; around it, anything may be.
-            let _ = unwrap;
             return !self.written.trim_start().starts_with('{');
         }
         may_be_repaired(&self.written, problem.good)
@@ -227,7 +226,7 @@ impl Call {
                     sentence: "The input ends before it is whole.".to_owned(),
                 });
                 let fits = |input: &str| {
-                    let mut check = grammar.as_ref().map_or(Check::Text, super::Grammar::begin);
+                    let mut check = grammar.as_ref().map_or(Check::Text, Grammar::begin);
                     check.push(input).is_ok() && check.is_complete(input)
                 };
                 unwrapped(&self.written)
@@ -279,14 +278,10 @@ pub(super) fn may_be_repaired(text: &str, good: usize) -> bool {
         return true;
     };
     match before.trim_end().chars().next_back() {
-        // Whatever stands before the JSON.
-        None => true,
-        // A value of another kind than was asked for.
-        Some(':' | '[') => true,
+        // Whatever stands before the JSON, or after it; a value of another kind than was asked for.
+        None | Some(':' | '[' | '}') => true,
         Some(',') => matches!(wrong, '}' | ']' | '\'' | '"' | 'T' | 'F' | 'N'),
         Some('{') => wrong == '\'',
-        // Whatever stands after it.
-        Some('}') => true,
         _ => matches!(wrong, '\'' | '`'),
     }
 }

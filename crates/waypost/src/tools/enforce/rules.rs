@@ -23,6 +23,7 @@ pub struct Rules {
 }
 
 /// A tool, as the client and as the model server know it.
+#[expect(clippy::struct_excessive_bools, reason = "independent rules")]
 pub struct Tool {
     pub kind: Kind,
     pub namespace: Option<String>,

@@ -4,7 +4,7 @@
 use strict_schema::Mismatch;
 
 /// Most of what a model wrote that is shown to it again, in bytes.
-const MAX_SHOWN: usize = 4096;
+pub(super) const MAX_SHOWN: usize = 4096;
 
 /// Something that the client must not get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +105,9 @@ impl Violation {
 pub fn problem(mismatch: &Mismatch) -> String {
     let message = mismatch.message.trim_end_matches('.');
     if mismatch.pointer.is_empty() {
-        format!("{message}.")
+        let mut chars = message.chars();
+        let first = chars.next().map(|c| c.to_uppercase().to_string());
+        format!("{}{}.", first.unwrap_or_default(), chars.as_str())
     } else {
         format!("At '{}': {message}.", mismatch.pointer)
     }

@@ -8,10 +8,12 @@
 pub mod choice;
 pub mod items;
 pub mod names;
+mod native;
+mod prompted;
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use self::{
     choice::{Choice, Mode},
@@ -20,16 +22,16 @@ use self::{
 use super::{
     callable::{Callable, Kind, callables},
     custom::{self, Grammar, Syntax, unwrap},
-    emulate::{self, Described, probe, transcript},
-    enforce::{Judge, Rules, TextRule, Tool},
+    emulate::{probe, transcript},
+    enforce::{Judge, Rules, Tool},
     schema::{Compiled, ForEngine, for_engine},
+    search,
 };
 use crate::{
     app::AppRef,
     config::{Buffer, StructuredOutput, UpstreamApi},
     upstream::{
         Upstream,
-        dialect::StrictFlag,
         error::UpstreamError,
         generation::{Ask, Generation, Wire},
     },
@@ -168,7 +170,7 @@ impl Planner<'_> {
             hold_text: must_call && !(obeys_choice && constrains),
             text,
         };
-        let emulated = (emulates && self.choice.allows_any()).then_some(Emulated {
+        let replies = (emulates && self.choice.allows_any()).then_some(Emulated {
             may_answer: !must_call,
         });
         Ok(Plan {
@@ -178,7 +180,7 @@ impl Planner<'_> {
                 appended: Vec::new(),
             },
             rules,
-            emulated,
+            emulated: replies,
         })
     }
 
@@ -211,6 +213,7 @@ impl Planner<'_> {
             Kind::Function | Kind::Search => {
                 let parameters = match &tool["parameters"] {
                     Value::Object(object) => Value::Object(object.clone()),
+                    _ if callable.kind == Kind::Search => search::parameters(),
                     _ => strict_schema::empty_parameters(),
                 };
                 Ok(Prepared {
@@ -234,7 +237,8 @@ impl Planner<'_> {
         let native_custom = callable.kind == Kind::Custom && self.takes.custom && !emulates;
         let strict = match callable.kind {
             Kind::Custom => true,
-            Kind::Function | Kind::Search => callable.tool["strict"] == true,
+            Kind::Search => !callable.tool["parameters"].is_object(),
+            Kind::Function => callable.tool["strict"] == true,
         };
         let restore = self
             .generation
@@ -304,196 +308,6 @@ impl Planner<'_> {
             transcript::rewrite(rewritten.iter().map(|item| &**item))
         } else {
             rewritten.into_iter().map(Cow::into_owned).collect()
-        })
-    }
-
-    /// The tools in the request's `tools`.
-    fn native_tools(&self, prepared: &[Prepared], wire: &mut Wire) {
-        let can = &self.upstream.capabilities;
-        if self.takes.all {
-            wire.tools = self.generation.tools.clone();
-            wire.tool_choice = self.generation.tool_choice.clone();
-            wire.parallel_tool_calls = self.generation.parallel_tool_calls;
-            return;
-        }
-        let names_one = self.choice.named.is_some() && can.choices.named;
-        let hides_others = match self.choice.mode {
-            // Not sending them is what every server understands.
-            Mode::None => !can.choices.none,
-            Mode::Auto | Mode::Required => !names_one,
-        };
-        for (at, (callable, prepared)) in self.callables.iter().zip(prepared).enumerate() {
-            if !hides_others || self.choice.allowed[at] {
-                wire.tools.push(self.native_tool(at, callable, prepared));
-            }
-        }
-        if wire.tools.is_empty() {
-            return;
-        }
-        wire.tool_choice = Some(match (self.choice.mode, self.choice.named) {
-            (Mode::None, _) => json!("none"),
-            (Mode::Auto, _) => json!("auto"),
-            (Mode::Required, Some(at)) if names_one => {
-                let custom = self.takes.custom && self.callables[at].kind == Kind::Custom;
-                let kind = if custom { "custom" } else { "function" };
-                json!({"type": kind, "name": self.names[at]})
-            }
-            (Mode::Required, _) => json!("required"),
-        });
-        wire.parallel_tool_calls = self.generation.parallel_tool_calls;
-    }
-
-    fn native_tool(&self, at: usize, callable: &Callable<'_>, prepared: &Prepared) -> Value {
-        let tool = callable.tool;
-        let mut out = Map::new();
-        let description = self.description(callable);
-        if callable.kind == Kind::Custom && self.takes.custom {
-            out.insert("type".into(), json!("custom"));
-            out.insert("name".into(), json!(self.names[at]));
-            out.insert("description".into(), json!(description));
-            out.insert("format".into(), tool["format"].clone());
-            return Value::Object(out);
-        }
-        out.insert("type".into(), json!("function"));
-        out.insert("name".into(), json!(self.names[at]));
-        out.insert("description".into(), json!(description));
-        let parameters = prepared
-            .engine
-            .as_ref()
-            .map_or(&prepared.parameters, |engine| &engine.schema);
-        out.insert("parameters".into(), parameters.clone());
-        let strict = callable.kind == Kind::Custom || tool["strict"] == true;
-        let says = match self.upstream.capabilities.strict_flag {
-            StrictFlag::Always => true,
-            // A forced call is constrained there without it.
-            StrictFlag::WhenItHelps => strict && self.choice.mode == Mode::Auto,
-            StrictFlag::Never => false,
-        };
-        if says {
-            out.insert("strict".into(), json!(strict));
-        }
-        Value::Object(out)
-    }
-
-    /// The description for the model: that of a custom tool says what its input
-    /// has to be, where the server does not know custom tools.
-    fn description(&self, callable: &Callable<'_>) -> Option<String> {
-        let own = callable.tool["description"].as_str().map(str::to_owned);
-        let own = own.or_else(|| {
-            (callable.kind == Kind::Search).then(|| {
-                "Searches for further tools. What it finds can be called afterwards.".to_owned()
-            })
-        });
-        if callable.kind != Kind::Custom || self.takes.custom {
-            return own;
-        }
-        let Some((syntax, definition)) = custom::grammar_of(callable.tool) else {
-            return own;
-        };
-        let rule = match syntax {
-            Syntax::Regex => "The input has to match this regular expression, whole",
-            Syntax::Lark => "The input has to be derived from this Lark grammar",
-        };
-        let own = own.map(|own| own + "\n").unwrap_or_default();
-        Some(format!("{own}{rule}:\n{definition}"))
-    }
-
-    /// The tools in the prompt.
-    fn emulate(&self, prepared: &[Prepared], wire: &mut Wire) {
-        let can = &self.upstream.capabilities;
-        let may_answer = self.choice.mode != Mode::Required;
-        // Only where it was asked for: a small model that may list calls does.
-        let several = self.generation.parallel_tool_calls == Some(true);
-        let allowed = || {
-            let all = self.callables.iter().zip(prepared).enumerate();
-            all.filter(|(at, _)| self.choice.allowed[*at])
-        };
-        let descriptions: Vec<Option<String>> = allowed()
-            .map(|(_, (callable, _))| self.description(callable))
-            .collect();
-        let described: Vec<Described<'_>> = allowed()
-            .zip(&descriptions)
-            .map(|((at, (_, prepared)), description)| Described {
-                name: &self.names[at],
-                description: description.as_deref(),
-                parameters: &prepared.parameters,
-            })
-            .collect();
-        let answer = self.structured.map(|format| match &format["schema"] {
-            schema @ Value::Object(_) => for_engine(schema, can.engine).schema.clone(),
-            _ => json!({"type": "object"}),
-        });
-        let mut preamble = emulate::prompt(&described, may_answer, several, answer.is_some());
-        if let Some(schema) = self.structured.and_then(|format| format.get("schema")) {
-            preamble.push_str("\n\nJSON Schema of an answer: ");
-            preamble.push_str(&schema.to_string());
-        }
-        wire.preamble = Some(preamble);
-        let text = match can.structured_output {
-            StructuredOutput::JsonSchema => {
-                let tools: Vec<emulate::schema::Callee<'_>> = allowed()
-                    .map(|(at, (_, prepared))| emulate::schema::Callee {
-                        name: &self.names[at],
-                        parameters: prepared
-                            .engine
-                            .as_ref()
-                            .map_or(&prepared.parameters, |engine| &engine.schema),
-                    })
-                    .collect();
-                let answer = answer.unwrap_or_else(|| json!({"type": "string"}));
-                let answer = may_answer.then_some(&answer);
-                let schema = emulate::schema::reply(answer, &tools, several);
-                json!({"type": "json_schema", "name": "reply", "schema": schema, "strict": true})
-            }
-            StructuredOutput::JsonObject => json!({"type": "json_object"}),
-            StructuredOutput::None => json!({"type": "text"}),
-        };
-        wire.text = Some(json!({ "format": text }));
-    }
-
-    /// The structure of the answer as the server takes it, and the rule for it.
-    fn format(&self, wire: &mut Wire) -> Option<TextRule> {
-        let format = self.structured?;
-        let can = &self.upstream.capabilities;
-        let schema = &format["schema"];
-        let engine = schema.is_object().then(|| for_engine(schema, can.engine));
-        let mut text = self.generation.text.clone().unwrap_or_else(|| json!({}));
-        match can.structured_output {
-            StructuredOutput::JsonSchema => {
-                if let Some(engine) = &engine {
-                    text["format"]["schema"] = engine.schema.clone();
-                }
-            }
-            StructuredOutput::JsonObject => text["format"] = json!({"type": "json_object"}),
-            StructuredOutput::None => text["format"] = json!({"type": "text"}),
-        }
-        if can.structured_output != StructuredOutput::JsonSchema {
-            let mut told = "Reply with one JSON object and nothing else.".to_owned();
-            if schema.is_object() {
-                told = format!(
-                    "Reply with JSON that matches this JSON Schema, and nothing else:\n{schema}"
-                );
-            }
-            wire.preamble = Some(told);
-        }
-        wire.text = Some(text);
-        self.text_rule(engine.as_deref())
-    }
-
-    /// A strict format is a promise; any other is a wish.
-    fn text_rule(&self, engine: Option<&ForEngine>) -> Option<TextRule> {
-        let format = self.structured?;
-        if format["strict"] != true || !format["schema"].is_object() {
-            return None;
-        }
-        let can = &self.upstream.capabilities;
-        let vouched = can.constrains_output
-            && can.structured_output == StructuredOutput::JsonSchema
-            && engine.is_some_and(|engine| engine.enforces_all);
-        Some(TextRule {
-            name: format["name"].as_str().unwrap_or_default().to_owned(),
-            compiled: Compiled::of(&format["schema"]),
-            hold: self.app.config.tools.buffer == Buffer::Call && !vouched,
         })
     }
 }

@@ -2,7 +2,7 @@
 //! a request, and the same for the same tool in every request (a prompt cache
 //! depends on it, and so does a model that reads its own earlier calls).
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write};
 
 use aws_lc_rs::digest;
 
@@ -59,10 +59,6 @@ fn is_plain(byte: u8) -> bool {
 fn marked(namespace: Option<&str>, name: &str) -> String {
     let identity = format!("{}\0{name}", namespace.unwrap_or_default());
     let hash = digest::digest(&digest::SHA256, identity.as_bytes());
-    let mark: String = hash.as_ref()[..MARK / 2]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     let readable = match namespace {
         Some(space) => format!("{space}__{name}"),
         None => name.to_owned(),
@@ -79,7 +75,10 @@ fn marked(namespace: Option<&str>, name: &str) -> String {
         .take(LONGEST - MARK - 1)
         .collect();
     out.push('_');
-    out.push_str(&mark);
+    for byte in &hash.as_ref()[..MARK / 2] {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+    }
     out
 }
 

@@ -7,6 +7,7 @@ use crate::{harness::Reply, support::World};
 
 mod choice;
 mod declare;
+mod enforce;
 mod formats;
 mod limits;
 mod matrix;

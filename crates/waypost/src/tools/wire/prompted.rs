@@ -1,0 +1,116 @@
+//! What goes into the prompt and into `response_format`: emulated tools, and
+//! the structure of an answer.
+
+use serde_json::{Value, json};
+
+use super::{Planner, Prepared, choice::Mode};
+use crate::{
+    config::{Buffer, StructuredOutput},
+    tools::{
+        emulate::{self, Described},
+        enforce::TextRule,
+        schema::{Compiled, ForEngine, for_engine},
+    },
+    upstream::generation::Wire,
+};
+
+impl Planner<'_> {
+    /// The tools in the prompt.
+    pub(super) fn emulate(&self, prepared: &[Prepared], wire: &mut Wire) {
+        let can = &self.upstream.capabilities;
+        let may_answer = self.choice.mode != Mode::Required;
+        // Only where it was asked for: a small model that may list calls does.
+        let several = self.generation.parallel_tool_calls == Some(true);
+        let allowed = || {
+            let all = self.callables.iter().zip(prepared).enumerate();
+            all.filter(|(at, _)| self.choice.allowed[*at])
+        };
+        let descriptions: Vec<Option<String>> = allowed()
+            .map(|(_, (callable, _))| self.description(callable))
+            .collect();
+        let described: Vec<Described<'_>> = allowed()
+            .zip(&descriptions)
+            .map(|((at, (_, prepared)), description)| Described {
+                name: &self.names[at],
+                description: description.as_deref(),
+                parameters: &prepared.parameters,
+            })
+            .collect();
+        let answer = self.structured.map(|format| match &format["schema"] {
+            schema @ Value::Object(_) => for_engine(schema, can.engine).schema.clone(),
+            _ => json!({"type": "object"}),
+        });
+        let mut preamble = emulate::prompt(&described, may_answer, several, answer.is_some());
+        if let Some(schema) = self.structured.and_then(|format| format.get("schema")) {
+            preamble.push_str("\n\nJSON Schema of an answer: ");
+            preamble.push_str(&schema.to_string());
+        }
+        wire.preamble = Some(preamble);
+        let text = match can.structured_output {
+            StructuredOutput::JsonSchema => {
+                let tools: Vec<emulate::schema::Callee<'_>> = allowed()
+                    .map(|(at, (_, prepared))| emulate::schema::Callee {
+                        name: &self.names[at],
+                        parameters: prepared
+                            .engine
+                            .as_ref()
+                            .map_or(&prepared.parameters, |engine| &engine.schema),
+                    })
+                    .collect();
+                let answer = answer.unwrap_or_else(|| json!({"type": "string"}));
+                let answer = may_answer.then_some(&answer);
+                let schema = emulate::schema::reply(answer, &tools, several);
+                json!({"type": "json_schema", "name": "reply", "schema": schema, "strict": true})
+            }
+            StructuredOutput::JsonObject => json!({"type": "json_object"}),
+            StructuredOutput::None => json!({"type": "text"}),
+        };
+        wire.text = Some(json!({ "format": text }));
+    }
+
+    /// The structure of the answer as the server takes it, and the rule for it.
+    pub(super) fn format(&self, wire: &mut Wire) -> Option<TextRule> {
+        let format = self.structured?;
+        let can = &self.upstream.capabilities;
+        let schema = &format["schema"];
+        let engine = schema.is_object().then(|| for_engine(schema, can.engine));
+        let mut text = self.generation.text.clone().unwrap_or_else(|| json!({}));
+        match can.structured_output {
+            StructuredOutput::JsonSchema => {
+                if let Some(engine) = &engine {
+                    text["format"]["schema"] = engine.schema.clone();
+                }
+            }
+            StructuredOutput::JsonObject => text["format"] = json!({"type": "json_object"}),
+            StructuredOutput::None => text["format"] = json!({"type": "text"}),
+        }
+        if can.structured_output != StructuredOutput::JsonSchema {
+            let mut told = "Reply with one JSON object and nothing else.".to_owned();
+            if schema.is_object() {
+                told = format!(
+                    "Reply with JSON that matches this JSON Schema, and nothing else:\n{schema}"
+                );
+            }
+            wire.preamble = Some(told);
+        }
+        wire.text = Some(text);
+        self.text_rule(engine.as_deref())
+    }
+
+    /// A strict format is a promise; any other is a wish.
+    pub(super) fn text_rule(&self, engine: Option<&ForEngine>) -> Option<TextRule> {
+        let format = self.structured?;
+        if format["strict"] != true || !format["schema"].is_object() {
+            return None;
+        }
+        let can = &self.upstream.capabilities;
+        let vouched = can.constrains_output
+            && can.structured_output == StructuredOutput::JsonSchema
+            && engine.is_some_and(|engine| engine.enforces_all);
+        Some(TextRule {
+            name: format["name"].as_str().unwrap_or_default().to_owned(),
+            compiled: Compiled::of(&format["schema"]),
+            hold: self.app.config.tools.buffer == Buffer::Call && !vouched,
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Calls and structured answers as a client gets them over model servers that
+//! do not keep to schemas.
+
+use serde_json::{Value, json};
+use waypost_testkit::upstream::Ended;
+
+use super::closed_object;
+use crate::support::{PATIENCE, World, checked, until};
+
+const BAD: &str = r#"call=f:{"city":["Paris",2]}"#;
+const GOOD: &str = r#"call=f:{"city":"Paris"}"#;
+
+fn strict() -> Value {
+    json!([{"type": "function", "name": "f", "strict": true, "parameters": closed_object()}])
+}
+
+fn body(script: &str) -> Value {
+    json!({"model": format!("chat?key=k&{script}"), "input": "x", "tools": strict()})
+}
+
+fn calls(response: &Value) -> Vec<&str> {
+    let output = response["output"].as_array().expect("output");
+    output
+        .iter()
+        .filter(|item| item["type"] == "function_call")
+        .map(|item| item["arguments"].as_str().expect("arguments"))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_strict_call_is_valid_or_the_response_has_failed() {
+    let world = World::start().await;
+    let good = world.create(body(&format!("{BAD}&then&{GOOD}"))).await;
+    assert_eq!(good["status"], "completed");
+    assert_eq!(calls(&good), [r#"{"city":"Paris"}"#]);
+    // Both answers were paid for.
+    assert_eq!(good["usage"]["input_tokens"], 22);
+    let failed = world.create(body(&format!("prompt_tokens=1&{BAD}"))).await;
+    assert_eq!(failed["status"], "failed");
+    assert_eq!(failed["error"]["code"], "server_error");
+    let message = failed["error"]["message"].as_str().expect("words");
+    assert!(
+        message.contains("'f'") && message.contains("/city"),
+        "{message}"
+    );
+    assert_eq!(calls(&failed), [""; 0]);
+    let id = failed["id"].as_str().expect("an id");
+    assert_eq!(world.get(id).await.ok().json, failed);
+    let streamed = world.stream(body(&format!("prompt_tokens=2&{BAD}"))).await;
+    let mut streamed = streamed;
+    assert_eq!(streamed.checked().await["status"], "failed");
+}
+
+#[tokio::test]
+async fn in_the_background_it_is_the_same() {
+    let world = World::start().await;
+    let mut request = body(&format!("say=Look:&{BAD}&then&say=Sorry.&{GOOD}"));
+    request["background"] = json!(true);
+    let id = world.create(request).await["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let ended = world.ended(&id).await;
+    assert_eq!(ended["status"], "completed");
+    assert_eq!(calls(&ended), [r#"{"city":"Paris"}"#]);
+    let output = ended["output"].as_array().expect("output");
+    assert_eq!(
+        output.len(),
+        2,
+        "the apology is nobody's business: {output:?}"
+    );
+    assert_eq!(output[0]["content"][0]["text"], "Look:");
+    let mut request = body(&format!("prompt_tokens=1&{BAD}"));
+    request["background"] = json!(true);
+    let id = world.create(request).await["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    assert_eq!(world.ended(&id).await["status"], "failed");
+    assert_eq!(
+        world.upstream.requests_of("k").len(),
+        4,
+        "no further attempt"
+    );
+}
+
+#[tokio::test]
+async fn reading_stops_at_the_first_byte_that_cannot_be() {
+    let world = World::start().await;
+    let long = "x".repeat(3000);
+    let script = format!(r#"call=f:{{"town":"{long}"}}&cut_bytes=8&delay_ms=5&then&{GOOD}"#);
+    let response = world.create(body(&script)).await;
+    assert_eq!(calls(&response), [r#"{"city":"Paris"}"#]);
+    until("the first answer is given up", async || {
+        let requests = world.upstream.requests_of("k");
+        requests[0].served().ended == Ended::Aborted
+    })
+    .await;
+    let metrics = world.server.anonymous().get("/metrics").await.text;
+    assert!(
+        metrics
+            .contains(r#"waypost_tool_outcomes_total{upstream="chat",outcome="stopped_early"} 1"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn what_can_be_repaired_is_not_asked_for_again() {
+    let world = World::start().await;
+    let script = "call=f:```json%0A{'city':+'Paris',}%0A```";
+    let response = world.create(body(script)).await;
+    let call: Value = serde_json::from_str(calls(&response)[0]).expect("JSON");
+    assert_eq!(call, json!({"city": "Paris"}));
+    assert_eq!(world.upstream.requests_of("k").len(), 1);
+}
+
+#[tokio::test]
+async fn a_held_call_comes_whole_after_the_words_before_it() {
+    let world = World::start().await;
+    let mut events = world
+        .stream(body(&format!(
+            "say=I+look.&{GOOD}&call=f:{{\"city\":\"Rome\"}}&cut_bytes=2"
+        )))
+        .await;
+    let events = tokio::time::timeout(PATIENCE, events.collect())
+        .await
+        .expect("an end");
+    let response = checked(&events);
+    assert_eq!(
+        calls(&response),
+        [r#"{"city":"Paris"}"#, r#"{"city":"Rome"}"#]
+    );
+    assert_eq!(response["output"][0]["content"][0]["text"], "I look.");
+    let deltas = events
+        .iter()
+        .filter(|event| event["type"] == "response.function_call_arguments.delta");
+    assert_eq!(deltas.count(), 2, "one for each call");
+}
+
+#[tokio::test]
+async fn custom_tools_are_custom_whatever_the_model_server_knows() {
+    let world = World::start().await;
+    let tools = json!([{"type": "custom", "name": "date", "description": "Takes a date.",
+        "format": {"type": "grammar", "syntax": "regex", "definition": "\\d{4}-\\d\\d"}}]);
+    let script = r#"call=date:{"input":"2026/11"}&then&call=date:{"input":"2026-11"}"#;
+    let mut request = body(script);
+    request["tools"] = tools;
+    let mut events = world.stream(request).await;
+    let events = events.collect().await;
+    let response = checked(&events);
+    assert_eq!(response["output"][0]["type"], "custom_tool_call");
+    assert_eq!(response["output"][0]["input"], "2026-11");
+    assert_eq!(response["output"][0]["name"], "date");
+    assert!(
+        events
+            .iter()
+            .any(|event| event["type"] == "response.custom_tool_call_input.done")
+    );
+    // The next turn: the model server sees its own function again.
+    let call_id = response["output"][0]["call_id"].clone();
+    let next = json!({
+        "model": "chat?key=next&say=Done.",
+        "previous_response_id": response["id"],
+        "input": [{"type": "custom_tool_call_output", "call_id": call_id, "output": "ok"}],
+    });
+    world.create(next).await;
+    let asked = world.upstream.requests_of("next")[0].json();
+    let call = &asked["messages"][1]["tool_calls"][0];
+    assert_eq!(call["function"]["name"], "date");
+    assert_eq!(call["function"]["arguments"], r#"{"input":"2026-11"}"#);
+    assert_eq!(asked["messages"][2]["role"], "tool");
+}
+
+#[tokio::test]
+async fn a_strict_format_is_kept_too() {
+    let world = World::start().await;
+    let format = json!({"format": {"type": "json_schema", "name": "place", "strict": true,
+        "schema": closed_object()}});
+    let ask = |script: &str| json!({"model": format!("chat?key=k&{script}"), "input": "x", "text": format});
+    let good = world
+        .create(ask(r#"say=It+is:&then&say={"city":"Paris"}"#))
+        .await;
+    assert_eq!(
+        good["output"][0]["content"][0]["text"],
+        r#"{"city":"Paris"}"#
+    );
+    let failed = world.create(ask("say=No.")).await;
+    assert_eq!(failed["status"], "failed");
+    let message = failed["error"]["message"].as_str().expect("words");
+    assert!(message.contains("'place'"), "{message}");
+    // Cut off is not wrong.
+    let cut = world
+        .create(ask(r#"say={"city":"Par&finish_reason=length"#))
+        .await;
+    assert_eq!(cut["status"], "incomplete");
+    assert_eq!(cut["output"][0]["content"][0]["text"], r#"{"city":"Par"#);
+}
