@@ -6,6 +6,7 @@
 
 mod bed;
 mod snapshot;
+mod stops;
 
 use serde_json::{Value, json};
 
