@@ -76,7 +76,7 @@ for (const Model of [OpenAIResponsesModel, OpenAIChatCompletionsModel]) {
   test(`${Model.name}: a weak model runs the same loop`, async () => {
     const { seen, tools } = desk();
     const query =
-      'generate=calls&break=trailing_comma,fence&then&generate=calls&break=wrong_type' +
+      'generate=calls&break=trailing_comma,fence&then&generate=calls&break=missing_key' +
       '&then&generate=calls&then&say=done';
     const weak = model(`key=${unique()}&${query}`, 'weak');
     const agent = new Agent({ name: 'clerk', model: weak, tools });

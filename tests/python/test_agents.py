@@ -119,7 +119,7 @@ def test_streamed(run, desk, kind):
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_weak_model_runs_the_same_loop(run, desk, kind):
     """Broken arguments are repaired, wrong ones asked for again, before a tool sees them."""
-    query = "generate=calls&break=trailing_comma,fence&then&generate=calls&break=wrong_type&then"
+    query = "generate=calls&break=trailing_comma,fence&then&generate=calls&break=missing_key&then"
     query += "&generate=calls&then&say=done"
 
     async def story(model):

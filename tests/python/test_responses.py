@@ -98,7 +98,7 @@ def test_function_tool_on_the_upstream_wire(client, house):
     assert roles == ["user", "assistant", "tool"]
     assert sent["messages"][1]["tool_calls"][0]["id"] == call.call_id
     assert sent["messages"][2] == {"role": "tool", "tool_call_id": call.call_id, "content": "sun"}
-    assert sent["tools"][0]["function"]["strict"] is True
+    assert sent["tools"][0]["function"]["parameters"] == WEATHER["parameters"]
 
 
 def test_parse_function_tool(client):
