@@ -8,10 +8,15 @@ use std::{
 
 use moka::sync::Cache;
 use serde_json::Value;
-use strict_schema::{ArgumentChecker, Automaton, Dialect, Downleveled, Mismatch, Validator};
+use strict_schema::{
+    ArgumentChecker, Automaton, Change, Dialect, Downleveled, Mismatch, Validator,
+};
 
 /// Schemas kept, compiled and down-levelled.
 const KEPT: u64 = 4096;
+/// Constraints that the prompt says in words, and the longest value of one.
+const MAX_UNTOLD: usize = 32;
+const MAX_UNTOLD_VALUE: usize = 256;
 
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 static COMPILED: LazyLock<Cache<u64, Arc<Compiled>>> = LazyLock::new(|| Cache::new(KEPT));
@@ -31,6 +36,9 @@ pub struct ForEngine {
     pub schema: Value,
     /// Whether the engine enforces all of the original.
     pub enforces_all: bool,
+    /// What it was not told, for the model to know nevertheless: lines like
+    /// `/properties/days/multipleOf: 2`.
+    pub untold: Option<String>,
 }
 
 impl Compiled {
@@ -61,21 +69,20 @@ impl Compiled {
         automaton.clone().map(ArgumentChecker::new)
     }
 
-    /// The value of a whole text, if it is valid; else what is wrong.
-    pub fn verdict(&self, text: &str) -> Result<Value, Mismatch> {
-        let value: Value = serde_json::from_str(text).map_err(|error| Mismatch {
-            offset: 0,
-            pointer: String::new(),
-            message: format!("It is not JSON: {error}."),
+    /// The value of a whole text, if it is valid; else all that is wrong.
+    pub fn verdict(&self, text: &str) -> Result<Value, Vec<Mismatch>> {
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            vec![Mismatch {
+                offset: 0,
+                pointer: String::new(),
+                message: format!("It is not JSON: {error}."),
+            }]
         })?;
         let validator = self
             .validator
             .get_or_init(|| Validator::new(&self.schema).ok());
         match validator {
-            Some(validator) => {
-                let wrong = validator.verdict(&value).err().unwrap_or_default();
-                wrong.into_iter().next().map_or(Ok(value), Err)
-            }
+            Some(validator) => validator.verdict(&value).map(|()| value),
             // A schema that nobody can compile binds nobody.
             None => Ok(value),
         }
@@ -107,14 +114,67 @@ pub fn for_engine(schema: &Value, engine: &'static str) -> Arc<ForEngine> {
                 original: schema.clone(),
                 schema: taken,
                 enforces_all: enforceable && dropped.is_empty(),
+                untold: untold(schema, &dropped),
             }
         }
         None => ForEngine {
             original: schema.clone(),
             schema: schema.clone(),
             enforces_all: false,
+            untold: None,
         },
     });
     DOWNLEVELED.insert(key, fresh.clone());
     fresh
+}
+
+/// The constraints at these places, in words. Whoever does not know of a rule
+/// cannot keep it.
+fn untold(schema: &Value, dropped: &[Change]) -> Option<String> {
+    let mut out = String::new();
+    for change in dropped.iter().take(MAX_UNTOLD) {
+        let Some(value) = schema.pointer(&change.pointer) else {
+            continue;
+        };
+        let value = value.to_string();
+        if value.len() <= MAX_UNTOLD_VALUE {
+            out.push_str("\n- ");
+            out.push_str(&change.pointer);
+            out.push_str(": ");
+            out.push_str(&value);
+        }
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_an_engine_is_not_told_the_model_is() {
+        let schema = json!({"type": "object", "properties": {
+            "n": {"type": "integer", "multipleOf": 2}, "s": {"type": "string"}}});
+        let engine = for_engine(&schema, "llama.cpp");
+        assert!(!engine.enforces_all);
+        assert_eq!(
+            engine.untold.as_deref(),
+            Some("\n- /properties/n/multipleOf: 2")
+        );
+        let all = for_engine(&schema["properties"]["s"], "llama.cpp");
+        assert!(all.enforces_all && all.untold.is_none());
+    }
+
+    #[test]
+    fn equal_schemas_are_compiled_once() {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
+        let compiled = Compiled::of(&schema);
+        assert!(Arc::ptr_eq(&compiled, &Compiled::of(&schema.clone())));
+        assert!(compiled.verdict(r#"{"a": 1}"#).is_ok());
+        let wrong = compiled.verdict(r#"{"a": "x"}"#).unwrap_err();
+        assert_eq!(wrong[0].pointer, "/a");
+        assert!(compiled.verdict("{").is_err());
+    }
 }

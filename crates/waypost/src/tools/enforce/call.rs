@@ -184,9 +184,9 @@ impl Call {
                     (Ok(value), None) => (value, text.to_owned(), false),
                     (verdict, problem) => {
                         let problem = problem.unwrap_or_else(|| match &verdict {
-                            Err(mismatch) => Problem {
-                                good: mismatch.offset,
-                                sentence: violation::problem(mismatch),
+                            Err(mismatches) => Problem {
+                                good: 0,
+                                sentence: violation::problems(mismatches),
                             },
                             Ok(_) => Problem {
                                 good: 0,

@@ -102,7 +102,7 @@ impl Enforcer {
                 .compiled
                 .verdict(&self.text.written)
                 .map(|_| ())
-                .map_err(|mismatch| violation::problem(&mismatch)),
+                .map_err(|mismatches| violation::problems(&mismatches)),
         };
         match verdict {
             Ok(()) => {

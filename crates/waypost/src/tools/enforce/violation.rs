@@ -6,6 +6,9 @@ use strict_schema::Mismatch;
 /// Most of what a model wrote that is shown to it again, in bytes.
 pub(super) const MAX_SHOWN: usize = 4096;
 
+/// Most of what is wrong that is said at once.
+const MAX_PROBLEMS: usize = 3;
+
 /// Something that the client must not get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -99,6 +102,12 @@ impl Violation {
         let end = self.written.floor_char_boundary(MAX_SHOWN);
         &self.written[..end]
     }
+}
+
+/// What a verdict found, as sentences: the first few.
+pub fn problems(mismatches: &[Mismatch]) -> String {
+    let sentences: Vec<String> = mismatches.iter().take(MAX_PROBLEMS).map(problem).collect();
+    sentences.join(" ")
 }
 
 /// A mismatch as a sentence.

@@ -51,13 +51,17 @@ impl Planner<'_> {
     fn native_tool(&self, at: usize, callable: &Callable<'_>, prepared: &Prepared) -> Value {
         let tool = callable.tool;
         let mut out = Map::new();
-        let description = self.description(callable);
+        let mut description = self.description(callable);
         if callable.kind == Kind::Custom && self.takes.custom {
             out.insert("type".into(), json!("custom"));
             out.insert("name".into(), json!(self.names[at]));
             out.insert("description".into(), json!(description));
             out.insert("format".into(), tool["format"].clone());
             return Value::Object(out);
+        }
+        if let Some(untold) = prepared.engine.as_ref().and_then(|e| e.untold.as_deref()) {
+            let own = description.map(|own| own + "\n").unwrap_or_default();
+            description = Some(format!("{own}The arguments also have to keep to:{untold}"));
         }
         out.insert("type".into(), json!("function"));
         out.insert("name".into(), json!(self.names[at]));

@@ -79,6 +79,9 @@ impl Planner<'_> {
             StructuredOutput::JsonSchema => {
                 if let Some(engine) = &engine {
                     text["format"]["schema"] = engine.schema.clone();
+                    wire.preamble = engine.untold.as_ref().map(|untold| {
+                        format!("The JSON of your reply also has to keep to:{untold}")
+                    });
                 }
             }
             StructuredOutput::JsonObject => text["format"] = json!({"type": "json_object"}),
