@@ -34,9 +34,16 @@ pub(super) fn hoist(work: &mut Value, moves: &mut Moves, changes: &mut Vec<Chang
         renames: HashMap::new(),
     };
     if survey.nested {
-        let mut lifted = Vec::new();
+        let mut lifted = Lift::default();
         lift(work, &At::Root, &mut lifted);
-        hoist.place(work, lifted);
+        for pointer in lifted.empty {
+            hoist.changes.push(Change {
+                pointer,
+                code: ChangeCode::KeywordDropped,
+                level: Level::B,
+            });
+        }
+        hoist.place(work, lifted.definitions);
     }
     hoist.extract(work, survey.targets);
     rewrite_references(work, &hoist.relocated);
@@ -93,8 +100,16 @@ struct Lifted {
     pointer: String,
 }
 
+/// What was taken out of a schema.
+#[derive(Default)]
+struct Lift {
+    definitions: Vec<Lifted>,
+    /// Where there was a place for definitions, and none in it.
+    empty: Vec<String>,
+}
+
 /// Takes every nested definition out, the innermost first.
-fn lift(node: &mut Value, at: &At<'_>, out: &mut Vec<Lifted>) {
+fn lift(node: &mut Value, at: &At<'_>, out: &mut Lift) {
     let Value::Object(map) = node else { return };
     for (key, below) in map.iter_mut() {
         let Some(keyword) = Keyword::of(key) else {
@@ -124,9 +139,12 @@ fn lift(node: &mut Value, at: &At<'_>, out: &mut Vec<Lifted>) {
             && let Some(Value::Object(named)) = map.shift_remove(keyword)
         {
             let at = at.key(keyword);
+            if named.is_empty() {
+                out.empty.push(at.pointer());
+            }
             for (name, schema) in named {
                 let pointer = at.key(&name).pointer();
-                out.push(Lifted {
+                out.definitions.push(Lifted {
                     keyword,
                     name,
                     schema,

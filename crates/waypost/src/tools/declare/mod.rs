@@ -102,6 +102,11 @@ impl<'p> Declarer<'p> {
         }
     }
 
+    /// Resolves and checks schemas for this request.
+    pub fn preparer(&self) -> &'p Preparer {
+        self.preparer
+    }
+
     /// The request's `tools`.
     pub fn of_request(&mut self, fields: &mut Fields<'_>) -> Result<Vec<Value>> {
         let tools = fields
