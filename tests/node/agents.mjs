@@ -40,7 +40,7 @@ const names = (seen) => seen.map(([name]) => name).sort();
 const runner = new Runner({ tracingDisabled: true });
 
 for (const Model of [OpenAIResponsesModel, OpenAIChatCompletionsModel]) {
-  const model = (query) => new Model(client(), `scripted?${query}`);
+  const model = (query, server = 'scripted') => new Model(client(), `${server}?${query}`);
 
   test(`${Model.name}: the tool loop`, async () => {
     const { seen, tools } = desk();
@@ -76,9 +76,10 @@ for (const Model of [OpenAIResponsesModel, OpenAIChatCompletionsModel]) {
   test(`${Model.name}: a weak model runs the same loop`, async () => {
     const { seen, tools } = desk();
     const query =
-      'generate=calls&break=trailing_comma,fence&then&generate=calls&break=wrong_type' +
+      'generate=calls&break=trailing_comma,fence&then&generate=calls&break=missing_key' +
       '&then&generate=calls&then&say=done';
-    const agent = new Agent({ name: 'clerk', model: model(`key=${unique()}&${query}`), tools });
+    const weak = model(`key=${unique()}&${query}`, 'weak');
+    const agent = new Agent({ name: 'clerk', model: weak, tools });
     const { finalOutput } = await runner.run(agent, 'Plan a trip.');
     assert.equal(finalOutput, 'done');
     assert.deepEqual(names(seen), ['book', 'book']);

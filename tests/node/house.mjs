@@ -69,6 +69,8 @@ export const waypost = new Process(
 
 let key;
 
+// One scripted model server as three: a sound one, a weak one, and one whose model knows no tools if
+// its script says `capabilities=completion`.
 before(async () => {
   await upstream.start();
   await issuer.start();
@@ -83,11 +85,27 @@ allow_private_issuers = ["${issuer.url}"]
 lease = "1s"
 
 [[upstreams]]
+name = "weak"
+base_url = "${upstream.url}/v1"
+models = ["weak?*"]
+dialect = "generic"
+
+[[upstreams]]
+name = "plain"
+base_url = "${upstream.url}/v1"
+models = ["plain?*"]
+dialect = "ollama"
+
+[[upstreams]]
 name = "scripted"
 base_url = "${upstream.url}/v1"
 dialect = "llama.cpp"
 `,
   );
+  await post(`${upstream.url}/__about`, {
+    server: 'ollama',
+    capabilities: ['completion', 'tools'],
+  });
   await waypost.start('--listen', '127.0.0.1:0');
   const { projects } = administrator().admin.organization;
   const project = await projects.create({ name: 'node-tests' });

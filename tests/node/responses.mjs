@@ -61,7 +61,7 @@ test('a structured format reaches the model server as it is', async () => {
     required: ['zebra', 'apple'],
     additionalProperties: false,
   };
-  const model = 'scripted?tokens=1&prompt_tokens=91';
+  const model = 'scripted?generate=text&prompt_tokens=91';
   const format = { type: 'json_schema', name: 'animal', schema, strict: true };
   const response = await client().responses.create({ model, input: 'x', text: { format } });
   assert.equal(response.text.format.name, 'animal');

@@ -113,7 +113,7 @@ test('chat.completions.parse, runTools and the stream helper', async () => {
 
 for (const broken of ['trailing_comma', 'fence', 'unclosed', 'single_quotes']) {
   test(`arguments with ${broken} are repaired`, async () => {
-    const model = `${CALLS}&break=${broken}`;
+    const model = `weak?generate=calls&break=${broken}`;
     const response = await client().responses.parse({ model, input: 'x', tools: [forecast] });
     judge(calls(response)[0].parsed_arguments);
     const parsed = await client().chat.completions.parse({ model, messages, tools: [chatForecast] });
@@ -123,10 +123,23 @@ for (const broken of ['trailing_comma', 'fence', 'unclosed', 'single_quotes']) {
 
 test('wrong arguments are asked for again', async () => {
   const key = unique();
-  const model = `scripted?key=${key}&generate=calls&break=wrong_enum&then&generate=calls`;
+  const model = `weak?key=${key}&generate=calls&break=wrong_enum&then&generate=calls`;
   const response = await client().responses.parse({ model, input: 'x', tools: [forecast] });
   judge(calls(response)[0].parsed_arguments);
   assert.equal((await requestsOf(key)).length, 2);
+});
+
+test('a model that knows no tools calls them', async () => {
+  const key = unique();
+  const plain = 'capabilities=completion&generate=text&ignores=tools';
+  const model = `plain?key=${key}&${plain}&branch=1&then&${plain}`;
+  const { responses } = client();
+  const first = await responses.parse({ model, input: 'x', tools: [forecast] });
+  const [call] = calls(first);
+  judge(call.parsed_arguments);
+  const [{ body }] = await requestsOf(key);
+  assert.equal(body.tools, undefined);
+  assert.equal(body.response_format.type, 'json_schema');
 });
 
 test('strict is resolved where it is left out', async () => {

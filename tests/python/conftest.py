@@ -157,6 +157,8 @@ def house(tmp_path_factory):
         issuer.start()
         (folder / "waypost.toml").write_text(configuration(upstream.url, issuer.url))
         waypost.start("--listen", "127.0.0.1:0")
+        about = {"server": "ollama", "capabilities": ["completion", "tools"]}
+        httpx2.post(upstream.url + "/__about", json=about).raise_for_status()
         house = House(waypost, upstream, issuer, admin_key)
         yield house
         house.http.close()
@@ -166,6 +168,8 @@ def house(tmp_path_factory):
 
 
 def configuration(upstream: str, issuer: str) -> str:
+    """One scripted model server as three: a sound one, a weak one, and one whose model knows no tools
+    if its script says `capabilities=completion`."""
     return f"""
 data_dir = "data"
 
@@ -174,6 +178,18 @@ allow_private_issuers = ["{issuer}"]
 
 [responses]
 lease = "1s"
+
+[[upstreams]]
+name = "weak"
+base_url = "{upstream}/v1"
+models = ["weak?*"]
+dialect = "generic"
+
+[[upstreams]]
+name = "plain"
+base_url = "{upstream}/v1"
+models = ["plain?*"]
+dialect = "ollama"
 
 [[upstreams]]
 name = "scripted"

@@ -119,17 +119,30 @@ def test_streamed(run, desk, kind):
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_weak_model_runs_the_same_loop(run, desk, kind):
     """Broken arguments are repaired, wrong ones asked for again, before a tool sees them."""
-    query = "generate=calls&break=trailing_comma,fence&then&generate=calls&break=wrong_type&then"
+    query = "generate=calls&break=trailing_comma,fence&then&generate=calls&break=missing_key&then"
     query += "&generate=calls&then&say=done"
 
     async def story(model):
         agent = Agent(name="clerk", model=model, tools=desk.tools)
         return await Runner.run(agent, "Plan a trip.", run_config=QUIET)
 
-    result = run(kind, f"scripted?key={unique()}&{query}", story)
+    result = run(kind, f"weak?key={unique()}&{query}", story)
     assert result.final_output == "done"
     assert [name for name, *_ in desk.seen] == ["book", "book"]
     assert all(isinstance(stop, Stop) for _, stop, _ in desk.seen)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_that_knows_no_tools_runs_the_same_loop(run, desk, kind):
+    plain = "capabilities=completion&generate=text&ignores=tools"
+
+    async def story(model):
+        agent = Agent(name="clerk", model=model, tools=desk.tools)
+        return await Runner.run(agent, "Plan a trip.", run_config=QUIET)
+
+    result = run(kind, f"plain?key={unique()}&{plain}&branch=1&then&{plain}", story)
+    assert [name for name, *_ in desk.seen] == ["book"] and isinstance(desk.seen[0][1], Stop)
+    assert isinstance(result.final_output, str) and not result.final_output.startswith("{")
 
 
 @pytest.mark.parametrize("kind", MODELS)

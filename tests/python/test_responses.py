@@ -98,7 +98,7 @@ def test_function_tool_on_the_upstream_wire(client, house):
     assert roles == ["user", "assistant", "tool"]
     assert sent["messages"][1]["tool_calls"][0]["id"] == call.call_id
     assert sent["messages"][2] == {"role": "tool", "tool_call_id": call.call_id, "content": "sun"}
-    assert sent["tools"][0]["function"]["strict"] is True
+    assert sent["tools"][0]["function"]["parameters"] == WEATHER["parameters"]
 
 
 def test_parse_function_tool(client):
@@ -126,7 +126,7 @@ def test_structured_format_reaches_the_upstream(client, house):
         "required": ["zebra", "apple"],
         "additionalProperties": False,
     }
-    model = "scripted?tokens=1&prompt_tokens=78"
+    model = "scripted?generate=text&prompt_tokens=78"
     wanted = {"type": "json_schema", "name": "animal", "schema": schema, "strict": True}
     response = client.responses.create(model=model, input="x", text={"format": wanted})
     assert response.text.format.type == "json_schema" and response.text.format.name == "animal"

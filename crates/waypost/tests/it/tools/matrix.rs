@@ -6,6 +6,7 @@
 
 mod bed;
 mod snapshot;
+mod stops;
 
 use serde_json::{Value, json};
 
@@ -368,6 +369,15 @@ async fn weak_repaired() {
     let tool = with(function("weather", closed_weather()), "strict", json!(true));
     let script = "generate=calls&break=trailing_comma,fence";
     matrix("weak_repaired", RESPONSES, script, json!({"tools": [tool]})).await;
+}
+
+/// All properties are there when the comma comes: a closed object could end, but not go on.
+#[tokio::test]
+async fn weak_trailing_comma() {
+    let tool = with(function("weather", closed_weather()), "strict", json!(true));
+    let script = "generate=calls&break=trailing_comma&tool_rounds=9";
+    let body = json!({"tools": [tool]});
+    matrix("weak_trailing_comma", RESPONSES, script, body).await;
 }
 
 #[tokio::test]

@@ -146,7 +146,9 @@ impl Bed {
         if status == 200 && body["stream"] == true && path.ends_with("/responses") {
             let events = Events::of(response).collect().await;
             let _ = writeln!(text, "  events: {}", kinds(&events));
-            told(&checked(&events), &mut text);
+            let response = checked(&events);
+            keeps_its_word(&response);
+            told(&response, &mut text);
         } else {
             let reply: Value = response.json().await.expect("JSON");
             match (status, reply["choices"].as_array()) {
@@ -214,6 +216,41 @@ fn told(response: &Value, out: &mut String) {
         .collect::<serde_json::Map<_, _>>()
         .into();
     fields(&told, &[], out);
+}
+
+/// Whatever the model server did: a completed call of a strict function has arguments that its
+/// schema accepts.
+#[track_caller]
+fn keeps_its_word(response: &Value) {
+    let calls = response["output"].as_array().into_iter().flatten();
+    let calls =
+        calls.filter(|item| item["type"] == "function_call" && item["status"] == "completed");
+    for call in calls {
+        let tools = match call["namespace"].as_str() {
+            Some(namespace) => tools_of(&response["tools"])
+                .find(|tool| tool["type"] == "namespace" && tool["name"] == namespace)
+                .map_or(&Value::Null, |namespace| &namespace["tools"]),
+            None => &response["tools"],
+        };
+        let tool = tools_of(tools).find(|tool| tool["name"] == call["name"]);
+        // Tools that a search has found are in the input.
+        let Some(tool) = tool.filter(|tool| tool["strict"] == true) else {
+            continue;
+        };
+        let arguments: Value = call["arguments"]
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_else(|| panic!("not JSON: {call}"));
+        let validator = jsonschema::options()
+            .should_validate_formats(true)
+            .build(&tool["parameters"])
+            .expect("a schema");
+        assert!(validator.is_valid(&arguments), "{call} for {tool}");
+    }
+}
+
+fn tools_of(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
 }
 
 /// One line a field; lists of objects one line an element.
