@@ -184,7 +184,7 @@ fn describe_constraints(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
 
 /// A property that was not required and is now.
 pub(super) fn require(rewriter: &mut Rewriter<'_>, property: &mut Value, at: &At<'_>) {
-    if accepts_null(rewriter.base, property, 0) {
+    if accepts_null(rewriter.base, property, &mut rewriter.looks) {
         return rewriter.changed(at, ChangeCode::PropertyRequired, Level::A);
     }
     if !rewriter.profile.rewrites.nullable_optionals {
@@ -200,16 +200,18 @@ pub(super) fn require(rewriter: &mut Rewriter<'_>, property: &mut Value, at: &At
 
 /// Whether null may be a value of its own here. Yes in doubt: a null that the
 /// original knows must not be taken away.
-fn accepts_null(base: &Value, node: &Value, depth: usize) -> bool {
+/// `looks` bounds the nodes that are asked, for unions of references multiply.
+fn accepts_null(base: &Value, node: &Value, looks: &mut usize) -> bool {
     let Some(node) = follow(base, node) else {
         return true;
     };
     let Some(map) = node.as_object() else {
         return true;
     };
-    if depth > 20 {
+    if *looks == 0 {
         return true;
     }
+    *looks -= 1;
     if let Some(types) = map.get("type") {
         return TypeSet::read(types).is_none_or(|set| set.meets(TypeSet::NULL))
             || map.get("nullable") == Some(&Value::Bool(true));
@@ -222,12 +224,12 @@ fn accepts_null(base: &Value, node: &Value, depth: usize) -> bool {
     }
     let branches = |key: &str| map.get(key).and_then(Value::as_array);
     if let Some(parts) = branches("allOf") {
-        return parts.iter().all(|part| accepts_null(base, part, depth + 1));
+        return parts.iter().all(|part| accepts_null(base, part, looks));
     }
     match branches("anyOf").or_else(|| branches("oneOf")) {
         Some(branches) => branches
             .iter()
-            .any(|branch| accepts_null(base, branch, depth + 1)),
+            .any(|branch| accepts_null(base, branch, looks)),
         // Properties without a type are read as an object.
         None => !map.contains_key("properties"),
     }

@@ -38,6 +38,7 @@ pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
         changes,
         moves,
         inlined: 0,
+        looks: MAX_LOOKS,
         optional: Vec::new(),
         maps: Vec::new(),
     };
@@ -65,6 +66,9 @@ pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
 /// in; what is deeper still goes to the check as it is, and is refused there.
 const MAX_DEPTH: usize = 150;
 
+/// Nodes that are asked whether they accept null, for a whole schema.
+const MAX_LOOKS: usize = 50_000;
+
 pub(super) struct Rewriter<'a> {
     pub profile: &'a Profile,
     /// The schema before narrowing.
@@ -73,6 +77,8 @@ pub(super) struct Rewriter<'a> {
     pub moves: Moves,
     /// Nodes that inlining has added.
     pub inlined: usize,
+    /// Nodes that may still be asked whether they accept null.
+    pub looks: usize,
     pub optional: Vec<String>,
     pub maps: Vec<String>,
 }

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 /// `[tools]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own for the operator"
+)]
 pub struct ToolsConfig {
     /// Which rules strict schemas obey: `openai-2026`, `openai-2024`, `azure`
     /// or `fine-tuned`.

@@ -159,9 +159,12 @@ fn as_output_schema_says<'a>(
         return Ok(());
     };
     let name = call["name"].as_str().unwrap_or_default();
+    // A deferred function that is in no namespace comes back under its own name.
+    let namespace = call["namespace"].as_str();
     let declares = tools.iter().any(|known| {
         known.is("function", name)
-            && known.namespace == call["namespace"].as_str()
+            && (known.namespace == namespace
+                || known.namespace.is_none() && namespace == Some(name))
             && known.tool["output_schema"].is_object()
     });
     let text = output["output"].as_str().unwrap_or_default();

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
 
 use crate::{
-    responses::events::{Event, encode},
+    responses::{
+        events::{Event, encode},
+        items::MAX_CALL_ID,
+    },
     upstream::generation::CallKind,
 };
 
@@ -138,6 +141,8 @@ impl Call {
         if self.index.is_some() {
             return;
         }
+        // A longer one could not be sent back: it gets a fresh one instead.
+        let call_id = call_id.filter(|id| id.len() <= MAX_CALL_ID);
         if let (true, Some(call_id)) = (self.call_id.is_empty(), call_id) {
             self.call_id = call_id;
         }

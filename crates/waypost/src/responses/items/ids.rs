@@ -10,7 +10,7 @@ use super::Result;
 use crate::{http::error::ApiError, responses::fields::Fields};
 
 /// Characters of an item's id, and of a call's.
-const MAX_ID: usize = 64;
+pub const MAX_ID: usize = 64;
 /// How much of a wrong id is shown back.
 const MAX_SHOWN: usize = 80;
 

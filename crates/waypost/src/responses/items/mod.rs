@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 use waypost_engine::id;
 
+pub use self::ids::MAX_ID as MAX_CALL_ID;
 use self::ids::Prefix;
 use super::fields::{Fields, bad_word, missing, unsupported, wrong_type};
 use crate::{http::error::ApiError, tools::declare::Declarer};

@@ -164,7 +164,7 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
     put("temperature", json!(temperature.unwrap_or(1.0)));
     put("text", text.clone());
     put("tool_choice", tool_choice.clone());
-    put("tools", json!(tools));
+    put("tools", Value::Array(tools.clone()));
     put("top_logprobs", json!(top_logprobs.unwrap_or(0)));
     put("top_p", json!(top_p.unwrap_or(1.0)));
     put("truncation", json!(truncation));

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{config::ToolsConfig, metrics::Metrics};
 
@@ -173,4 +175,93 @@ fn logprobs_are_wanted_by_include_or_by_top_logprobs() {
         refused(&with(json!({"include": ["nonsense"]}))).1,
         json!("include[0]")
     );
+}
+
+/// Values built of the words that requests are made of.
+fn anything() -> impl Strategy<Value = Value> {
+    const WORDS: &[&str] = &[
+        "type",
+        "function",
+        "custom",
+        "namespace",
+        "tool_search",
+        "mcp",
+        "name",
+        "tools",
+        "input",
+        "parameters",
+        "strict",
+        "format",
+        "grammar",
+        "syntax",
+        "lark",
+        "regex",
+        "definition",
+        "properties",
+        "object",
+        "required",
+        "anyOf",
+        "$ref",
+        "#/$defs/a",
+        "$defs",
+        "items",
+        "enum",
+        "call_id",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call_output",
+        "output",
+        "arguments",
+        "additional_tools",
+        "tool_search_output",
+        "role",
+        "developer",
+        "execution",
+        "client",
+        "content",
+        "id",
+        "fc_1",
+        "allowed_tools",
+        "mode",
+        "auto",
+        "json_object",
+        "text",
+        "defer_loading",
+        "description",
+        "output_schema",
+        "message",
+    ];
+    let word = || proptest::sample::select(WORDS).prop_map(str::to_owned);
+    let leaf = prop_oneof![
+        1 => Just(Value::Null),
+        2 => any::<bool>().prop_map(Value::from),
+        1 => any::<i32>().prop_map(Value::from),
+        6 => word().prop_map(Value::from),
+        1 => "\\PC{0,4}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            1 => proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            3 => proptest::collection::vec((word(), inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever is sent is read or refused with a sentence.
+    #[test]
+    fn nothing_makes_the_reader_panic(
+        tools in proptest::collection::vec(anything(), 0..4),
+        items in proptest::collection::vec(anything(), 0..4),
+        choice in anything(),
+        text in anything(),
+    ) {
+        let mut body = with(json!({"tools": tools, "input": items, "tool_choice": choice}));
+        if let Err(error) = parse(&body) {
+            prop_assert!(error.status().is_client_error(), "{}", error.message());
+        }
+        body["text"] = text;
+        let _ = parse(&body);
+    }
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Declarer, Result, allowed_callers, not_async};
+use super::{Declarer, MAX_SCHEMAS, Result, allowed_callers, not_async};
 use crate::{
+    http::error::ApiError,
     responses::fields::{Fields, wrong_type},
     tools::prepare::Place,
 };
@@ -29,6 +30,14 @@ impl Declarer<'_> {
         fields.end()?;
 
         let prepared = self.preparer.function(parameters, strict, place)?;
+        self.schemas += prepared.bytes;
+        if self.schemas > MAX_SCHEMAS {
+            return Err(ApiError::invalid(format!(
+                "The schemas of one request's tools may have {MAX_SCHEMAS} bytes together."
+            ))
+            .param("tools")
+            .code("string_above_max_length"));
+        }
         let label = || match namespace {
             Some(namespace) => format!("{namespace}.{name}"),
             None => name.to_owned(),

@@ -33,6 +33,10 @@ mod search;
 /// Tools of one list.
 const MAX_TOOLS: usize = 128;
 
+/// Bytes of the schemas of one request's tools together: resolving takes time
+/// by their length.
+const MAX_SCHEMAS: usize = 4 * 1024 * 1024;
+
 /// What this server has.
 const SUPPORTED: &[&str] = &["function", "custom", "namespace", "tool_search"];
 /// What only OpenAI's own platform has.
@@ -65,6 +69,8 @@ pub struct Declarer<'p> {
     pub restores: BTreeMap<String, Restore>,
     /// Grammars of custom tools, which are yet to be compiled.
     pub grammars: Vec<Grammar>,
+    /// Bytes of the schemas so far.
+    schemas: usize,
 }
 
 /// The grammar of a custom tool, and where it was given.
@@ -91,12 +97,8 @@ impl<'p> Declarer<'p> {
             fallbacks: Fallbacks::default(),
             restores: BTreeMap::new(),
             grammars: Vec::new(),
+            schemas: 0,
         }
-    }
-
-    /// Resolves and checks schemas for this request.
-    pub fn preparer(&self) -> &'p Preparer {
-        self.preparer
     }
 
     /// The request's `tools`.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Prepared;
 
 /// Bytes that may be kept.
-const MAX_BYTES: u64 = 32 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 32 * 1024 * 1024;
 /// Larger entries are not kept: a handful would push out everything else.
 const MAX_ENTRY: usize = 1024 * 1024;
 /// About what a value costs in memory beside its text.
@@ -21,16 +21,15 @@ const NODE_BYTES: usize = 80;
 const MAX_BUFFER: usize = 64 * 1024;
 
 /// What is kept.
-pub(super) struct Cache(sync::Cache<Box<[u8]>, Arc<Prepared>>);
+pub(super) struct Cache(sync::Cache<Arc<[u8]>, Arc<Prepared>>);
 
 impl Default for Cache {
     fn default() -> Self {
-        let weigh = |key: &Box<[u8]>, prepared: &Arc<Prepared>| {
-            u32::try_from(weight(key, prepared)).unwrap_or(u32::MAX)
-        };
         Self(
             sync::Cache::builder()
-                .weigher(weigh)
+                .weigher(|key: &Arc<[u8]>, prepared: &Arc<Prepared>| {
+                    u32::try_from(weight(key, prepared)).unwrap_or(u32::MAX)
+                })
                 .max_capacity(MAX_BYTES)
                 .build(),
         )
@@ -49,10 +48,24 @@ impl Cache {
     }
 }
 
+#[cfg(test)]
+impl Cache {
+    /// Entries and bytes, with nothing left to be done.
+    pub(super) fn measure(&self) -> (u64, u64) {
+        self.0.run_pending_tasks();
+        (self.0.entry_count(), self.0.weighted_size())
+    }
+}
+
 /// A schema, what was asked of it, and where it stands.
 pub(super) struct Key<'k>(&'k [u8]);
 
 impl Key<'_> {
+    /// About as many as the schema has as JSON.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// Writes the key into this thread's buffer and hands it to `f`.
     pub(super) fn with<T>(
         scope: u8,
@@ -85,7 +98,7 @@ impl Key<'_> {
 
 /// Each value begins with its kind; what has a length says it first. The depth
 /// is bounded by the body's parser.
-fn write(value: &Value, out: &mut Vec<u8>) {
+pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
     let length = |out: &mut Vec<u8>, len: usize| out.extend_from_slice(&(len as u32).to_le_bytes());
     match value {
         Value::Null => out.push(b'n'),

@@ -27,6 +27,8 @@ use crate::{config::ToolsConfig, http::error::ApiError, metrics::Metrics};
 
 mod cache;
 mod fallbacks;
+#[cfg(test)]
+mod tests;
 
 /// What became of one function's schema.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Prepared {
     pub restore: Restore,
     /// Why the schema could not be made strict.
     pub fallback: Option<Vec<Reason>>,
+    /// About the bytes of the schema as the client wrote it.
+    pub bytes: usize,
     outcome: Outcome,
 }
 
@@ -176,7 +180,10 @@ impl Preparer {
             if let Some(known) = self.cache.get(key) {
                 return Ok(known);
             }
-            let prepared = Arc::new(prepare()?);
+            let prepared = Arc::new(Prepared {
+                bytes: key.bytes(),
+                ..prepare()?
+            });
             self.cache.put(key, &prepared);
             Ok(prepared)
         })
@@ -194,6 +201,7 @@ fn prepare(
         strict,
         restore: Restore::default(),
         fallback: None,
+        bytes: 0,
         outcome: Outcome::AsAsked,
     };
     let root = |schema| check_root(schema, at).map_err(|violation| vec![violation]);

@@ -75,8 +75,8 @@ fn told(request: &Value) -> Vec<(String, String)> {
 #[tokio::test]
 async fn tool_calls_and_their_results() {
     let world = World::start().await;
-    let tools =
-        json!([{"type": "function", "name": "get_weather", "parameters": {"type": "object"}}]);
+    let tools = json!([{"type": "function", "name": "get_weather", "parameters":
+        {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}}]);
     for dialect in ["chat", "native"] {
         let model = format!("{dialect}?tools=2&tokens=4");
         let first = world

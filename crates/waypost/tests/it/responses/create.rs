@@ -99,7 +99,7 @@ async fn background_needs_store_unless_the_operator_allows_otherwise() {
 async fn the_echo_is_complete() {
     let world = World::start().await;
     let body = json!({
-        "model": "chat?tokens=2",
+        "model": "chat?generate=calls",
         "input": "x as json",
         "instructions": "Be brief.",
         "temperature": 0.25,

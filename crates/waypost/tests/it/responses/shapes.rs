@@ -153,9 +153,11 @@ async fn refusals() {
 async fn tool_calls_in_every_variant() {
     let world = World::start().await;
     let arguments = json!({"city": "Paris", "days": 3});
+    let parameters = json!({"type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}});
     let tools = json!([
-        {"type": "function", "name": "get_weather", "parameters": {"type": "object"}},
-        {"type": "function", "name": "get_time", "parameters": {"type": "object"}},
+        {"type": "function", "name": "get_weather", "parameters": parameters},
+        {"type": "function", "name": "get_time", "parameters": parameters},
     ]);
     let mut models = Vec::new();
     for style in [

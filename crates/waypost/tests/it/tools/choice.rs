@@ -32,7 +32,8 @@ async fn every_form_is_echoed() {
         json!({"type": "allowed_tools", "mode": "required", "tools": [
             {"type": "function", "name": "f"}, {"type": "custom", "name": "c"}]}),
     ] {
-        let body = json!({"model": "native?tokens=1", "tools": tools(), "tool_choice": choice});
+        let body =
+            json!({"model": "native?generate=calls", "tools": tools(), "tool_choice": choice});
         assert_eq!(post(&world, body).await.ok().json["tool_choice"], choice);
     }
     assert_eq!(
@@ -95,14 +96,16 @@ async fn a_deferred_tool_can_be_chosen_once_it_is_loaded() {
     ]);
     let loaded = post(
         &world,
-        json!({"model": "native?tokens=1", "input": input, "tools": tools(),
+        json!({"model": "native?generate=calls", "input": input, "tools": tools(),
             "tool_choice": choice}),
     )
     .await
     .ok();
     // So it is in the turns that follow.
-    let body = json!({"model": "native?tokens=1", "tools": tools(), "tool_choice": choice,
-        "previous_response_id": loaded.text("id")});
+    let call_id = loaded.json["output"][0]["call_id"].clone();
+    let output = json!({"type": "function_call_output", "call_id": call_id, "output": "1"});
+    let body = json!({"model": "native?generate=calls", "tools": tools(), "tool_choice": choice,
+        "previous_response_id": loaded.text("id"), "input": [output]});
     post(&world, body).await.ok();
 }
 

@@ -6,8 +6,8 @@ use super::{closed_object, open_object, post};
 use crate::support::World;
 
 fn format(strict: Value, schema: Value) -> Value {
-    json!({"text": {"format": {"type": "json_schema", "name": "answer", "schema": schema,
-        "strict": strict}}})
+    json!({"model": "chat?generate=calls", "text": {"format": {"type": "json_schema",
+        "name": "answer", "schema": schema, "strict": strict}}})
 }
 
 #[tokio::test]

@@ -92,7 +92,9 @@ async fn every_call_has_its_output_and_every_output_its_call() {
 #[tokio::test]
 async fn earlier_turns_are_part_of_the_conversation() {
     let world = World::start().await;
-    let tools = json!([function("get_weather", open_object())]);
+    let parameters = json!({"type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}});
+    let tools = json!([function("get_weather", parameters)]);
     let first = world
         .create(json!({"model": "chat?tools=2&tool_args={\"city\":\"Paris\"}", "input": "x", "tools": tools}))
         .await;

@@ -111,13 +111,6 @@ async fn what_cannot_be_strict_is_left_untouched_and_says_why() {
     assert!(said[0].contains(" at #/properties/either"), "{header}");
     assert!(said[1].starts_with("crm.h: "), "{header}");
     assert!(said[1].contains(" at #/properties/opts"), "{header}");
-    // The model server gets it as far as its engine understands it.
-    let sent = &world.last_request()["tools"][0]["function"];
-    assert_eq!(sent["strict"], false);
-    assert_eq!(
-        sent["parameters"]["properties"]["later"],
-        untouched["properties"]["later"]
-    );
 }
 
 #[tokio::test]
