@@ -1,12 +1,14 @@
 //! The final verdict on finished arguments, by the `jsonschema` crate.
 //!
-//! The draft is the schema's own (`$schema`), 2020-12 without one. Formats are asserted, patterns
+//! The draft is the schema's own (`$schema`), 2020-12 without one. Formats are asserted (the nine of
+//! strict mode in every draft), patterns
 //! run on the linear-time engine (lookaround and backreferences are a compile error), references
 //! never leave the document.
 
+use jsonschema::Draft;
 use serde_json::Value;
 
-use crate::{CompileError, Mismatch};
+use crate::{CompileError, Mismatch, argument::format::Format};
 
 /// Errors reported for one document.
 pub const MAX_ERRORS: usize = 16;
@@ -38,8 +40,17 @@ impl Validator {
     /// references that are not in the document, and on patterns that need backtracking.
     pub fn new(schema: &Value) -> Result<Self, CompileError> {
         let mut options = options();
-        if schema.get("$schema").is_none() {
-            options = options.with_draft(jsonschema::Draft::Draft202012);
+        match Draft::default().detect(schema) {
+            // Older drafts lack some of the nine formats, but strict mode asserts them all.
+            Draft::Draft4 | Draft::Draft6 | Draft::Draft7 => {
+                for name in ["date", "duration", "time", "uuid"] {
+                    options = options.with_format(name, move |text: &str| {
+                        Format::named(name).is_some_and(|format| format.accepts(text))
+                    });
+                }
+            }
+            Draft::Draft201909 => {}
+            _ => options = options.with_draft(Draft::Draft202012),
         }
         options
             .build(schema)

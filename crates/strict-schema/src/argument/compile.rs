@@ -5,12 +5,16 @@
 //! references name places, and `link` resolves them once all are known. Keywords that assert
 //! something and are not understood are an error, never ignored in silence.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 
 use super::{
     Automaton,
+    dfa::Dfa,
     formula::{Expr, KINDS, Kind, NodeId},
     keywords,
     link::{self, MAX_ALTERNATIVES, Parts},
@@ -21,8 +25,10 @@ use crate::{CompileError, pointer::percent_decode};
 const MAX_NODES: usize = 100_000;
 /// Nesting of combinators within one place, and of constants.
 const MAX_NESTING: usize = 64;
-/// Bytes of all pattern tables of one automaton.
+/// Bytes of all pattern tables of one automaton, after which no further one is built.
 const MAX_TABLE_BYTES: usize = 4 << 20;
+/// Patterns found too large; each attempt costs milliseconds.
+const MAX_FAILED_TABLES: usize = 4;
 
 /// Keywords that assert something this automaton does not follow, whatever their value.
 const UNSUPPORTED: [&str; 18] = [
@@ -68,8 +74,9 @@ pub(crate) struct Builder<'s> {
     pending: VecDeque<(NodeId, &'s Value)>,
     /// `Some` if what is not understood is left out instead of refused.
     skipped: Option<Vec<CompileError>>,
-    pub(crate) tables: HashMap<String, std::sync::Arc<super::dfa::Dfa>>,
+    tables: HashMap<String, Option<Arc<Dfa>>>,
     table_bytes: usize,
+    failed_tables: usize,
     /// Drafts 4 to 7 ignore everything beside `$ref`.
     reference_stands_alone: bool,
     modern: bool,
@@ -84,6 +91,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
         skipped: lenient.then(Vec::new),
         tables: HashMap::new(),
         table_bytes: 0,
+        failed_tables: 0,
         reference_stands_alone: false,
         modern: true,
     };
@@ -333,18 +341,21 @@ impl<'s> Builder<'s> {
         })
     }
 
-    /// The table of a pattern, within the budget.
-    pub(crate) fn table(&mut self, pattern: &str) -> Option<std::sync::Arc<super::dfa::Dfa>> {
+    /// The table of a pattern, within the budgets.
+    pub(crate) fn table(&mut self, pattern: &str) -> Option<Arc<Dfa>> {
         if let Some(table) = self.tables.get(pattern) {
-            return Some(table.clone());
+            return table.clone();
         }
-        let table = std::sync::Arc::new(super::dfa::Dfa::new(pattern)?);
-        self.table_bytes += table.size();
-        if self.table_bytes > MAX_TABLE_BYTES {
+        if self.table_bytes > MAX_TABLE_BYTES || self.failed_tables >= MAX_FAILED_TABLES {
             return None;
         }
+        let table = Dfa::new(pattern).map(Arc::new);
+        match &table {
+            Some(table) => self.table_bytes += table.size(),
+            None => self.failed_tables += 1,
+        }
         self.tables.insert(pattern.to_owned(), table.clone());
-        Some(table)
+        table
     }
 
     fn own_keywords(

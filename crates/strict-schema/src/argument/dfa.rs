@@ -15,8 +15,8 @@ use regex_automata::{
 };
 
 /// Bytes that building one DFA may take, and that its tables may take.
-const DFA_SIZE_LIMIT: usize = 2 << 20;
-const DETERMINIZE_SIZE_LIMIT: usize = 8 << 20;
+const DFA_SIZE_LIMIT: usize = 1 << 20;
+const DETERMINIZE_SIZE_LIMIT: usize = 2 << 20;
 const NFA_SIZE_LIMIT: usize = 1 << 20;
 const MAX_STATES: usize = 1 << 15;
 
@@ -220,6 +220,7 @@ mod tests {
         assert!(matches("^.$", "é"));
         assert!(!matches("^a$", "a\n"));
         assert!(matches("^é+$", "éé"));
+        assert!(matches("^.{0,500}$", &"é".repeat(500)));
     }
 
     #[test]

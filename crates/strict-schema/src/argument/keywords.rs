@@ -171,6 +171,11 @@ impl<'s> Builder<'s> {
             ("multipleOf", "a multiple of"),
         ] {
             if let Some(value) = map.get(keyword) {
+                if value.is_boolean() && keyword.starts_with("exclusive") {
+                    // Draft 4.
+                    self.unsupported(keyword, pointer)?;
+                    continue;
+                }
                 if !value.is_number() {
                     return Err(invalid(pointer, &format!("'{keyword}' must be a number")));
                 }

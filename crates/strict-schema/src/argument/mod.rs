@@ -26,7 +26,7 @@ mod compile;
 mod constants;
 mod dfa;
 mod explain;
-mod format;
+pub(crate) mod format;
 mod formula;
 mod keywords;
 mod link;
@@ -143,8 +143,8 @@ pub struct ArgumentChecker {
 /// The longest prefix of `text` that some valid document begins with: what a model may be asked
 /// to continue from. The whole text if it is valid or merely unfinished.
 ///
-/// The prefix ends at a character boundary and without the bytes of a cut escape's judgement:
-/// it is exactly what the checker took before the [`Mismatch`].
+/// This is what the checker took before the [`Mismatch`], cut back to a character boundary; a
+/// refused escape ends it within the escape.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -356,4 +356,26 @@ fn the_verdict_has_pointers_bounds_and_no_network() {
             .expect("draft 4")
             .is_valid(&json!(3))
     );
+    let unknown = json!({"$schema": "https://example.com/own", "type": "null"});
+    assert!(Validator::new(&unknown).is_ok_and(|validator| validator.is_valid(&json!(null))));
+}
+
+#[test]
+fn the_nine_formats_hold_in_every_draft() {
+    for draft in ["draft-06", "draft-07", "2019-09"] {
+        let schema = match draft {
+            "2019-09" => "https://json-schema.org/draft/2019-09/schema".to_owned(),
+            old => format!("http://json-schema.org/{old}/schema#"),
+        };
+        for format in ["date", "time", "uuid", "duration", "email", "ipv4"] {
+            let schema = json!({"$schema": schema, "type": "string", "format": format});
+            refuse(&schema, "\"@@@\"");
+            assert!(
+                !Validator::new(&schema)
+                    .expect("a schema")
+                    .is_valid(&json!("@@@")),
+                "{format}"
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::random::{FORMATS, NAMES, PATTERNS, Random, constant};
 /// A value that often, not always, fits the schema.
 pub fn instance(random: &mut Random, root: &Value, schema: &Value, depth: usize) -> Value {
     if random.chance(40) {
-        return constant(random, 2);
+        return constant(random, true, 2);
     }
     if depth > 9 {
         return Value::Null;
@@ -189,7 +189,7 @@ fn write_text(random: &mut Random, text: &str, style: Style, out: &mut Vec<u8>) 
 
 /// Damages a text somewhere.
 pub fn mutate(random: &mut Random, text: &mut Vec<u8>) {
-    for _ in 0..1 + random.below(2) {
+    for _ in 0..=random.below(2) {
         let at = random.below(text.len() + 1);
         match random.below(5) {
             0 => text.truncate(at),
@@ -197,7 +197,7 @@ pub fn mutate(random: &mut Random, text: &mut Vec<u8>) {
                 text.remove(at);
             }
             2 if at < text.len() => {
-                text[at] = *random.pick(b"{}[],:\"\\0159-.eEtfnu abcxd\xc3\xa9\xff\n")
+                text[at] = *random.pick(b"{}[],:\"\\0159-.eEtfnu abcxd\xc3\xa9\xff\n");
             }
             3 => text.insert(
                 at,

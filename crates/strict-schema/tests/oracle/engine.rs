@@ -23,6 +23,11 @@ impl Engine {
         Some(Self(Matcher::new(Ok(parser))))
     }
 
+    /// The same schema at the start of a text; compiling it is what takes time.
+    pub fn again(&self) -> Self {
+        Self(self.0.deep_clone())
+    }
+
     pub fn push(&mut self, byte: u8) -> bool {
         self.0
             .try_consume_tokens(&[u32::from(byte)])

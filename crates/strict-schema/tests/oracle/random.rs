@@ -66,6 +66,8 @@ pub const FORMATS: [(&str, &str); 9] = [
 pub struct Taste {
     /// Formats and `multipleOf` fractions, on which engines differ.
     pub formats: bool,
+    /// Bounds on numbers, and numbers among constants.
+    pub numbers: bool,
     /// Open objects, `allOf`, `oneOf`, optional properties.
     pub loose: bool,
 }
@@ -94,10 +96,12 @@ fn node(random: &mut Random, taste: Taste, depth: usize, inner: bool) -> Value {
         5 => json!({"type": "null"}),
         6 => {
             let count = 1 + random.below(4);
-            let options: Vec<Value> = (0..count).map(|_| constant(random, 1)).collect();
+            let options: Vec<Value> = (0..count)
+                .map(|_| constant(random, taste.numbers, 1))
+                .collect();
             json!({ "enum": options })
         }
-        7 => json!({"const": constant(random, 2)}),
+        7 => json!({"const": constant(random, taste.numbers, 2)}),
         8 => json!({"type": ["string", "null"], "enum": ["C", "Fa", null]}),
         9 => {
             let mut array = json!({"type": "array", "items": node(random, taste, depth - 1, true)});
@@ -176,6 +180,9 @@ fn string(random: &mut Random, taste: Taste) -> Value {
 
 fn number(random: &mut Random, taste: Taste) -> Value {
     let mut schema = json!({"type": random.pick(&["integer", "number"])});
+    if !taste.numbers {
+        return schema;
+    }
     let low = random.below(30) as i64 - 15;
     match random.below(6) {
         0 => schema["minimum"] = low.into(),
@@ -194,22 +201,22 @@ fn number(random: &mut Random, taste: Taste) -> Value {
     schema
 }
 
-pub fn constant(random: &mut Random, depth: usize) -> Value {
+pub fn constant(random: &mut Random, numbers: bool, depth: usize) -> Value {
     match random.below(if depth == 0 { 5 } else { 7 }) {
         0 => Value::Null,
         1 => random.chance(2).into(),
-        2 => (random.below(20) as i64 - 10).into(),
-        3 => json!(1.5),
-        4 => (*random.pick(&TEXTS)).into(),
+        2 if numbers => (random.below(20) as i64 - 10).into(),
+        3 if numbers => json!(1.5),
+        2..=4 => (*random.pick(&TEXTS)).into(),
         5 => (0..random.below(3))
-            .map(|_| constant(random, depth - 1))
+            .map(|_| constant(random, numbers, depth - 1))
             .collect(),
         _ => {
             let mut members = Map::new();
             for _ in 0..random.below(3) {
                 members.insert(
                     (*random.pick(&NAMES)).to_owned(),
-                    constant(random, depth - 1),
+                    constant(random, numbers, depth - 1),
                 );
             }
             members.into()
