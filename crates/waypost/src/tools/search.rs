@@ -3,7 +3,8 @@
 //!
 //! Flow: a model calls the search ([`Delta::ToolSearch`]), [`find`] ranks the
 //! deferred tools, [`items`] are what the response shows of it. The output item
-//! in the context makes the tools callable in the next turn.
+//! in the context makes the tools callable when the model is asked again, which
+//! [`super::turn`] does.
 //!
 //! [`Delta::ToolSearch`]: crate::upstream::generation::Delta::ToolSearch
 
@@ -50,6 +51,17 @@ pub fn parameters() -> Value {
         "required": ["query"],
         "additionalProperties": false,
     })
+}
+
+/// The generation after a search: with its items in the context. With `last`,
+/// there is no further one.
+pub fn after(generation: &Generation, found: &[Value], last: bool) -> Generation {
+    let mut next = generation.clone();
+    next.items.extend_from_slice(found);
+    if last {
+        next.tools.retain(|tool| tool["type"] != "tool_search");
+    }
+    next
 }
 
 /// The deferred tools that fit best, as `tools` of a `tool_search_output` item:
@@ -244,6 +256,7 @@ fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::callable::{Callable, callables};
 
     fn generation() -> Generation {
         let function = |name: &str, description: &str| {
@@ -306,8 +319,8 @@ mod tests {
         assert_eq!(output["tools"], json!(tools));
         let mut next = generation();
         next.items = vec![call, output];
-        let callables = crate::tools::callable::callables(&next);
-        let labels: Vec<_> = callables.iter().map(|c| c.label()).collect();
+        let callables = callables(&next);
+        let labels: Vec<_> = callables.iter().map(Callable::label).collect();
         assert!(
             labels.contains(&"crm.find_customer".to_owned()),
             "{labels:?}"

@@ -19,7 +19,8 @@ use super::{
         transcript,
     },
     enforce::{About, Enforcer, Outcome, Violation},
-    wire::{self, Emulated},
+    search,
+    wire::{self, Emulated, Plan},
 };
 use crate::{
     app::AppRef,
@@ -51,12 +52,19 @@ pub struct Turn {
     rules: Option<Box<Enforced>>,
 }
 
+/// Searches for tools that are answered in one turn. After them the model has
+/// to do with what it has.
+const MAX_SEARCHES: u32 = 8;
+
 /// Where the next deltas come from.
 enum Source {
-    Opening(BoxFuture<'static, Result<AnswerStream, UpstreamError>>),
+    Opening(Opening),
     Open(AnswerStream),
     Ended,
 }
+
+/// A request on its way, and what is to hold then, if that is something else.
+type Opening = BoxFuture<'static, Result<(Option<Plan>, AnswerStream), UpstreamError>>;
 
 struct Enforced {
     app: AppRef,
@@ -70,6 +78,7 @@ struct Enforced {
     /// one: a good beginning can be kept.
     keeps_beginnings: bool,
     reasks: u32,
+    searches: u32,
     /// Read and not yet taken in.
     deltas: Vec<Delta>,
 }
@@ -105,6 +114,7 @@ impl Turn {
                 keeps_beginnings: upstream.capabilities.prefill.is_some()
                     && upstream.capabilities.structured_output == StructuredOutput::None,
                 reasks: 0,
+                searches: 0,
                 deltas: Vec::new(),
             })),
         })
@@ -116,7 +126,11 @@ impl Turn {
         if let Source::Opening(opening) = &mut self.answer {
             let opened = opening.await;
             self.answer = Source::Ended;
-            self.answer = Source::Open(opened?);
+            let (plan, answer) = opened?;
+            self.answer = Source::Open(answer);
+            if let (Some(plan), Some(rules)) = (plan, &mut self.rules) {
+                rules.goes_on(plan);
+            }
         }
         let Source::Open(answer) = &mut self.answer else {
             return Ok(Step::Done);
@@ -133,10 +147,16 @@ impl Turn {
         rules.count();
         match taken {
             Ok(true) => Ok(Step::More),
-            Ok(false) => {
-                self.answer = Source::Ended;
-                Ok(Step::Done)
-            }
+            Ok(false) => match rules.search(out) {
+                Some(opening) => {
+                    self.answer = Source::Opening(opening);
+                    Ok(Step::More)
+                }
+                None => {
+                    self.answer = Source::Ended;
+                    Ok(Step::Done)
+                }
+            },
             Err(violation) => {
                 // Dropping the answer ends the request at the model server.
                 self.answer = Source::Ended;
@@ -224,10 +244,7 @@ impl Enforced {
     }
 
     /// Asks the model again, or says why that is not possible.
-    fn ask_again(
-        &mut self,
-        violation: &Violation,
-    ) -> Result<BoxFuture<'static, Result<AnswerStream, UpstreamError>>, UpstreamError> {
+    fn ask_again(&mut self, violation: &Violation) -> Result<Opening, UpstreamError> {
         let may = !violation.delivered && self.reasks < self.app.config.tools.max_reasks;
         tracing::info!(
             upstream = %self.upstream.name,
@@ -264,10 +281,62 @@ impl Enforced {
         let app = self.app.clone();
         let upstream = self.upstream.clone();
         let ask = self.ask.clone();
-        Ok(
-            async move { stream::open(&app.upstreams, &upstream, &ask, beginning.as_ref()).await }
-                .boxed(),
+        Ok(async move {
+            let answer = stream::open(&app.upstreams, &upstream, &ask, beginning.as_ref());
+            Ok((None, answer.await?))
+        }
+        .boxed())
+    }
+
+    /// Answers the searches for tools of an answer that has ended, and asks the
+    /// model to go on; `None` if there were none, or if the client has calls to
+    /// answer first.
+    fn search(&mut self, out: &mut Vec<Delta>) -> Option<Opening> {
+        let mut found = Vec::new();
+        let mut said = Vec::with_capacity(out.len());
+        for delta in out.drain(..) {
+            let Delta::ToolSearch { arguments } = delta else {
+                said.push(delta);
+                continue;
+            };
+            let tools = search::find(&self.ask.generation, &arguments);
+            for item in search::items(&arguments, &tools) {
+                let key = self.enforcer.fresh_key();
+                let added = item.clone();
+                said.push(Delta::ItemAdded { key, item: added });
+                found.push(item.clone());
+                said.push(Delta::ItemDone { key, item });
+            }
+        }
+        *out = said;
+        // Each search became two items.
+        let for_client = self.enforcer.accepted().len() > found.len() / 2;
+        if found.is_empty() || for_client {
+            return None;
+        }
+        self.searches += 1;
+        out.retain(|delta| !matches!(delta, Delta::Usage(_) | Delta::Finish(_)));
+        out.extend([Delta::Message { phase: None }, Delta::ReasoningBreak]);
+        let last = self.searches >= MAX_SEARCHES;
+        let next = Arc::new(search::after(&self.ask.generation, &found, last));
+        let (app, upstream) = (self.app.clone(), self.upstream.clone());
+        Some(
+            async move {
+                let plan = wire::plan(&app, &upstream, &next, false).await?;
+                let plan = plan.unwrap_or_else(|| Plan::free(&next));
+                let answer = stream::open(&app.upstreams, &upstream, &plan.ask, None).await?;
+                Ok((Some(plan), answer))
+            }
+            .boxed(),
         )
+    }
+
+    /// The model goes on after a search.
+    fn goes_on(&mut self, plan: Plan) {
+        self.ask = plan.ask;
+        self.enforcer.goes_on(plan.rules);
+        self.emulated = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
+        self.reply.clear();
     }
 
     /// The part of a reply that can stay: what came before the violation.

@@ -560,3 +560,58 @@ async fn without_tools_nothing_changes() {
     assert_eq!(got.said, ["Hi."]);
     assert!(got.asked[0].get("tools").is_none());
 }
+
+#[tokio::test]
+async fn a_search_for_tools_is_answered_here_where_the_client_does_not() {
+    let generation = tools(json!([
+        {"type": "tool_search", "execution": "server", "description": null, "parameters": null},
+        {"type": "function", "name": "mail", "description": "Sends mail.", "strict": false,
+            "defer_loading": true, "parameters": {"type": "object", "properties": {}}},
+        {"type": "namespace", "name": "sky", "description": "Forecasts.", "tools": [{
+            "type": "function", "name": "weather", "description": "Says the weather.",
+            "strict": true, "defer_loading": true, "parameters": weather(true)["parameters"]}]},
+    ]));
+    let script = format!(
+        r#"call=tool_search:{{"query":"the+weather"}}&then&{}"#,
+        GOOD.replace("weather", "sky__weather")
+    );
+    let got = bench(Dialect::Generic).await.run(&script, generation).await;
+    assert_eq!(got.result, Ok(()));
+    assert_eq!(
+        got.said.last().map(String::as_str),
+        Some(r#"sky.weather({"city":"Paris","days":3}"#)
+    );
+    let items: Vec<&String> = got
+        .said
+        .iter()
+        .filter(|s| s.starts_with("ItemDone"))
+        .collect();
+    assert_eq!(items.len(), 2);
+    assert!(items[0].contains("tool_search_call") && items[0].contains("sky.weather"));
+    assert!(items[1].contains("tool_search_output"));
+    let names = |request: &Value| -> Vec<String> {
+        let tools = request["tools"].as_array().expect("tools");
+        let name = |tool: &Value| {
+            tool["function"]["name"]
+                .as_str()
+                .expect("a name")
+                .to_owned()
+        };
+        tools.iter().map(name).collect()
+    };
+    assert_eq!(names(&got.asked[0]), ["tool_search"]);
+    assert_eq!(names(&got.asked[1]), ["tool_search", "sky__weather"]);
+    let messages = got.asked[1]["messages"].as_array().expect("messages");
+    assert_eq!(messages.last().expect("a message")["role"], "tool");
+    // A model that only searches comes to an end.
+    let endless = bench(Dialect::Generic)
+        .await
+        .run(
+            r#"tool_rounds=100&call=tool_search:{"query":"x"}"#,
+            tools(json!([{"type": "tool_search", "execution": "server"}])),
+        )
+        .await;
+    let sentence = endless.result.expect_err("it fails");
+    assert!(sentence.contains("'tool_search'"), "{sentence}");
+    assert!(endless.asked.len() < 16, "{}", endless.asked.len());
+}

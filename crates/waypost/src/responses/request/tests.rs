@@ -103,7 +103,7 @@ fn errors_name_the_path_and_what_would_be_right() {
         ),
         (
             with(json!({"tools": [{"type": "web_search"}]})),
-            "Unsupported parameter: 'tools[0].type'. Tools of type 'web_search' are not supported; this server has tools of type 'function', 'custom', 'namespace', 'tool_search'.",
+            "Unsupported parameter: 'tools[0].type'. Tools of type 'web_search' are not supported; this server has tools of type 'function', 'custom', 'namespace', 'tool_search', 'mcp'.",
             json!("tools[0].type"),
             "unsupported_parameter",
         ),

@@ -205,6 +205,20 @@ impl Enforcer {
         self.corrects = true;
     }
 
+    /// The model goes on, by other rules: what it did so far was good.
+    pub fn goes_on(&mut self, rules: Rules) {
+        self.rules = rules;
+        self.again();
+        self.accepted.clear();
+        self.corrects = false;
+    }
+
+    /// A number that no call and no item has.
+    pub fn fresh_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key - 1
+    }
+
     /// The calls that the client has.
     pub fn accepted(&self) -> &[Accepted] {
         &self.accepted

@@ -45,6 +45,17 @@ pub struct Plan {
     pub emulated: Option<Emulated>,
 }
 
+impl Plan {
+    /// A turn that nothing is asked of but an answer.
+    pub fn free(generation: &Arc<Generation>) -> Self {
+        Self {
+            ask: Ask::plain(generation),
+            rules: Rules::default(),
+            emulated: None,
+        }
+    }
+}
+
 /// How tools are emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Emulated {

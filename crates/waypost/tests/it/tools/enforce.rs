@@ -195,3 +195,30 @@ async fn a_strict_format_is_kept_too() {
     assert_eq!(cut["status"], "incomplete");
     assert_eq!(cut["output"][0]["content"][0]["text"], r#"{"city":"Par"#);
 }
+
+#[tokio::test]
+async fn a_search_that_this_server_answers_is_part_of_the_response() {
+    let world = World::start().await;
+    let mut request = body(&format!(
+        r#"call=tool_search:{{"query":"places"}}&then&{GOOD}"#
+    ));
+    request["tools"] = json!([
+        {"type": "tool_search"},
+        {"type": "function", "name": "f", "description": "Finds places.", "strict": true,
+            "defer_loading": true, "parameters": closed_object()},
+    ]);
+    let response = world.stream(request).await.checked().await;
+    let kinds: Vec<&str> = response["output"]
+        .as_array()
+        .expect("output")
+        .iter()
+        .map(|item| item["type"].as_str().expect("a type"))
+        .collect();
+    assert_eq!(
+        kinds,
+        ["tool_search_call", "tool_search_output", "function_call"]
+    );
+    assert_eq!(response["output"][1]["tools"][0]["name"], "f");
+    assert_eq!(calls(&response), [r#"{"city":"Paris"}"#]);
+    assert_eq!(response["usage"]["input_tokens"], 22);
+}
