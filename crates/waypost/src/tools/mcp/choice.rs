@@ -1,30 +1,9 @@
-//! `tool_choice` where servers are concerned: checked in the request, and put
-//! in terms of functions for the model.
+//! `tool_choice` where servers are concerned, in terms of functions for the
+//! model.
 
 use serde_json::{Value, json};
 
 use super::catalogue::Catalogue;
-use crate::{http::error::ApiError, responses::fields::Fields};
-
-/// Checks `{"type": "mcp", "server_label", "name"?}`, as a choice or among
-/// `allowed_tools`. `type` has been read.
-pub fn check(mut fields: Fields<'_>, tools: &[Value], path: &str) -> Result<(), ApiError> {
-    let label = fields.required_string("server_label")?;
-    fields.string("name")?;
-    fields.end()?;
-    let known = tools
-        .iter()
-        .any(|tool| super::is_server(tool) && tool["server_label"] == label);
-    if known {
-        return Ok(());
-    }
-    let label: String = label.chars().take(64).collect();
-    Err(ApiError::invalid(format!(
-        "Tool choice '{label}' not found in 'tools' parameter."
-    ))
-    .param(path.to_owned())
-    .code("invalid_value"))
-}
 
 /// The choice for one turn. What the client forces is forced once: a model that
 /// must call a tool in every turn comes to no end.

@@ -214,7 +214,8 @@ async fn max_tool_calls_ends_the_calls_and_not_the_response() {
 async fn beside_a_function_of_the_client_its_call_ends_the_response() {
     let mcp = Mcp::start().await;
     let mut request = mcp.request("chat?tools=2&tool_names=notes__echo,mine");
-    let mine = json!({"type": "function", "name": "mine", "parameters": {"type": "object"}});
+    let mine = json!({"type": "function", "name": "mine", "strict": false,
+        "parameters": {"type": "object", "properties": {}}});
     request["tools"].as_array_mut().expect("tools").push(mine);
     let response = mcp.world.stream(request.clone()).await.checked().await;
     assert_eq!(response["status"], "completed");
