@@ -97,6 +97,7 @@ impl End {
     }
 
     /// The same output, but failed after all.
+    #[must_use]
     pub fn into_failure(self, base: &Value, failure: &Failure) -> Self {
         let Self {
             mut object,
