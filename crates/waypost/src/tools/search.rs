@@ -121,6 +121,18 @@ pub fn find(generation: &Generation, arguments: &Value) -> Vec<Value> {
     out
 }
 
+/// An item of a search as it is announced: without what it brings.
+pub fn opening(item: &Value) -> Value {
+    let mut item = item.clone();
+    item["status"] = json!("in_progress");
+    for (name, empty) in [("arguments", json!({})), ("tools", json!([]))] {
+        if let Some(value) = item.get_mut(name) {
+            *value = empty;
+        }
+    }
+    item
+}
+
 /// The two items of a search that this server answered: the call and what it
 /// brought.
 pub fn items(arguments: &Value, tools: &[Value]) -> [Value; 2] {

@@ -147,16 +147,14 @@ impl Turn {
         rules.count();
         match taken {
             Ok(true) => Ok(Step::More),
-            Ok(false) => match rules.search(out) {
-                Some(opening) => {
+            Ok(false) => {
+                if let Some(opening) = rules.search(out) {
                     self.answer = Source::Opening(opening);
-                    Ok(Step::More)
+                    return Ok(Step::More);
                 }
-                None => {
-                    self.answer = Source::Ended;
-                    Ok(Step::Done)
-                }
-            },
+                self.answer = Source::Ended;
+                Ok(Step::Done)
+            }
             Err(violation) => {
                 // Dropping the answer ends the request at the model server.
                 self.answer = Source::Ended;
@@ -302,8 +300,8 @@ impl Enforced {
             let tools = search::find(&self.ask.generation, &arguments);
             for item in search::items(&arguments, &tools) {
                 let key = self.enforcer.fresh_key();
-                let added = item.clone();
-                said.push(Delta::ItemAdded { key, item: added });
+                let opening = search::opening(&item);
+                said.push(Delta::ItemAdded { key, item: opening });
                 found.push(item.clone());
                 said.push(Delta::ItemDone { key, item });
             }

@@ -274,9 +274,15 @@ fn restored(tool: &Tool, mut value: Value, text: String) -> String {
 /// words, a comma too many, a number in quotation marks, a lone item.
 pub(super) fn may_be_repaired(text: &str, good: usize) -> bool {
     let (before, rest) = text.split_at(text.floor_char_boundary(good));
-    let Some(wrong) = rest.chars().next() else {
+    let mut rest = rest.chars();
+    let Some(wrong) = rest.next() else {
         return true;
     };
+    if wrong == ',' {
+        // One too many, if nothing but an end follows.
+        let next = rest.find(|c| !c.is_whitespace());
+        return next.is_none_or(|next| matches!(next, '}' | ']'));
+    }
     match before.trim_end().chars().next_back() {
         // Whatever stands before the JSON, or after it; a value of another kind than was asked for.
         None | Some(':' | '[' | '}') => true,
@@ -302,6 +308,9 @@ mod tests {
             (r#"{"a": "re"#, 8, false),
             (r#"{"a": 1, "b"#, 10, false),
             (r#"{"a": 12"#, 7, false),
+            (r#"{"a": 1, "#, 7, true),
+            (r#"{"a": 1, }"#, 7, true),
+            (r#"{"a": 1, "c"#, 7, false),
         ];
         for (text, good, expected) in table {
             assert_eq!(may_be_repaired(text, good), expected, "{text}");

@@ -37,9 +37,6 @@ impl Enforcer {
         }
         let call = &mut self.calls[at];
         call.read();
-        if call.problem.is_some() && call.shown.is_some() {
-            return Err(Box::new(self.about_call(at)));
-        }
         if call.problem.is_some() && !call.may_be_repaired() {
             self.outcomes.push(Outcome::StoppedEarly);
             return Err(Box::new(self.about_call(at)));
