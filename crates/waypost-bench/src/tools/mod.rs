@@ -121,7 +121,7 @@ fn parsing(
             },
             &mut || {
                 each(large, |text| {
-                    drop(black_box(serde_json::from_str::<Value>(text)))
+                    drop(black_box(serde_json::from_str::<Value>(text)));
                 })
             },
         ],
