@@ -55,6 +55,9 @@ enum Call {
     Ignored,
 }
 
+/// Keeps the keys of items that a turn makes apart from those of the agent's.
+const OF_THE_TURN: u64 = 1 << 63;
+
 /// What the sorting needs to know, beside the turn.
 pub(super) struct Sorting<'a> {
     pub(super) catalogue: &'a Catalogue,
@@ -71,6 +74,23 @@ impl Intake {
             Delta::ToolCall { .. } => self.call(delta, sorting, out),
             Delta::Usage(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
+            Delta::ItemAdded { key, item } => out.push(Delta::ItemAdded {
+                key: key | OF_THE_TURN,
+                item,
+            }),
+            Delta::ItemEvent { key, kind, fields } => out.push(Delta::ItemEvent {
+                key: key | OF_THE_TURN,
+                kind,
+                fields,
+            }),
+            Delta::ItemDone { key, item } => {
+                // What a search found is there in the next turn.
+                self.record.push(item.clone());
+                out.push(Delta::ItemDone {
+                    key: key | OF_THE_TURN,
+                    item,
+                });
+            }
             other => {
                 self.note(&other);
                 out.push(other);
@@ -396,6 +416,33 @@ mod tests {
         let keys: Vec<_> = wanted.iter().map(|wanted| wanted.key).collect();
         // A question costs no call.
         assert_eq!(keys, [Some(100), None]);
+    }
+
+    #[test]
+    fn what_a_turn_finds_is_kept_and_has_a_key_of_its_own() {
+        let item = json!({"type": "tool_search_output", "id": "tso_1", "tools": []});
+        let (intake, out) = take(
+            1,
+            vec![
+                Delta::ItemAdded {
+                    key: 0,
+                    item: item.clone(),
+                },
+                Delta::ItemDone {
+                    key: 0,
+                    item: item.clone(),
+                },
+            ],
+        );
+        assert_eq!(intake.into_record(), [item]);
+        for delta in out {
+            match delta {
+                Delta::ItemAdded { key, .. } | Delta::ItemDone { key, .. } => {
+                    assert_eq!(key, OF_THE_TURN);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
