@@ -19,6 +19,7 @@ use self::{
 
 mod input;
 mod judge;
+mod live;
 mod locate;
 mod report;
 mod shapes;
@@ -65,8 +66,12 @@ pub(super) struct Lint {
     /// Do not print the rewritten schemas
     #[arg(long)]
     no_diff: bool,
+    /// An MCP server whose tools are judged as it lists them now; its access token is read from
+    /// WAYPOST_MCP_AUTHORIZATION. May be given more than once
+    #[arg(long, value_name = "URL")]
+    mcp_url: Vec<String>,
     /// Files, directories (every *.json and *.jsonl below them), or - for standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "mcp_url", value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
 
@@ -95,7 +100,8 @@ pub(super) fn lint(options: &Lint) -> ExitCode {
     let profile = profile(options);
     let judge = Judge::new(options.api, profile.clone());
     let mut report = Report::new(options.api, &profile);
-    for input in input::read(&options.paths) {
+    let listed = options.mcp_url.iter().map(|url| live::read(url));
+    for input in input::read(&options.paths).into_iter().chain(listed) {
         look_at(&input, &judge, &mut report);
     }
     let printed = if options.json {

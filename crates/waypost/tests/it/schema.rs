@@ -329,3 +329,27 @@ fn names_are_checked_and_never_move_the_cursor() {
         "{printed}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tools_of_a_live_server() {
+    let mcp = waypost_testkit::ScriptedMcp::start()
+        .await
+        .expect("an MCP server");
+    let url = mcp.url();
+    let (code, live) =
+        tokio::task::spawn_blocking(move || document(folder(&[]).path(), &["--mcp-url", &url]))
+            .await
+            .expect("it ran");
+    assert_eq!(code, Some(0), "{live}");
+    assert!(!verdicts(&live).is_empty(), "{live}");
+
+    // A server that is not there is an input that cannot be read.
+    let url = mcp.url();
+    drop(mcp);
+    let (code, gone) =
+        tokio::task::spawn_blocking(move || document(folder(&[]).path(), &["--mcp-url", &url]))
+            .await
+            .expect("it ran");
+    assert_eq!(code, Some(2), "{gone}");
+    assert_eq!(gone["problems"].as_array().map(Vec::len), Some(1), "{gone}");
+}

@@ -1,0 +1,53 @@
+//! The tools that an MCP server lists now, as one more input.
+
+use waypost_identity::WebUrl;
+
+use super::input::Input;
+use crate::{
+    config::{Config, McpConfig},
+    mcp::{Credentials, Servers},
+    shutdown::Shutdown,
+};
+
+/// Where the server's access token is read from: an argument would be seen by
+/// every process of the machine.
+const AUTHORIZATION: &str = "WAYPOST_MCP_AUTHORIZATION";
+
+/// Asks the server, which may be anywhere: whoever runs this chose it.
+pub(super) fn read(url: &str) -> Input {
+    Input {
+        name: url.to_owned(),
+        named: true,
+        lines: false,
+        text: list(url),
+    }
+}
+
+fn list(url: &str) -> Result<String, String> {
+    let parsed = WebUrl::parse(url).map_err(|error| error.to_string())?;
+    let config = McpConfig {
+        allow_private_servers: [parsed.origin().to_string()].into(),
+        ..Config::default().tools.mcp
+    };
+    let token = std::env::var(AUTHORIZATION).ok();
+    let credentials =
+        Credentials::read(token.as_deref(), None).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let tools = runtime.block_on(async {
+        let servers = Servers::new(&config, &Shutdown::default());
+        let url = servers
+            .rules()
+            .check(url)
+            .map_err(|error| error.to_string())?;
+        let session = servers.connect(&url, &credentials).await;
+        let mut session = session.map_err(|error| error.to_string())?;
+        session
+            .list_tools()
+            .await
+            .map_err(|error| error.to_string())
+    })?;
+    serde_json::to_string_pretty(&tools).map_err(|error| error.to_string())
+}
