@@ -1,10 +1,7 @@
 //! Compiled schemas, kept: each tool's is compiled once however many requests
 //! bring it, and what judges arguments only when a call needs it.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{Arc, LazyLock, OnceLock},
-};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use moka::sync::Cache;
 use serde_json::Value;
@@ -12,16 +9,41 @@ use strict_schema::{
     ArgumentChecker, Automaton, Change, Dialect, Downleveled, Mismatch, Validator,
 };
 
-/// Schemas kept, compiled and down-levelled.
-const KEPT: u64 = 4096;
+/// About the memory that kept schemas may take, compiled and down-levelled.
+const MAX_COMPILED: u64 = 128 * 1024 * 1024;
+const MAX_DOWNLEVELED: u64 = 32 * 1024 * 1024;
+/// What compiling makes of a byte of schema, and of a pattern, at most about.
+const COMPILED_PER_BYTE: usize = 64;
+const COMPILED_PER_PATTERN: usize = 256 * 1024;
+
 /// Constraints that the prompt says in words, and the longest value of one.
 const MAX_UNTOLD: usize = 32;
 const MAX_UNTOLD_VALUE: usize = 256;
 
-static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-static COMPILED: LazyLock<Cache<u64, Arc<Compiled>>> = LazyLock::new(|| Cache::new(KEPT));
-static DOWNLEVELED: LazyLock<Cache<(&'static str, u64), Arc<ForEngine>>> =
-    LazyLock::new(|| Cache::new(KEPT));
+// Both go by the schema's text: schemas that differ in the order of their keys
+// are not the same, for the model writes its keys in that order.
+static COMPILED: LazyLock<Cache<Arc<str>, Arc<Compiled>>> = LazyLock::new(|| {
+    let weigh = |text: &Arc<str>, _: &Arc<Compiled>| {
+        let patterns = text.matches("\"pattern").count();
+        weight(text.len() * COMPILED_PER_BYTE + patterns * COMPILED_PER_PATTERN)
+    };
+    Cache::builder()
+        .weigher(weigh)
+        .max_capacity(MAX_COMPILED)
+        .build()
+});
+static DOWNLEVELED: LazyLock<Cache<(&'static str, Arc<str>), Arc<ForEngine>>> =
+    LazyLock::new(|| {
+        let weigh = |(_, text): &(&str, Arc<str>), _: &Arc<ForEngine>| weight(text.len() * 16);
+        Cache::builder()
+            .weigher(weigh)
+            .max_capacity(MAX_DOWNLEVELED)
+            .build()
+    });
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
 
 /// What judges JSON against one schema.
 pub struct Compiled {
@@ -32,7 +54,6 @@ pub struct Compiled {
 
 /// A schema as one engine takes it.
 pub struct ForEngine {
-    original: Value,
     pub schema: Value,
     /// Whether the engine enforces all of the original.
     pub enforces_all: bool,
@@ -42,13 +63,10 @@ pub struct ForEngine {
 }
 
 impl Compiled {
-    /// From the cache, or new. The cache goes by a keyed hash, and a hit is
-    /// compared: two schemas never share what judges them.
+    /// From the cache, or new.
     pub fn of(schema: &Value) -> Arc<Self> {
-        let key = HASHER.hash_one(schema);
-        if let Some(known) = COMPILED.get(&key)
-            && known.schema == *schema
-        {
+        let text: Arc<str> = schema.to_string().into();
+        if let Some(known) = COMPILED.get(&text) {
             return known;
         }
         let fresh = Arc::new(Self {
@@ -56,36 +74,53 @@ impl Compiled {
             automaton: OnceLock::new(),
             validator: OnceLock::new(),
         });
-        COMPILED.insert(key, fresh.clone());
+        COMPILED.insert(text, fresh.clone());
         fresh
     }
 
     /// Checks a text as it comes; `None` where the schema cannot be followed.
     /// What it takes still needs the [verdict](Self::verdict).
     pub fn checker(&self) -> Option<ArgumentChecker> {
-        let automaton = self
-            .automaton
-            .get_or_init(|| Automaton::compile_partial(&self.schema).ok().map(Arc::new));
-        automaton.clone().map(ArgumentChecker::new)
+        self.automaton().cloned().map(ArgumentChecker::new)
     }
 
-    /// The value of a whole text, if it is valid; else all that is wrong.
-    pub fn verdict(&self, text: &str) -> Result<Value, Vec<Mismatch>> {
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            vec![Mismatch {
-                offset: 0,
-                pointer: String::new(),
-                message: format!("It is not JSON: {error}."),
-            }]
-        })?;
+    fn automaton(&self) -> Option<&Arc<Automaton>> {
+        self.automaton
+            .get_or_init(|| Automaton::compile_partial(&self.schema).ok().map(Arc::new))
+            .as_ref()
+    }
+
+    /// The value of a whole text, if it is valid; else all that is wrong. Where
+    /// the schema is too costly to judge by, a text is valid only if nothing
+    /// was promised: `strict` fails closed.
+    pub fn verdict(&self, text: &str, strict: bool) -> Result<Value, Vec<Mismatch>> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| wrong(format!("It is not JSON: {error}.")))?;
         let validator = self
             .validator
             .get_or_init(|| Validator::new(&self.schema).ok());
         match validator {
-            Some(validator) => validator.verdict(&value).map(|()| value),
-            // A schema that nobody can compile binds nobody.
-            None => Ok(value),
+            Some(validator) if validator.affordable(&value) => {
+                validator.verdict(&value).map(|()| value)
+            }
+            _ if !strict => Ok(value),
+            _ => self.followed(text).map(|()| value),
         }
+    }
+
+    /// The verdict of the automaton alone, if it follows all of the schema.
+    fn followed(&self, text: &str) -> Result<(), Vec<Mismatch>> {
+        let automaton = self.automaton().filter(|one| one.skipped().is_empty());
+        let Some(automaton) = automaton else {
+            return Err(wrong(
+                "The schema is too complex to judge this value by.".to_owned(),
+            ));
+        };
+        let mut checker = ArgumentChecker::new(automaton.clone());
+        checker
+            .push(text.as_bytes())
+            .and_then(|()| checker.finish())
+            .map_err(|mismatch| vec![mismatch])
     }
 
     /// The valid text that this one was meant to be, where only one can be
@@ -95,12 +130,18 @@ impl Compiled {
     }
 }
 
+fn wrong(message: String) -> Vec<Mismatch> {
+    vec![Mismatch {
+        offset: 0,
+        pointer: String::new(),
+        message,
+    }]
+}
+
 /// A schema for one of [`Dialect::NAMES`].
 pub fn for_engine(schema: &Value, engine: &'static str) -> Arc<ForEngine> {
-    let key = (engine, HASHER.hash_one(schema));
-    if let Some(known) = DOWNLEVELED.get(&key)
-        && known.original == *schema
-    {
+    let key = (engine, schema.to_string().into());
+    if let Some(known) = DOWNLEVELED.get(&key) {
         return known;
     }
     let fresh = Arc::new(match Dialect::named(engine) {
@@ -111,14 +152,12 @@ pub fn for_engine(schema: &Value, engine: &'static str) -> Arc<ForEngine> {
                 enforceable,
             } = strict_schema::downlevel(schema, &dialect);
             ForEngine {
-                original: schema.clone(),
                 schema: taken,
                 enforces_all: enforceable && dropped.is_empty(),
                 untold: untold(schema, &dropped),
             }
         }
         None => ForEngine {
-            original: schema.clone(),
             schema: schema.clone(),
             enforces_all: false,
             untold: None,
@@ -168,13 +207,39 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_judged_binds_strict_and_nobody_else() {
+        let mut schema = json!({"$ref": "#/$defs/d0", "$defs": {}});
+        for at in 0..28 {
+            let next = json!({"$ref": format!("#/$defs/d{}", at + 1)});
+            schema["$defs"][format!("d{at}")] = json!({"allOf": [next, next]});
+        }
+        schema["$defs"]["d28"] = json!({"type": "object", "not": {"required": ["b"]}});
+        let compiled = Compiled::of(&schema);
+        assert!(compiled.verdict(r#"{"a": {}}"#, false).is_ok());
+        assert!(compiled.verdict(r#"{"a": {}}"#, true).is_err());
+    }
+
+    #[test]
+    fn the_order_of_keys_is_kept_apart() {
+        let one: Value =
+            serde_json::from_str(r#"{"type":"object","properties":{"a":{},"b":{}}}"#).expect("JSON");
+        let other: Value =
+            serde_json::from_str(r#"{"type":"object","properties":{"b":{},"a":{}}}"#).expect("JSON");
+        assert_eq!(for_engine(&one, "openai").schema.to_string(), one.to_string());
+        assert_eq!(
+            for_engine(&other, "openai").schema.to_string(),
+            other.to_string()
+        );
+    }
+
+    #[test]
     fn equal_schemas_are_compiled_once() {
         let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
         let compiled = Compiled::of(&schema);
         assert!(Arc::ptr_eq(&compiled, &Compiled::of(&schema.clone())));
-        assert!(compiled.verdict(r#"{"a": 1}"#).is_ok());
-        let wrong = compiled.verdict(r#"{"a": "x"}"#).unwrap_err();
+        assert!(compiled.verdict(r#"{"a": 1}"#, true).is_ok());
+        let wrong = compiled.verdict(r#"{"a": "x"}"#, true).unwrap_err();
         assert_eq!(wrong[0].pointer, "/a");
-        assert!(compiled.verdict("{").is_err());
+        assert!(compiled.verdict("{", false).is_err());
     }
 }

@@ -179,7 +179,7 @@ impl Call {
                     "" => "{}",
                     _ => self.written.as_str(),
                 };
-                let verdict = compiled.verdict(text);
+                let verdict = compiled.verdict(text, tool.strict);
                 let (value, text, repaired) = match (verdict, self.problem.clone()) {
                     (Ok(value), None) => (value, text.to_owned(), false),
                     (verdict, problem) => {
@@ -194,7 +194,7 @@ impl Call {
                             },
                         });
                         let repaired = compiled.repair(&self.written).ok_or(problem.clone())?;
-                        let value = compiled.verdict(&repaired).map_err(|_| problem)?;
+                        let value = compiled.verdict(&repaired, tool.strict).map_err(|_| problem)?;
                         (value, repaired, true)
                     }
                 };
