@@ -27,7 +27,8 @@ const WORDS: &[&str] = &[
     "include_archived",
 ];
 
-/// Schemas of tools: two to six parameters, some optional, some nested.
+/// Schemas of tools, about 500 bytes each, as those of public servers are on average: one to four
+/// parameters, some optional, some nested.
 pub fn tools(count: usize) -> Vec<String> {
     tools_of(count, 0)
 }
@@ -37,7 +38,7 @@ pub fn tools_of(count: usize, edition: u64) -> Vec<String> {
     let mut rng = Rng::new(7 + edition);
     (0..count)
         .map(|at| {
-            let fields = 2 + rng.below(5);
+            let fields = 1 + rng.below(4);
             let mut schema = object(&mut rng, fields, 1);
             schema["description"] = json!(format!("Arguments of tool {at}, edition {edition}."));
             schema.to_string()
@@ -45,12 +46,12 @@ pub fn tools_of(count: usize, edition: u64) -> Vec<String> {
         .collect()
 }
 
-/// Schemas of some kilobytes: many fields, three levels, definitions.
+/// Schemas of about four kilobytes: many fields, three levels, definitions.
 pub fn large(count: usize) -> Vec<String> {
     let mut rng = Rng::new(11);
     (0..count)
         .map(|_| {
-            let mut schema = object(&mut rng, 16, 2);
+            let mut schema = object(&mut rng, 12, 2);
             let address = object(&mut rng, 6, 0);
             schema["$defs"] = json!({"address": address});
             schema["properties"]["home"] = json!({"$ref": "#/$defs/address"});

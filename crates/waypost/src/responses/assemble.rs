@@ -420,9 +420,16 @@ impl Assembler {
         self.close_open("completed", out);
         let output_index = self.output.len() as u64;
         self.output.push(None);
+        // An id that another call has could not be answered.
+        let call_id = &self.calls[at].call_id;
+        let other = |item: &Value| item["call_id"] == call_id.as_str();
+        let taken = self.output.iter().flatten().any(other)
+            || (0..self.calls.len()).any(|i| {
+                i != at && self.calls[i].index.is_some() && self.calls[i].call_id == *call_id
+            });
         let call = &mut self.calls[at];
         call.index = Some(output_index);
-        if call.call_id.is_empty() {
+        if call.call_id.is_empty() || taken {
             call.call_id = id::fresh("call_");
         }
         push(

@@ -283,3 +283,17 @@ fn summaries_of_reasoning_have_parts_of_their_own() {
             .all(|e| type_of(e.to_string().as_bytes()) == e["type"])
     );
 }
+
+#[test]
+fn two_calls_never_share_an_id() {
+    let (_, output) = assemble(
+        Assembler::default(),
+        vec![
+            call(0, Some("c"), Some("f"), "{}"),
+            call(1, Some("c"), Some("g"), "{}"),
+            Delta::Finish(Finish::Stop),
+        ],
+    );
+    assert_eq!(output[0]["call_id"], "c");
+    assert_ne!(output[1]["call_id"], "c");
+}

@@ -94,8 +94,8 @@ impl Compiled {
     /// the schema is too costly to judge by, a text is valid only if nothing
     /// was promised: `strict` fails closed.
     pub fn verdict(&self, text: &str, strict: bool) -> Result<Value, Vec<Mismatch>> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| wrong(format!("It is not JSON: {error}.")))?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| wrong(format!("It is not JSON: {error}.")))?;
         let validator = self
             .validator
             .get_or_init(|| Validator::new(&self.schema).ok());
@@ -221,11 +221,15 @@ mod tests {
 
     #[test]
     fn the_order_of_keys_is_kept_apart() {
-        let one: Value =
-            serde_json::from_str(r#"{"type":"object","properties":{"a":{},"b":{}}}"#).expect("JSON");
+        let one: Value = serde_json::from_str(r#"{"type":"object","properties":{"a":{},"b":{}}}"#)
+            .expect("JSON");
         let other: Value =
-            serde_json::from_str(r#"{"type":"object","properties":{"b":{},"a":{}}}"#).expect("JSON");
-        assert_eq!(for_engine(&one, "openai").schema.to_string(), one.to_string());
+            serde_json::from_str(r#"{"type":"object","properties":{"b":{},"a":{}}}"#)
+                .expect("JSON");
+        assert_eq!(
+            for_engine(&one, "openai").schema.to_string(),
+            one.to_string()
+        );
         assert_eq!(
             for_engine(&other, "openai").schema.to_string(),
             other.to_string()

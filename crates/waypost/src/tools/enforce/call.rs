@@ -194,7 +194,9 @@ impl Call {
                             },
                         });
                         let repaired = compiled.repair(&self.written).ok_or(problem.clone())?;
-                        let value = compiled.verdict(&repaired, tool.strict).map_err(|_| problem)?;
+                        let value = compiled
+                            .verdict(&repaired, tool.strict)
+                            .map_err(|_| problem)?;
                         (value, repaired, true)
                     }
                 };

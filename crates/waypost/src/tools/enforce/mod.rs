@@ -21,7 +21,10 @@ pub use self::{
     rules::{Judge, Rules, TextRule, Tool},
     violation::{About, Violation},
 };
-use crate::upstream::generation::{Delta, Finish, Usage};
+use crate::{
+    responses::run::size,
+    upstream::generation::{Delta, Finish, Usage},
+};
 use call::{Call, State};
 use text::Text;
 
@@ -266,6 +269,7 @@ impl Enforcer {
         if self.queue.is_empty() {
             out.push(delta);
         } else {
+            self.held_bytes += size(&delta);
             self.queue.push_back(Entry::Ready(delta));
         }
     }

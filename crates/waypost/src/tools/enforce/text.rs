@@ -100,7 +100,7 @@ impl Enforcer {
             Some((_, problem)) => Err(problem.clone()),
             None => rule
                 .compiled
-                .verdict(&self.text.written)
+                .verdict(&self.text.written, true)
                 .map(|_| ())
                 .map_err(|mismatches| violation::problems(&mismatches)),
         };
