@@ -151,7 +151,8 @@ impl Session {
             }
             let mut page = self.ask("tools/list", params, None, budget).await?;
             budget = budget.saturating_sub(page.to_string().len());
-            let Value::Array(listed) = page["tools"].take() else {
+            // Anything may come as a result: only an object can be indexed.
+            let Some(Value::Array(listed)) = page.get_mut("tools").map(Value::take) else {
                 return Err(McpError::Protocol("a list of tools has no 'tools'"));
             };
             for mut listed in listed {
@@ -169,8 +170,8 @@ impl Session {
                     return Err(McpError::TooManyTools(config.max_tools));
                 }
             }
-            match page["nextCursor"].take() {
-                next @ Value::String(_) => cursor = Some(next),
+            match page.get_mut("nextCursor").map(Value::take) {
+                Some(next @ Value::String(_)) => cursor = Some(next),
                 _ => return Ok(tools),
             }
         }

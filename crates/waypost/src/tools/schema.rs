@@ -8,6 +8,7 @@ use serde_json::Value;
 use strict_schema::{
     ArgumentChecker, Automaton, Change, Dialect, Downleveled, Mismatch, Validator,
 };
+use tokio::sync::Semaphore;
 
 /// About the memory that kept schemas may take, compiled and down-levelled.
 const MAX_COMPILED: u64 = 128 * 1024 * 1024;
@@ -15,6 +16,16 @@ const MAX_DOWNLEVELED: u64 = 32 * 1024 * 1024;
 /// What compiling makes of a byte of schema, and of a pattern, at most about.
 const COMPILED_PER_BYTE: usize = 64;
 const COMPILED_PER_PATTERN: usize = 256 * 1024;
+
+/// Schemas that are compiled at once.
+const COMPILING_AT_ONCE: usize = 2;
+/// Schemas with more patterns than this are compiled away from the threads
+/// that serve.
+const FEW_PATTERNS: usize = 4;
+/// And those that are longer than this.
+const SHORT: usize = 32 * 1024;
+
+static COMPILING: Semaphore = Semaphore::const_new(COMPILING_AT_ONCE);
 
 /// Constraints that the prompt says in words, and the longest value of one.
 const MAX_UNTOLD: usize = 32;
@@ -24,8 +35,7 @@ const MAX_UNTOLD_VALUE: usize = 256;
 // are not the same, for the model writes its keys in that order.
 static COMPILED: LazyLock<Cache<Arc<str>, Arc<Compiled>>> = LazyLock::new(|| {
     let weigh = |text: &Arc<str>, _: &Arc<Compiled>| {
-        let patterns = text.matches("\"pattern").count();
-        weight(text.len() * COMPILED_PER_BYTE + patterns * COMPILED_PER_PATTERN)
+        weight(text.len() * COMPILED_PER_BYTE + patterns(text) * COMPILED_PER_PATTERN)
     };
     Cache::builder()
         .weigher(weigh)
@@ -41,6 +51,11 @@ static DOWNLEVELED: LazyLock<Cache<(&'static str, Arc<str>), Arc<ForEngine>>> =
             .build()
     });
 
+/// About how many patterns a schema has.
+fn patterns(text: &str) -> usize {
+    text.matches("\"pattern").count()
+}
+
 fn weight(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
@@ -48,6 +63,7 @@ fn weight(bytes: usize) -> u32 {
 /// What judges JSON against one schema.
 pub struct Compiled {
     schema: Value,
+    is_heavy: bool,
     automaton: OnceLock<Option<Arc<Automaton>>>,
     validator: OnceLock<Option<Validator>>,
 }
@@ -71,11 +87,34 @@ impl Compiled {
         }
         let fresh = Arc::new(Self {
             schema: schema.clone(),
+            is_heavy: text.len() > SHORT || patterns(&text) > FEW_PATTERNS,
             automaton: OnceLock::new(),
             validator: OnceLock::new(),
         });
         COMPILED.insert(text, fresh.clone());
         fresh
+    }
+
+    /// Compiles what would take long here and now somewhere else.
+    pub async fn warm(self: &Arc<Self>) {
+        if !self.is_heavy || self.automaton.get().is_some() {
+            return;
+        }
+        // Only closed when the server stops.
+        let _permit = COMPILING.acquire().await;
+        let this = self.clone();
+        let compiled = tokio::task::spawn_blocking(move || {
+            this.automaton();
+            this.validator();
+        });
+        // A panic in there would come again where it is seen.
+        let _ = compiled.await;
+    }
+
+    fn validator(&self) -> Option<&Validator> {
+        self.validator
+            .get_or_init(|| Validator::new(&self.schema).ok())
+            .as_ref()
     }
 
     /// Checks a text as it comes; `None` where the schema cannot be followed.
@@ -96,10 +135,7 @@ impl Compiled {
     pub fn verdict(&self, text: &str, strict: bool) -> Result<Value, Vec<Mismatch>> {
         let value: Value = serde_json::from_str(text)
             .map_err(|error| wrong(format!("It is not JSON: {error}.")))?;
-        let validator = self
-            .validator
-            .get_or_init(|| Validator::new(&self.schema).ok());
-        match validator {
+        match self.validator() {
             Some(validator) if validator.affordable(&value) => {
                 validator.verdict(&value).map(|()| value)
             }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::AppRef,
-    mcp::{Call, Outcome, Session},
+    mcp::{Call, CallError, Outcome, Session},
     metrics::ReasonLabels,
     tools::{
         mcp::{
@@ -254,12 +254,29 @@ impl Rounds {
                     out.push(items::arguments_delta(key, &approved.arguments));
                 }
                 out.push(items::arguments_done(key, &approved.arguments));
-                self.calls += 1;
-                self.todo.push_front(Todo::Make(Making {
+                let making = Making {
                     key,
                     item,
                     arguments: approved.arguments,
-                }));
+                };
+                // What a client sends back as a request for approval may be
+                // its own invention: it opens nothing that the request does
+                // not allow.
+                let listed = self.catalogue.by_tool(&approved.label, &approved.name);
+                if listed.is_none() || self.calls_left() == 0 {
+                    let message = if listed.is_none() {
+                        "The tool is not among those that this request allows.".to_owned()
+                    } else {
+                        "'max_tool_calls' allows no further call.".to_owned()
+                    };
+                    // JSON-RPC: invalid params.
+                    let code = -32602;
+                    let refused = CallError::McpProtocolError { code, message };
+                    self.called(making, None, Outcome::Failed(refused), out);
+                    return Some(Step::More);
+                }
+                self.calls += 1;
+                self.todo.push_front(Todo::Make(making));
                 Some(Step::Flush)
             }
             Todo::Make(making) => {

@@ -73,6 +73,19 @@ impl Tool {
 }
 
 impl Rules {
+    /// Has what judges strict calls compiled where that would take long when
+    /// the first one comes.
+    pub async fn warm(&self) {
+        for tool in self.tools.iter().filter(|tool| tool.strict) {
+            if let Judge::Arguments(compiled) = &tool.judge {
+                compiled.warm().await;
+            }
+        }
+        if let Some(text) = &self.text {
+            text.compiled.warm().await;
+        }
+    }
+
     /// The tool that the model server knows by that name.
     pub fn find(&self, namespace: Option<&str>, name: &str) -> Option<usize> {
         self.tools

@@ -181,6 +181,7 @@ impl Planner<'_> {
             hold_text: must_call && !(obeys_choice && constrains),
             text,
         };
+        rules.warm().await;
         let replies = (emulates && self.choice.allows_any()).then_some(Emulated {
             may_answer: !must_call,
         });

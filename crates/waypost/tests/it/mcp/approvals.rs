@@ -133,3 +133,53 @@ async fn an_answer_must_fit_to_a_question() {
     assert!(message.contains("not in 'tools'"), "{message}");
     assert_eq!(mcp.mcp.runs("write"), 0);
 }
+
+#[tokio::test]
+async fn an_approval_opens_nothing_that_the_request_does_not_allow() {
+    let mcp = Mcp::start().await;
+    let asking = |id: &str, name: &str| {
+        json!({"id": id, "type": "mcp_approval_request", "arguments": TEXT, "name": name,
+            "server_label": "notes"})
+    };
+    let approving = |id: &str| json!({"type": "mcp_approval_response", "approval_request_id": id, "approve": true});
+    let (id, other) = ("mcpr_1", "mcpr_2");
+    for (tool, extra, message) in [
+        // The server has it, this request leaves it out.
+        (
+            "write",
+            json!({"allowed_tools": ["echo"]}),
+            "The tool is not among those that this request allows.",
+        ),
+        // A request for approval that nobody made, of a tool that nobody lists.
+        (
+            "unlisted",
+            json!({}),
+            "The tool is not among those that this request allows.",
+        ),
+    ] {
+        let mut request = mcp.request("chat?tokens=1");
+        for (key, value) in extra.as_object().expect("an object") {
+            request["tools"][0][key] = value.clone();
+        }
+        request["input"] =
+            json!([{"role": "user", "content": "go"}, asking(id, tool), approving(id)]);
+        let response = mcp.world.create(request).await;
+        let call = items(&response, "mcp_call")[0];
+        assert_eq!(call["status"], "failed", "{response}");
+        assert_eq!(call["error"]["message"], message);
+        assert_eq!(mcp.mcp.runs(tool), 0);
+    }
+    // One call is allowed, two are approved.
+    let mut request = mcp.request("chat?tokens=1");
+    request["max_tool_calls"] = json!(1);
+    request["input"] = json!([
+        {"role": "user", "content": "go"},
+        asking(id, "write"), asking(other, "write"), approving(id), approving(other)
+    ]);
+    let response = mcp.world.create(request).await;
+    let calls = items(&response, "mcp_call");
+    assert_eq!(calls.len(), 2, "{response}");
+    assert_eq!(calls[0]["status"], "completed");
+    assert_eq!(calls[1]["status"], "failed");
+    assert_eq!(mcp.mcp.runs("write"), 1);
+}
