@@ -62,6 +62,7 @@
 
 pub mod argument;
 mod check;
+mod cost;
 mod downlevel;
 mod error;
 mod facts;

@@ -1,7 +1,7 @@
 //! Patterns: what linear-time regular expressions can say, and rewriting them
 //! for engines that know less.
 
-use regex_syntax::hir::{Hir, HirKind, Look};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// Parses a pattern as the engine will read it, without compiling it: counted
 /// repetitions stay counters, so a small text costs little. The error is a
@@ -16,6 +16,59 @@ pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
             regex_syntax::Error::Translate(error) => error.kind().to_string(),
             _ => "it is not a regular expression".into(),
         })
+}
+
+/// States of an automaton above which a pattern is compiled to see whether it can be. Every
+/// pattern below is far from the limit.
+const SURELY_COMPILED: u64 = 4_000;
+/// States above which it is not worth trying: the limit of [`verdict`](crate::verdict) is passed.
+const NEVER_COMPILED: u64 = 4_000_000;
+
+/// Whether the pattern is linear-time and what judges arguments by it will compile it. Counters
+/// within counters make a few bytes of pattern a giant. The error is a clause as in [`parse`].
+pub(crate) fn supported(pattern: &str) -> Result<(), String> {
+    let hir = parse(pattern)?;
+    // `\w` of ECMA 262 is much smaller than that of Unicode.
+    let translated = jsonschema_regex::to_rust_regex(pattern).ok();
+    let translated = translated.and_then(|translated| parse(&translated).ok());
+    let states = states(translated.as_ref().unwrap_or(&hir), 0);
+    if states <= SURELY_COMPILED {
+        return Ok(());
+    }
+    if states <= NEVER_COMPILED
+        && crate::verdict::options()
+            .build(&serde_json::json!({ "pattern": pattern }))
+            .is_ok()
+    {
+        return Ok(());
+    }
+    Err("its counted repetitions make it too large".into())
+}
+
+/// About how many states an automaton for it has, without building one.
+fn states(hir: &Hir, depth: usize) -> u64 {
+    if depth > 250 {
+        return u64::MAX;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        // A range of characters is up to four ranges of bytes in a row, or a few times that.
+        HirKind::Class(Class::Unicode(class)) => 1 + 4 * class.ranges().len() as u64,
+        HirKind::Class(Class::Bytes(class)) => 1 + class.ranges().len() as u64,
+        HirKind::Capture(capture) => states(&capture.sub, depth + 1).saturating_add(2),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().fold(1, |sum: u64, part| {
+                sum.saturating_add(states(part, depth + 1))
+            })
+        }
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min).max(repetition.min);
+            states(&repetition.sub, depth + 1)
+                .saturating_add(1)
+                .saturating_mul(u64::from(times.max(1)))
+        }
+    }
 }
 
 /// How an engine wants its patterns.
@@ -191,6 +244,44 @@ mod tests {
         let started = std::time::Instant::now();
         let _ = parse("((((a{1000}){1000}){1000}){1000}){1000}");
         assert!(started.elapsed().as_millis() < 200);
+    }
+
+    #[test]
+    fn what_is_supported_compiles() {
+        for pattern in [
+            r"^\w{1,1000}$",
+            r"^\p{L}{1,60}$",
+            "^.{0,2000}$",
+            "^[a-z]{3000}$",
+        ] {
+            assert_eq!(supported(pattern), Ok(()), "{pattern}");
+        }
+        for pattern in [
+            "^(a{1000}){1000}$",
+            "((((a{1000}){1000}){1000}){1000}){1000}",
+        ] {
+            let why = supported(pattern).unwrap_err();
+            assert!(why.contains("too large"), "{why}");
+        }
+        // On both sides of the limit, and where nothing is compiled here.
+        for count in [1, 30, 60, 100, 200, 400, 800] {
+            for part in [
+                "a",
+                r"\p{L}",
+                ".",
+                "[^a]",
+                r"\w",
+                "(a|é|日本)?",
+                "(?:ab*){2}",
+            ] {
+                let pattern = format!("^({part}){{{count}}}$");
+                let compiles = crate::Validator::new(&serde_json::json!({"pattern": pattern}));
+                assert!(
+                    supported(&pattern).is_err() || compiles.is_ok(),
+                    "{pattern}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -146,6 +146,11 @@ impl Finding {
         }
     }
 
+    /// Bytes of its texts.
+    pub(super) fn bytes(&self) -> usize {
+        self.pointer.len() + self.text.len() + self.subject.len()
+    }
+
     pub(crate) fn not_permitted(at: &At<'_>, keyword: &str) -> Finding {
         let kind = ViolationKind::KeywordNotPermitted;
         if keyword == "not" {

@@ -128,7 +128,7 @@ pub struct Violation {
 
 /// Checks a schema that is sent with `strict: true`.
 ///
-/// All violations come back, up to a hundred, in document order; the first is
+/// All violations come back, up to 64 of them and 64 KiB of text, in document order; the first is
 /// the one OpenAI reports.
 ///
 /// ```

@@ -94,6 +94,9 @@ impl<'a> Walk<'a> {
                 .keys()
                 .filter(|name| !listed.contains(name.as_str()))
             {
+                if self.full() {
+                    return;
+                }
                 let tail = format!(" Missing '{name}'.");
                 self.add(Finding::required(
                     ViolationKind::OptionalProperty,
@@ -108,6 +111,9 @@ impl<'a> Walk<'a> {
             }
         }
         for key in keys.iter().filter_map(Value::as_str) {
+            if self.full() {
+                return;
+            }
             let kind = match properties.get(key) {
                 None => ViolationKind::UndeclaredRequired,
                 Some(schema) if says_nothing(schema) => ViolationKind::RequiredWithoutSchema,

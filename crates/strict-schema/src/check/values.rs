@@ -81,6 +81,7 @@ pub(super) fn enumeration(
         ));
     }
     if let (Some(constant), [_, ..]) = (facts.constant, values)
+        && profile.choices.refuse_unsatisfiable
         && !values.iter().any(|value| same(value, constant))
     {
         out.push(Finding::unsatisfiable(
@@ -120,13 +121,16 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
 pub(super) fn bounds(
     map: &Map<String, Value>,
     types: Option<TypeSet>,
+    profile: &Profile,
     at: &At<'_>,
     out: &mut Vec<Finding>,
 ) {
+    // What is not listed is not written either: it would not count towards the end of the list.
+    let refuse = profile.choices.refuse_unsatisfiable;
     if let Some(pattern) = map.get("pattern") {
         match pattern {
             Value::String(text) => {
-                if let Err(why) = crate::pattern::parse(text) {
+                if let Err(why) = crate::pattern::supported(text) {
                     // OpenAI's text is not public.
                     let tail = format!("'pattern' is not supported: {why}.");
                     out.push(Finding::at(
@@ -155,7 +159,7 @@ pub(super) fn bounds(
         let shown = map.get("multipleOf").cloned().unwrap_or(step.into());
         out.push(Finding::malformed(at, &shown, complaint));
     }
-    if let Some(why) = empty_range(low, high, types) {
+    if refuse && let Some(why) = empty_range(low, high, types) {
         out.push(Finding::unsatisfiable(at, why));
     }
     for (least, most) in [("minLength", "maxLength"), ("minItems", "maxItems")] {
@@ -178,6 +182,7 @@ pub(super) fn bounds(
             whole
         };
         if let (Some(min), Some(max)) = (count(least), count(most))
+            && refuse
             && min > max
         {
             let why = format!("{least} {min} is greater than {most} {max}");

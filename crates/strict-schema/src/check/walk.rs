@@ -18,7 +18,10 @@ use crate::profile::Profile;
 use crate::types::TypeSet;
 
 /// Violations that are listed; a schema with more is as wrong as it gets.
-const MAX_FINDINGS: usize = 100;
+const MAX_FINDINGS: usize = 64;
+/// Bytes of their texts: each repeats the way to its place, and names can be long. The first is
+/// listed whatever its length.
+const MAX_BYTES: usize = 64 << 10;
 
 /// Everything that keeps `schema` out of the subset, in document order.
 pub(super) fn findings(schema: &Value, profile: &Profile, function: bool) -> Vec<Finding> {
@@ -35,6 +38,7 @@ pub(super) fn findings(schema: &Value, profile: &Profile, function: bool) -> Vec
         function,
         references: References::default(),
         found: Vec::new(),
+        bytes: 0,
         properties: 0,
         enum_values: 0,
         chars: 0,
@@ -62,6 +66,8 @@ pub(super) struct Walk<'a> {
     pub(super) function: bool,
     pub(super) references: References<'a>,
     pub(super) found: Vec<Finding>,
+    /// Bytes of what was found.
+    bytes: usize,
     pub(super) properties: usize,
     pub(super) enum_values: usize,
     pub(super) chars: usize,
@@ -75,13 +81,27 @@ impl<'a> Walk<'a> {
     pub(super) fn add(&mut self, finding: Finding) {
         let listed = self.profile.choices.refuse_unsatisfiable
             || finding.kind != ViolationKind::Unsatisfiable;
-        if listed && self.found.len() < MAX_FINDINGS {
-            self.found.push(finding);
+        let bytes = finding.bytes();
+        let fits = self.found.is_empty() || self.bytes + bytes <= MAX_BYTES;
+        if listed && !self.full() {
+            self.bytes += bytes;
+            if fits {
+                self.found.push(finding);
+            }
         }
+    }
+
+    /// Whether nothing more is listed. The walk ends then, for a text that is dropped costs as
+    /// much as one that is kept.
+    pub(super) fn full(&self) -> bool {
+        self.found.len() >= MAX_FINDINGS || self.bytes > MAX_BYTES
     }
 
     /// `level` counts the levels above this node.
     fn node(&mut self, node: &'a Value, at: &At<'_>, level: usize) {
+        if self.full() {
+            return;
+        }
         let map = match node {
             Value::Object(map) => map,
             Value::Bool(_) => return self.add(Finding::open(ViolationKind::BooleanSchema, at)),
@@ -132,7 +152,7 @@ impl<'a> Walk<'a> {
         }
         if facts.present.meets(values::JUDGED) {
             let mut found = Vec::new();
-            values::bounds(map, types, at, &mut found);
+            values::bounds(map, types, self.profile, at, &mut found);
             for finding in found {
                 self.add(finding);
             }
@@ -164,6 +184,9 @@ impl<'a> Walk<'a> {
     /// Names what is outside the subset, in document order.
     fn keywords(&mut self, map: &Map<String, Value>, at: &At<'_>) {
         for key in map.keys() {
+            if self.full() {
+                return;
+            }
             let permitted = match Keyword::of(key) {
                 Some(keyword) => self.profile.permitted.has(keyword),
                 None => self.profile.unknown_keywords,

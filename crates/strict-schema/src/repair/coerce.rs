@@ -205,7 +205,9 @@ impl<'s> Coercer<'s> {
     }
 
     fn fits(&mut self, value: &Value, pointer: &str) -> Result<bool, Stop> {
-        self.charge(weight(value))?;
+        // A place is judged by itself, without the validator's own look at the cost.
+        let cost = self.validator.cost(pointer, value).ok_or(Stop)?;
+        self.charge(usize::try_from(cost).unwrap_or(MAX_STEPS))?;
         if !self.places.contains_key(pointer) {
             if self.places.len() >= MAX_PLACES {
                 return Err(Stop);

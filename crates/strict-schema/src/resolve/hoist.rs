@@ -12,8 +12,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use super::changes::Changes;
 use super::moves::Moves;
-use super::{Change, ChangeCode, Level};
+use super::{ChangeCode, Level};
 use crate::keyword::{Keyword, Shape};
 use crate::path::{At, join, schema_at, tokens};
 use crate::reference::{Target, fragment};
@@ -21,7 +22,7 @@ use crate::reference::{Target, fragment};
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
 /// Moves definitions and targets to the top level. False: there was nothing to do.
-pub(super) fn hoist(work: &mut Value, moves: &mut Moves, changes: &mut Vec<Change>) -> bool {
+pub(super) fn hoist(work: &mut Value, moves: &mut Moves, changes: &mut Changes) -> bool {
     let mut survey = Survey::default();
     survey.node(work, true);
     if !survey.nested && survey.targets.is_empty() {
@@ -37,11 +38,8 @@ pub(super) fn hoist(work: &mut Value, moves: &mut Moves, changes: &mut Vec<Chang
         let mut lifted = Lift::default();
         lift(work, &At::Root, &mut lifted);
         for pointer in lifted.empty {
-            hoist.changes.push(Change {
-                pointer,
-                code: ChangeCode::KeywordDropped,
-                level: Level::B,
-            });
+            let code = ChangeCode::KeywordDropped;
+            hoist.changes.add(code, Level::B, || pointer);
         }
         hoist.place(work, lifted.definitions);
     }
@@ -157,7 +155,7 @@ fn lift(node: &mut Value, at: &At<'_>, out: &mut Lift) {
 
 struct Hoist<'a> {
     moves: &'a mut Moves,
-    changes: &'a mut Vec<Change>,
+    changes: &'a mut Changes,
     /// From a pointer of the original to the pointer of the definition.
     relocated: Moves,
     /// The last number that a name was given.
@@ -265,13 +263,9 @@ impl Hoist<'_> {
             }
             self.moves.add(new.clone(), &place);
             self.relocated.set(old.clone(), new);
-            let pointer = self.moves.original(&place);
+            let moves = &self.moves;
             let code = ChangeCode::DefinitionHoisted;
-            self.changes.push(Change {
-                pointer,
-                code,
-                level: Level::B,
-            });
+            self.changes.add(code, Level::B, || moves.original(&place));
         }
     }
 
@@ -288,11 +282,7 @@ impl Hoist<'_> {
 
     fn record(&mut self, new: String, old: String) {
         let code = ChangeCode::DefinitionHoisted;
-        self.changes.push(Change {
-            pointer: old.clone(),
-            code,
-            level: Level::B,
-        });
+        self.changes.add(code, Level::B, || old.clone());
         if self.moves.get(&new).is_none() {
             self.moves.set(new.clone(), old.clone());
         }

@@ -142,7 +142,7 @@ fn describe_constraints(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
     let refused = |key: &str, value: &Value| match Keyword::of(key) {
         Some(Keyword::Pattern) if profile.permitted.has(Keyword::Pattern) => value
             .as_str()
-            .is_some_and(|pattern| crate::pattern::parse(pattern).is_err()),
+            .is_some_and(|pattern| crate::pattern::supported(pattern).is_err()),
         Some(Keyword::Format) if profile.permitted.has(Keyword::Format) => value
             .as_str()
             .is_some_and(|format| !profile.formats.contains(&format)),

@@ -10,6 +10,7 @@
 //! The invariant: levels A and B only narrow. A document that the resolved schema
 //! accepts, the original accepts.
 
+mod changes;
 mod conjoin;
 mod hoist;
 mod idle;
@@ -42,7 +43,8 @@ pub enum Resolved {
         /// How arguments for it become arguments for the original. Empty unless
         /// a rewrite of level C was done.
         restore: Restore,
-        /// What was rewritten. Empty when the schema was strict already.
+        /// What was rewritten, the first few hundred of it. Empty only when the schema was strict
+        /// already.
         changes: Vec<Change>,
     },
     /// It stays as it was, and is not enforced.
@@ -174,7 +176,7 @@ pub fn resolve(schema: &Value, profile: &Profile) -> Resolved {
         return Resolved::Strict {
             schema: outcome.schema,
             restore,
-            changes: outcome.changes,
+            changes: outcome.changes.told(),
         };
     }
     Resolved::Fallback {

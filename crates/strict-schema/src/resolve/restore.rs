@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::check::values::same;
+use crate::cost::Guard;
 use crate::path;
 use crate::reference::{Target, follow, fragment};
 use crate::types::TypeSet;
@@ -58,6 +59,7 @@ impl Restore {
         if let Some(schema) = &self.schema {
             let mut judge = Judge {
                 root: schema,
+                guard: None,
                 validators: HashMap::new(),
                 looks: MAX_LOOKS,
             };
@@ -145,6 +147,7 @@ fn entry(item: Value) -> Option<(String, Value)> {
 /// Tells the branches of unions apart.
 struct Judge<'s> {
     root: &'s Value,
+    guard: Option<Guard>,
     /// The validators of branches that their shape does not tell apart.
     validators: HashMap<String, Option<jsonschema::Validator>>,
     /// Nodes that may still be compared; unions of references multiply.
@@ -182,6 +185,13 @@ impl Judge<'_> {
                 .build(&json!({"$defs": {"root": named}, "$ref": reference}))
                 .ok()
         };
+        let guard = self.guard.get_or_insert_with(|| Guard::new(root));
+        // Strict unions of references can multiply like any others.
+        let cost = guard.cost(&pointer, value).map(usize::try_from);
+        let Some(rest) = cost.and_then(|cost| self.looks.checked_sub(cost.ok()?)) else {
+            return false;
+        };
+        self.looks = rest;
         let validator = match self.validators.entry(pointer) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {

@@ -8,8 +8,9 @@
 
 use serde_json::{Map, Value};
 
+use super::changes::Changes;
 use super::moves::Moves;
-use super::{Change, ChangeCode, Level, hoist, loose, spelling};
+use super::{ChangeCode, Level, hoist, loose, spelling};
 use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, Shape};
 use crate::path::At;
 use crate::profile::Profile;
@@ -18,7 +19,7 @@ use crate::types::TypeSet;
 /// A schema as far as the rewrites could bring it.
 pub(super) struct Outcome {
     pub schema: Value,
-    pub changes: Vec<Change>,
+    pub changes: Changes,
     pub moves: Moves,
     pub optional: Vec<String>,
     pub maps: Vec<String>,
@@ -26,7 +27,7 @@ pub(super) struct Outcome {
 
 pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
     let mut moves = Moves::default();
-    let mut changes = Vec::new();
+    let mut changes = Changes::default();
     let mut work = schema.clone();
     let hoisted =
         profile.rewrites.meaning_preserving && hoist::hoist(&mut work, &mut moves, &mut changes);
@@ -73,7 +74,7 @@ pub(super) struct Rewriter<'a> {
     pub profile: &'a Profile,
     /// The schema before narrowing.
     pub base: &'a Value,
-    pub changes: Vec<Change>,
+    pub changes: Changes,
     pub moves: Moves,
     /// Nodes that inlining has added.
     pub inlined: usize,
@@ -85,12 +86,9 @@ pub(super) struct Rewriter<'a> {
 
 impl Rewriter<'_> {
     pub(super) fn changed(&mut self, at: &At<'_>, code: ChangeCode, level: Level) {
-        let pointer = self.moves.original(&at.pointer());
-        self.changes.push(Change {
-            pointer,
-            code,
-            level,
-        });
+        let moves = &self.moves;
+        self.changes
+            .add(code, level, || moves.original(&at.pointer()));
     }
 
     fn node(&mut self, node: &mut Value, at: &At<'_>, depth: usize) {
