@@ -8,6 +8,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::LazyLock,
+    time::{Duration, Instant},
 };
 
 use llguidance::{Matcher, ParserFactory, api::TopLevelGrammar};
@@ -24,6 +25,10 @@ const INITIAL_LEXER_FUEL: u64 = 1_000_000;
 const STEP_LEXER_FUEL: u64 = 200_000;
 const STEP_MAX_ITEMS: usize = 50_000;
 const MAX_GRAMMAR_SIZE: usize = 500_000;
+/// The engine's limits are for each byte. An ambiguous grammar can reach them at
+/// every byte, so one input gets so much time, and is looked at in such pieces.
+const MAX_TIME: Duration = Duration::from_millis(500);
+const PIECE: usize = 16;
 /// Most of the engine's words that are passed on, in characters.
 const MAX_MESSAGE: usize = 300;
 
@@ -57,6 +62,8 @@ pub struct Lark(Matcher);
 pub struct Progress {
     matcher: Matcher,
     read: usize,
+    /// Time that checking took so far.
+    spent: Duration,
 }
 
 impl Lark {
@@ -88,6 +95,7 @@ impl Lark {
         Progress {
             matcher: self.0.clone(),
             read: 0,
+            spent: Duration::ZERO,
         }
     }
 }
@@ -95,6 +103,19 @@ impl Lark {
 impl Progress {
     /// Takes the next bytes; the error is how many of the input were good.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        for piece in bytes.chunks(PIECE) {
+            let begun = Instant::now();
+            self.push_piece(piece)?;
+            self.spent += begun.elapsed();
+            if self.spent > MAX_TIME {
+                // What cannot be checked is not valid.
+                return Err(self.read);
+            }
+        }
+        Ok(())
+    }
+
+    fn push_piece(&mut self, bytes: &[u8]) -> Result<(), usize> {
         let tokens: Vec<u32> = bytes.iter().map(|byte| u32::from(*byte)).collect();
         if self.matcher.is_stopped() && !tokens.is_empty() {
             return Err(self.read);
@@ -107,7 +128,7 @@ impl Progress {
                 Ok(())
             }
             Ok(Ok(taken)) => Err(self.read + taken),
-            // Over a limit: what cannot be checked is not valid.
+            // Over a limit.
             Ok(Err(_)) | Err(_) => Err(self.read),
         }
     }
@@ -151,6 +172,15 @@ NUMBER: /[0-9]+/
             progress.push(&[byte])?;
         }
         Ok(progress.is_complete())
+    }
+
+    #[test]
+    fn an_ambiguous_grammar_takes_no_more_than_its_time() {
+        let lark = Lark::new("start: x+\nx: \"a\" | \"b\" | x x").expect("a grammar");
+        let mut progress = lark.begin();
+        // Whether it is taken depends on the machine; that it ends does not.
+        let _ = progress.push("abab".repeat(1024).as_bytes());
+        assert!(progress.spent < MAX_TIME * 4);
     }
 
     #[test]
