@@ -88,7 +88,12 @@ impl Guard {
                 self.opaque = true;
             }
             // A schema inside with a name of its own moves the references in it.
-            ("$id" | "id", Value::String(_)) if !pointer.is_empty() => self.opaque = true,
+            ("$id", Value::String(_)) if !pointer.is_empty() => self.opaque = true,
+            // Only draft 4 calls it so; elsewhere it is a word in many defaults and examples.
+            ("id", Value::String(_)) => {
+                let draft = self.schema.get("$schema").and_then(Value::as_str);
+                self.opaque |= draft.is_some_and(|draft| draft.contains("draft-04"));
+            }
             ("$anchor" | "$dynamicAnchor", Value::String(name)) => {
                 let known = self.anchors.insert(name.clone(), pointer.to_owned());
                 self.opaque |= known.is_some();
@@ -101,15 +106,14 @@ impl Guard {
     /// applies in place, as often as references lead there.
     pub(crate) fn compiles(&self) -> bool {
         let mut left = COMPILED;
-        self.opaque
-            || self.unevaluated.iter().all(|pointer| {
-                let cost = self.cost(pointer, &NAME);
-                cost.and_then(|cost| left.checked_sub(cost))
-                    .is_some_and(|rest| {
-                        left = rest;
-                        true
-                    })
-            })
+        self.unevaluated.iter().all(|pointer| {
+            let cost = self.cost(pointer, &NAME);
+            cost.and_then(|cost| left.checked_sub(cost))
+                .is_some_and(|rest| {
+                    left = rest;
+                    true
+                })
+        })
     }
 
     /// Applications that judging `value` by the schema at `pointer` takes. `None`: over the

@@ -95,7 +95,9 @@ fn branches_around_unevaluated_properties_are_not_compiled() {
     let branches = json!({
         "allOf": [{"$ref": "NEXT"}], "unevaluatedProperties": false, "anyOf": [{"$ref": "NEXT"}]
     });
-    assert!(Validator::new(&chain(&branches, json!({"type": "object"}))).is_err());
+    for end in [json!({"type": "object"}), json!({"$id": "urn:end"})] {
+        assert!(Validator::new(&chain(&branches, end)).is_err());
+    }
 }
 
 #[test]
