@@ -149,7 +149,7 @@ fn llama_cpp_bounds_integers_only() {
         assert_eq!(sent("llama.cpp", schema.clone()), json!({"type": types}));
         assert_eq!(
             lost("llama.cpp", &schema),
-            ["/exclusiveMaximum", "/minimum"]
+            ["/minimum", "/exclusiveMaximum"]
         );
         assert_eq!(sent("vllm", schema.clone()), schema);
     }
