@@ -43,11 +43,11 @@ def requests():
     """What is asked for, the same in every run."""
     for at in range(CALLS + FREE):
         tool, other = TOOLS[at % len(TOOLS)], TOOLS[(at * 5 + 3) % len(TOOLS)]
-        # All of them in turn for every tool: their numbers have no common divisor with twelve.
-        round = at // len(TOOLS)
-        choice = "auto" if at >= CALLS else CHOICES[(round + at) % len(CHOICES)]
+        # Every tool meets every choice.
+        turn = at // len(TOOLS)
+        choice = "auto" if at >= CALLS else CHOICES[(turn + at % len(TOOLS)) % len(CHOICES)]
         offered = [tool] if other is tool or at % 4 == 0 else [tool, other]
-        yield at, tool, offered, choice, bool((round + at // 2) % 2)
+        yield at, tool, offered, choice, bool((turn + at % 2) % 2)
 
 
 def ask(client: OpenAI, tool: Tool, offered: list[Tool], choice: str, streamed: bool):
@@ -147,7 +147,7 @@ def main() -> int:
     url, report = sys.argv[1], pathlib.Path(sys.argv[2])
     url = url.rstrip("/")
     client = OpenAI(base_url=url + "/v1", api_key=api_key(url + "/v1"), max_retries=0, timeout=120)
-    for name in ("date", "date-time", "uuid"):
+    for name in ("date", "date-time", "email", "uuid"):
         assert name in jsonschema.Draft202012Validator.FORMAT_CHECKER.checkers, name
 
     def run(request):

@@ -4,10 +4,9 @@ Between them: enums, nested objects and arrays, bounds of arrays, strings and nu
 unions, references, patterns. Every string has an end: a small model does not always find one.
 """
 
-import json
 from dataclasses import dataclass
 
-WORD = {"type": "string", "minLength": 1, "maxLength": 16}
+WORD = {"type": "string", "minLength": 1, "maxLength": 12}
 
 
 def closed(properties: dict, **more) -> dict:
@@ -173,6 +172,24 @@ TOOLS = [
         ),
         "I saw Alien yesterday and liked it a lot: rate it.",
     ),
+    # What llama.cpp does not enforce: bounds of fractions, multiples, most formats.
+    Tool(
+        "set_heating",
+        "Sets the temperature of a room, in degrees.",
+        closed(
+            {
+                "degrees": {"type": ["number", "null"], "minimum": 15, "exclusiveMaximum": 25.5},
+                "minutes": {"type": "integer", "minimum": 5, "maximum": 60, "multipleOf": 5},
+            }
+        ),
+        "Heat the room to 21.5 degrees for half an hour.",
+    ),
+    Tool(
+        "invite",
+        "Invites somebody by mail.",
+        closed({"to": {"type": "string", "format": "email", "maxLength": 64}}),
+        "Invite ada@example.org.",
+    ),
     Tool(
         "list_files",
         "Lists the files of a folder. There are no arguments.",
@@ -204,7 +221,7 @@ TOOLS = [
                 "stops": {
                     "type": "array",
                     "minItems": 2,
-                    "maxItems": 3,
+                    "maxItems": 2,
                     "items": {
                         "type": "object",
                         "properties": {"place": WORD, "minutes": {"type": "integer", "minimum": 0, "maximum": 60}},

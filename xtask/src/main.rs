@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod corpora;
 mod demo;
+mod model;
 mod process;
 mod terminal;
 mod test;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::corpora;
+use crate::model;
 use crate::process;
 use crate::terminal::{bold, dim, green, red, span, yellow};
 use crate::tools::{self, Venv, cargo, find, root, target};
@@ -48,6 +49,8 @@ enum Part {
     Python,
     /// The server through the official Node SDK
     Node,
+    /// A hundred strict calls of a small real model that knows no tools
+    Model,
 }
 
 enum Outcome {
@@ -67,6 +70,7 @@ pub fn run(args: &Args) -> ExitCode {
         Part::Corpora,
         Part::Python,
         Part::Node,
+        Part::Model,
     ];
     let require_all = std::env::var_os(REQUIRE_ALL).is_some_and(|value| value == "1");
     let mut lines = Vec::new();
@@ -126,6 +130,7 @@ impl Part {
             Self::Corpora => "corpora: public schemas",
             Self::Python => "python: the official SDK",
             Self::Node => "node: the official SDK",
+            Self::Model => "model: 100 strict calls",
         }
     }
 
@@ -146,6 +151,7 @@ impl Part {
             Self::Corpora => public_schemas(),
             Self::Python => python(),
             Self::Node => node(),
+            Self::Model => real_model(),
         }
     }
 }
@@ -228,6 +234,20 @@ fn node() -> anyhow::Result<Outcome> {
         .args(["--test", "--test-reporter=spec", "all.test.mjs"]);
     for_clients(&mut node)?;
     finish("node", &mut node)
+}
+
+fn real_model() -> anyhow::Result<Outcome> {
+    if find("python3").is_none() {
+        return Ok(missing("python3", "Debian: python3 python3-venv"));
+    }
+    let venv = match model::prepare() {
+        Ok(venv) => venv,
+        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+    };
+    let scene = model::Scene::start(&venv, tools::build_binaries()?)?;
+    let mut client = scene.client(&venv);
+    for_clients(&mut client)?;
+    finish("strict_calls.py", scene.trust(&mut client))
 }
 
 /// Copies the tests below the build directory, where their packages go: Node looks for packages

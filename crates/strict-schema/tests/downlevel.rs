@@ -124,12 +124,35 @@ fn llama_cpp_fails_on_large_repetitions() {
 
 #[test]
 fn llama_cpp_fails_on_objects_without_properties() {
+    // Below the root it is said otherwise.
     let schema = object(json!({"none": object(json!({}))}));
     assert_eq!(
         sent("llama.cpp", schema.clone())["properties"]["none"],
-        json!({"type": "object"})
+        json!({"enum": [{}]})
     );
+    assert!(lost("llama.cpp", &schema).is_empty());
+    let schema = object(json!({"none": {"type": ["object", "null"], "properties": {}}}));
     assert_eq!(lost("llama.cpp", &schema), ["/properties/none"]);
+    let root = object(json!({}));
+    assert_eq!(sent("llama.cpp", root.clone()), json!({"type": "object"}));
+    assert_eq!(lost("llama.cpp", &root), [""]);
+}
+
+#[test]
+fn llama_cpp_bounds_integers_only() {
+    let bounded = |types: Value| json!({"type": types, "minimum": 1, "exclusiveMaximum": 9});
+    for types in [json!("integer"), json!(["integer", "null"])] {
+        assert_eq!(sent("llama.cpp", bounded(types.clone())), bounded(types));
+    }
+    for types in [json!("number"), json!(["null", "number"])] {
+        let schema = bounded(types.clone());
+        assert_eq!(sent("llama.cpp", schema.clone()), json!({"type": types}));
+        assert_eq!(
+            lost("llama.cpp", &schema),
+            ["/minimum", "/exclusiveMaximum"]
+        );
+        assert_eq!(sent("vllm", schema.clone()), schema);
+    }
 }
 
 #[test]

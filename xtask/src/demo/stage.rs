@@ -115,14 +115,15 @@ impl Stage {
         })
     }
 
-    pub fn configure(&self, model: &Model, issuer: &str) -> anyhow::Result<()> {
+    pub fn configure(&self, model: &Model, issuer: Option<&str>) -> anyhow::Result<()> {
+        let issuers: Vec<&str> = issuer.into_iter().collect();
         let key = match std::env::var_os("WAYPOST_UPSTREAM_API_KEY") {
             Some(_) if model.is_own => "api_key = \"env:WAYPOST_UPSTREAM_API_KEY\"\n",
             _ => "",
         };
         let config = format!(
             "data_dir = \"data\"\n\n\
-             [identity]\nallow_private_issuers = [{issuer:?}]\n\n\
+             [identity]\nallow_private_issuers = {issuers:?}\n\n\
              [responses]\nlease = \"{LEASE}\"\n\n\
              [[upstreams]]\nname = \"demo\"\nbase_url = {:?}\napi = \"chat\"\n{key}\
              dialect = {:?}\nassistant_prefill = {}\n",

@@ -28,6 +28,8 @@ pub struct Dialect {
     pub inline_refs: bool,
     /// Whether an object may have no properties at all.
     pub empty_objects: bool,
+    /// Whether bounds hold for all numbers, not for integers only.
+    pub number_bounds: bool,
     /// Whether `type` may be a list.
     pub type_lists: bool,
     /// Objects are closed unless they say otherwise, against JSON Schema.
@@ -106,6 +108,7 @@ const OPENAI: Dialect = Dialect {
     max_repetition: None,
     inline_refs: false,
     empty_objects: true,
+    number_bounds: true,
     type_lists: true,
     closed_by_default: false,
     root_unions: false,
@@ -139,7 +142,8 @@ const SGLANG: Dialect = Dialect {
 
 /// Converts all schemas of a request to one grammar. Repetitions near 2,000 fail
 /// or cost the most, about 97 kB of schemas fail altogether, an object without
-/// properties fails, and a pattern must stand between `^` and `$`.
+/// properties fails, and a pattern must stand between `^` and `$`. The bounds of a
+/// `number` are passed over without a word.
 const LLAMA_CPP: Dialect = Dialect {
     name: "llama.cpp",
     keywords: FULL.but(KeywordSet::of(&[Keyword::MultipleOf])),
@@ -147,6 +151,7 @@ const LLAMA_CPP: Dialect = Dialect {
     patterns: SPELLED_OUT,
     max_repetition: Some(1_000),
     empty_objects: false,
+    number_bounds: false,
     root_unions: true,
     max_schema_bytes: Some(90_000),
     ..OPENAI

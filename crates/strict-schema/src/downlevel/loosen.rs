@@ -279,6 +279,17 @@ impl Walk<'_> {
                 }
             }
         }
+        let fractional = || {
+            let types = map.get("type").and_then(TypeSet::read);
+            types.is_none_or(|types| types.meets(TypeSet::NUMBER))
+        };
+        if !self.dialect.number_bounds && fractional() {
+            for key in ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"] {
+                if map.shift_remove(key).is_some() {
+                    self.drop(&at.key(key), ChangeCode::ConstraintDropped);
+                }
+            }
+        }
         if let Some(format) = map.get("format")
             && !format
                 .as_str()
@@ -338,10 +349,18 @@ impl Walk<'_> {
                 .get("properties")
                 .is_some_and(|properties| properties.as_object().is_some_and(Map::is_empty));
             if empty && !self.dialect.empty_objects {
+                let closed = map.get("additionalProperties") == Some(&Value::Bool(false));
                 for key in ["properties", "required", "additionalProperties"] {
                     map.shift_remove(key);
                 }
-                self.drop(at, ChangeCode::Loosened);
+                let is_root = matches!(at, At::Root) && self.open.is_empty();
+                if closed && !is_root && types == Some(TypeSet::OBJECT) {
+                    // The one value that it has; a root has to be an object.
+                    map.shift_remove("type");
+                    map.insert("enum".into(), json!([{}]));
+                } else {
+                    self.drop(at, ChangeCode::Loosened);
+                }
             }
         }
         if let Some(types) = types

@@ -278,8 +278,14 @@ impl Enforced {
         }
         let app = self.app.clone();
         let upstream = self.upstream.clone();
-        let ask = self.ask.clone();
+        let mut ask = self.ask.clone();
+        let narrows = self.emulated.is_some() && matches!(violation.about, About::Call { .. });
         Ok(async move {
+            if narrows && let Some(text) = wire::narrower(&app, &upstream, &ask.generation).await {
+                let mut wire = ask.wire.as_deref().cloned().unwrap_or_default();
+                wire.text = Some(text);
+                ask.wire = Some(Arc::new(wire));
+            }
             let answer = stream::open(&app.upstreams, &upstream, &ask, beginning.as_ref());
             Ok((None, answer.await?))
         }

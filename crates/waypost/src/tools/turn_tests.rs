@@ -491,6 +491,40 @@ async fn tools_are_emulated_for_models_that_know_none() {
 }
 
 #[tokio::test]
+async fn what_the_engine_does_not_enforce_is_enforced_the_second_time() {
+    let mut bench = bench(Dialect::LlamaCpp).await;
+    bench.upstream.tools = Some(ToolCalling::Emulated);
+    let level = json!({"type": "object", "additionalProperties": false, "required": ["level"],
+        "properties": {"level": {"type": "number", "minimum": 0, "maximum": 1}}});
+    let empty = json!({"type": "object", "additionalProperties": false, "required": [],
+        "properties": {}});
+    let generation = tools(json!([
+        {"type": "function", "name": "set", "strict": true, "parameters": level},
+        {"type": "function", "name": "stop", "strict": true, "parameters": empty},
+    ]));
+    let call = |level: f64| json!({"name": "set", "arguments": {"level": level}});
+    let script = format!("say={}&then&say={}", call(7.0), call(0.5));
+    let got = bench.run(&script, generation).await;
+    assert_eq!(got.result, Ok(()));
+    assert_eq!(got.said, [r#"set({"level":0.5}"#], "held until it is valid");
+    assert_eq!(got.count("reasked"), 1);
+    let arguments = |asked: usize, branch: usize| {
+        let schema = &got.asked[asked]["response_format"]["json_schema"]["schema"];
+        schema["anyOf"][branch]["properties"]["arguments"].clone()
+    };
+    assert_eq!(
+        arguments(0, 1)["properties"]["level"],
+        json!({"type": "number"})
+    );
+    let grid = &arguments(1, 1)["properties"]["level"]["enum"];
+    assert_eq!(
+        (&grid[0], &grid[50], &grid[100]),
+        (&json!(0), &json!(0.5), &json!(1))
+    );
+    assert_eq!(arguments(0, 2), json!({"enum": [{}]}));
+}
+
+#[tokio::test]
 async fn emulated_replies_without_constraint_are_corrected() {
     let mut bench = bench(Dialect::Generic).await;
     bench.upstream.tools = Some(ToolCalling::Emulated);

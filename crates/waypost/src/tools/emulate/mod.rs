@@ -6,6 +6,7 @@
 //! ([`read`]), and what comes out are the same deltas as those of a model that
 //! knows tools: whatever enforces calls does not see the difference.
 
+pub mod narrow;
 pub mod probe;
 pub mod read;
 pub mod schema;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 const MAX_CALLS: usize = 8;
 
 /// Keywords that hold one schema, an array of schemas, or schemas by name.
-const ONE: &[&str] = &[
+pub(super) const ONE: &[&str] = &[
     "items",
     "additionalProperties",
     "not",
@@ -22,8 +22,8 @@ const ONE: &[&str] = &[
     "unevaluatedItems",
     "unevaluatedProperties",
 ];
-const MANY: &[&str] = &["anyOf", "oneOf", "allOf", "prefixItems"];
-const NAMED: &[&str] = &[
+pub(super) const MANY: &[&str] = &["anyOf", "oneOf", "allOf", "prefixItems"];
+pub(super) const NAMED: &[&str] = &[
     "properties",
     "patternProperties",
     "dependentSchemas",

@@ -73,6 +73,27 @@ pub async fn plan(
     generation: &Arc<Generation>,
     continues: bool,
 ) -> Result<Option<Plan>, UpstreamError> {
+    plan_with(app, upstream, generation, continues, false).await
+}
+
+/// The form of an emulated reply, as narrow as it takes for a server that does
+/// not enforce all of the schemas: for a model that broke them once.
+pub async fn narrower(
+    app: &AppRef,
+    upstream: &Upstream,
+    generation: &Arc<Generation>,
+) -> Option<Value> {
+    let plan = plan_with(app, upstream, generation, false, true).await;
+    plan.ok()??.ask.wire?.text.clone()
+}
+
+async fn plan_with(
+    app: &AppRef,
+    upstream: &Upstream,
+    generation: &Arc<Generation>,
+    continues: bool,
+    narrow: bool,
+) -> Result<Option<Plan>, UpstreamError> {
     let can = &upstream.capabilities;
     let takes = Takes {
         custom: can.custom_tools,
@@ -107,6 +128,7 @@ pub async fn plan(
         names: names::all(callables.iter().map(|c| (c.namespace, c.name))),
         callables,
         structured,
+        narrow,
     };
     if planner.callables.is_empty() && structured.is_none() && !rewrites && !emulates {
         return Ok(None);
@@ -125,6 +147,8 @@ struct Planner<'a> {
     names: Vec<String>,
     /// `text.format`, where it asks for a structure.
     structured: Option<&'a Value>,
+    /// See [`narrower`].
+    narrow: bool,
 }
 
 /// A tool as the server is told of it.

@@ -1,6 +1,8 @@
 //! What goes into the prompt and into `response_format`: emulated tools, and
 //! the structure of an answer.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::{Planner, Prepared, choice::Mode};
@@ -48,13 +50,14 @@ impl Planner<'_> {
         wire.preamble = Some(preamble);
         let text = match can.structured_output {
             StructuredOutput::JsonSchema => {
+                let schemas: Vec<Cow<'_, Value>> = allowed()
+                    .map(|(_, (_, prepared))| self.part(prepared))
+                    .collect();
                 let tools: Vec<emulate::schema::Callee<'_>> = allowed()
-                    .map(|(at, (_, prepared))| emulate::schema::Callee {
+                    .zip(&schemas)
+                    .map(|((at, _), parameters)| emulate::schema::Callee {
                         name: &self.names[at],
-                        parameters: prepared
-                            .engine
-                            .as_ref()
-                            .map_or(&prepared.parameters, |engine| &engine.schema),
+                        parameters,
                     })
                     .collect();
                 let answer = answer.unwrap_or_else(|| json!({"type": "string"}));
@@ -66,6 +69,22 @@ impl Planner<'_> {
             StructuredOutput::None => json!({"type": "text"}),
         };
         wire.text = Some(json!({ "format": text }));
+    }
+
+    /// The schema of a tool's arguments, as a part of a reply's.
+    fn part<'p>(&self, prepared: &'p Prepared) -> Cow<'p, Value> {
+        if prepared.parameters == strict_schema::empty_parameters() {
+            // Said so, it holds for engines too that know no object without properties.
+            return Cow::Owned(json!({"enum": [{}]}));
+        }
+        if self.narrow
+            && let Some(narrow) = emulate::narrow::narrow(&prepared.parameters)
+        {
+            let engine = for_engine(&narrow, self.upstream.capabilities.engine);
+            return Cow::Owned(engine.schema.clone());
+        }
+        let engine = prepared.engine.as_ref();
+        Cow::Borrowed(engine.map_or(&prepared.parameters, |engine| &engine.schema))
     }
 
     /// The structure of the answer as the server takes it, and the rule for it.
