@@ -42,14 +42,16 @@ static COMPILED: LazyLock<Cache<Arc<str>, Arc<Compiled>>> = LazyLock::new(|| {
         .max_capacity(MAX_COMPILED)
         .build()
 });
-static DOWNLEVELED: LazyLock<Cache<(&'static str, Arc<str>), Arc<ForEngine>>> =
-    LazyLock::new(|| {
-        let weigh = |(_, text): &(&str, Arc<str>), _: &Arc<ForEngine>| weight(text.len() * 16);
-        Cache::builder()
-            .weigher(weigh)
-            .max_capacity(MAX_DOWNLEVELED)
-            .build()
-    });
+/// An engine, and a schema's text.
+type EngineKey = (&'static str, Arc<str>);
+
+static DOWNLEVELED: LazyLock<Cache<EngineKey, Arc<ForEngine>>> = LazyLock::new(|| {
+    let weigh = |(_, text): &EngineKey, _: &Arc<ForEngine>| weight(text.len() * 16);
+    Cache::builder()
+        .weigher(weigh)
+        .max_capacity(MAX_DOWNLEVELED)
+        .build()
+});
 
 /// About how many patterns a schema has.
 fn patterns(text: &str) -> usize {
