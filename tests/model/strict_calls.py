@@ -42,12 +42,13 @@ class Wrong(Exception):
 def requests():
     """What is asked for, the same in every run."""
     for at in range(CALLS + FREE):
-        tool, other = TOOLS[at % len(TOOLS)], TOOLS[(at * 5 + 3) % len(TOOLS)]
-        # Every tool meets every choice.
-        turn = at // len(TOOLS)
-        choice = "auto" if at >= CALLS else CHOICES[(turn + at % len(TOOLS)) % len(CHOICES)]
-        offered = [tool] if other is tool or at % 4 == 0 else [tool, other]
-        yield at, tool, offered, choice, bool((turn + at % 2) % 2)
+        # One tool after the other: the model server keeps what requests begin with.
+        free = at >= CALLS
+        place = at % len(TOOLS) if free else at * len(TOOLS) // CALLS
+        tool, other = TOOLS[place], TOOLS[(place * 5 + 3) % len(TOOLS)]
+        choice = "auto" if free else CHOICES[at % len(CHOICES)]
+        offered = [tool] if at % 4 == 0 else [tool, other]
+        yield at, tool, offered, choice, bool(at % 2)
 
 
 def ask(client: OpenAI, tool: Tool, offered: list[Tool], choice: str, streamed: bool):

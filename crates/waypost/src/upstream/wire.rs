@@ -89,8 +89,10 @@ impl Wire {
         let request = on_the_wire(&request, &authority);
         if let Some(kept) = self.take(&authority) {
             match self.exchange(kept, request.clone(), &authority).await {
-                // It closed while it rested; nothing was sent.
-                Err(WireError::Exchange { source, .. }) if source.is_canceled() => {}
+                // It closed while it rested, perhaps just as the request was on its way (llama.cpp
+                // closes after 100 requests, unannounced). Asking a model has no effect but its
+                // answer, so it may be asked once more, on a connection that has not rested.
+                Err(WireError::Exchange { source, .. }) if has_closed(&source) => {}
                 other => return other,
             }
         }
@@ -168,6 +170,16 @@ impl Wire {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<Connection>>> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the connection ended before there was an answer.
+fn has_closed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    let reset = cause.is_some_and(|cause: &io::Error| {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        matches!(cause.kind(), ConnectionReset | BrokenPipe)
+    });
+    reset || error.is_canceled() || error.is_incomplete_message()
 }
 
 /// An answer's body, with the connection it comes on.

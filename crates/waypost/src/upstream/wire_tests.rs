@@ -93,6 +93,36 @@ async fn a_connection_that_closed_while_it_rested_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_connection_that_closes_as_it_is_asked_again_is_replaced_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        // Answers on each connection so often; the next request is read and not answered.
+        for answers in [1, 1, 0] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for left in (0..=answers).rev() {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                if left > 0 {
+                    stream.write_all(WHOLE.as_bytes()).await.unwrap();
+                }
+            }
+        }
+    });
+    let wire = Arc::new(Wire::default());
+    for _ in 0..2 {
+        let answer = wire.send(get(&url)).await.unwrap();
+        assert_eq!(answer.bytes().await.unwrap(), "hiho");
+    }
+    // A new connection is believed.
+    let error = wire.send(get(&url)).await.unwrap_err();
+    assert!(matches!(error, WireError::Exchange { .. }), "{error}");
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn dropping_an_answer_closes_its_connection() {
     let mut server = server(ENDLESS, usize::MAX).await;
     let wire = Arc::new(Wire::default());
