@@ -90,7 +90,7 @@ impl Guard {
             // A schema inside with a name of its own moves the references in it.
             ("$id", Value::String(_)) if !pointer.is_empty() => self.opaque = true,
             // Only draft 4 calls it so; elsewhere it is a word in many defaults and examples.
-            ("id", Value::String(_)) => {
+            ("id", Value::String(_)) if !pointer.is_empty() => {
                 let draft = self.schema.get("$schema").and_then(Value::as_str);
                 self.opaque |= draft.is_some_and(|draft| draft.contains("draft-04"));
             }
