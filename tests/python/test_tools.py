@@ -53,7 +53,7 @@ class Trip(BaseModel):
 class Answer(BaseModel):
     summary: str
     steps: list[Place] = Field(min_length=1)
-    score: float = Field(gt=0, lt=1)
+    score: int = Field(ge=1, le=9)
 
 
 class Comment(BaseModel):
@@ -115,7 +115,7 @@ def test_responses_parse_gives_arguments_as_the_class(client):
 def test_responses_parse_gives_text_as_the_class(client):
     response = client.responses.parse(model=TEXT, input="x", text_format=Answer)
     assert isinstance(response.output_parsed, Answer)
-    assert 0 < response.output_parsed.score < 1
+    assert 1 <= response.output_parsed.score <= 9
     stored = client.responses.retrieve(response.id)
     assert Answer.model_validate_json(stored.output_text) == response.output_parsed
 
