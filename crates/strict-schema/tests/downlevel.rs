@@ -139,6 +139,16 @@ fn llama_cpp_fails_on_objects_without_properties() {
 }
 
 #[test]
+fn llama_cpp_takes_any_day_of_a_month_for_a_date() {
+    for format in ["date", "time", "date-time", "uuid"] {
+        let schema = json!({"type": "string", "format": format});
+        assert_eq!(sent("llama.cpp", schema.clone()), schema);
+        let expected: &[&str] = if format == "uuid" { &[] } else { &["/format"] };
+        assert_eq!(lost("llama.cpp", &schema), expected, "{format}");
+    }
+}
+
+#[test]
 fn llama_cpp_bounds_integers_only() {
     let bounded = |types: Value| json!({"type": types, "minimum": 1, "exclusiveMaximum": 9});
     for types in [json!("integer"), json!(["integer", "null"])] {

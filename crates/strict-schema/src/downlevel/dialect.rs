@@ -20,6 +20,8 @@ pub struct Dialect {
     pub keywords: KeywordSet,
     /// Values of `format` that are sent.
     pub formats: &'static [&'static str],
+    /// Those of them that the engine takes loosely: a 31st of February is a date.
+    pub loose_formats: &'static [&'static str],
     /// How patterns are written, where `pattern` is sent.
     pub patterns: PatternStyle,
     /// Bounds of lengths, counts and repetitions from this number on are not sent.
@@ -104,6 +106,7 @@ const OPENAI: Dialect = Dialect {
     name: "openai",
     keywords: FULL,
     formats: NINE,
+    loose_formats: &[],
     patterns: SEARCHED,
     max_repetition: None,
     inline_refs: false,
@@ -148,6 +151,7 @@ const LLAMA_CPP: Dialect = Dialect {
     name: "llama.cpp",
     keywords: FULL.but(KeywordSet::of(&[Keyword::MultipleOf])),
     formats: &["date-time", "time", "date", "uuid"],
+    loose_formats: &["date-time", "time", "date"],
     patterns: SPELLED_OUT,
     max_repetition: Some(1_000),
     empty_objects: false,

@@ -290,13 +290,18 @@ impl Walk<'_> {
                 }
             }
         }
-        if let Some(format) = map.get("format")
-            && !format
-                .as_str()
-                .is_some_and(|format| self.dialect.formats.contains(&format))
-        {
-            map.shift_remove("format");
-            self.drop(&at.key("format"), ChangeCode::ConstraintDropped);
+        if let Some(format) = map.get("format") {
+            let among = |formats: &[&str]| format.as_str().is_some_and(|f| formats.contains(&f));
+            let (taken, loosely) = (
+                among(self.dialect.formats),
+                among(self.dialect.loose_formats),
+            );
+            if !taken {
+                map.shift_remove("format");
+            }
+            if !taken || loosely {
+                self.drop(&at.key("format"), ChangeCode::ConstraintDropped);
+            }
         }
         if let Some(written) = map.get_mut("pattern") {
             let style = &self.dialect.patterns;

@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 128;
 
 /// Formats, each as a pattern that matches only such texts, and the bytes of the
 /// shortest and the longest of them: engines do not count beside a pattern.
-const FORMATS: [(&str, &str, (u64, u64)); 5] = [
+const FORMATS: [(&str, &str, (u64, u64)); 8] = [
     (
         "email",
         "^[a-z][a-z0-9]{0,9}([._-][a-z0-9]{1,8})?@[a-z][a-z0-9]{0,9}[.][a-z]{2,3}$",
@@ -38,6 +38,22 @@ const FORMATS: [(&str, &str, (u64, u64)); 5] = [
         "duration",
         "^P([1-9][0-9]{0,2}D|T[1-9][0-9]{0,2}H|T[1-9][0-9]{0,2}M|T[1-9][0-9]{0,2}S)$",
         (3, 6),
+    ),
+    // No 29th of February, which needs to know the year.
+    (
+        "date",
+        "^[12][0-9][0-9][0-9]-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))$",
+        (10, 10),
+    ),
+    (
+        "time",
+        "^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$",
+        (9, 14),
+    ),
+    (
+        "date-time",
+        "^[12][0-9][0-9][0-9]-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])$",
+        (20, 25),
     ),
 ];
 
@@ -264,7 +280,7 @@ mod tests {
             json!({"type": "number"}),
             json!({"type": "number", "enum": [1.5], "minimum": 1}),
             json!({"type": "object", "properties": {"multipleOf": {"type": "integer"}}}),
-            json!({"type": "string", "format": "date"}),
+            json!({"type": "string", "format": "uuid"}),
             json!({"type": "string", "format": "ipv4", "pattern": "^1"}),
             json!({"type": "string", "format": "ipv4", "maxLength": 14}),
             json!({"type": "string", "format": "ipv4", "minLength": 8}),
@@ -291,6 +307,9 @@ mod tests {
             ("ipv4", "10.0.255.9"),
             ("ipv6", "0:1:2:3:4:5:abcd:f"),
             ("duration", "PT15M"),
+            ("date", "2024-02-28"),
+            ("time", "23:59:59+05:30"),
+            ("date-time", "2026-10-31T09:00:00Z"),
         ];
         for ((name, pattern, _), (format, text)) in FORMATS.iter().zip(good) {
             assert_eq!(*name, format);
