@@ -156,6 +156,20 @@ impl Keyword {
     }
 }
 
+/// The value of a keyword in a schema node.
+///
+/// Nodes have a handful of keys: comparing them all is several times quicker than
+/// hashing the name once, and every walk asks for many names.
+#[inline]
+pub(crate) fn get<'m>(node: &'m Map<String, Value>, name: &str) -> Option<&'m Value> {
+    if node.len() > 8 {
+        return node.get(name);
+    }
+    node.iter()
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
 /// Keywords that constrain nothing.
 pub(crate) const ANNOTATIONS: KeywordSet = KeywordSet::of(&[
     Keyword::Title,

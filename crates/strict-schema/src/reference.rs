@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use crate::keyword::get;
 use crate::path;
 
 /// What a `$ref` names, judged by its text alone.
@@ -90,7 +91,7 @@ pub(crate) fn definition<'v>(
 /// Follows a reference, and the references it leads to, to a node that is none.
 /// `None` for a reference that leads nowhere or back to itself.
 pub(crate) fn follow<'v>(root: &'v Value, node: &'v Value) -> Option<&'v Value> {
-    match node.get("$ref") {
+    match node.as_object().and_then(|map| get(map, "$ref")) {
         None => Some(node),
         Some(reference) => locate(root, reference.as_str()?).map(|(_, node)| node),
     }

@@ -37,6 +37,10 @@ use stats::Rng;
 use table::{Report, Row, Section};
 use world::World;
 
+/// The server's: what runs inside this process is measured as it runs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// More of the processors than this in use by others, and a run is refused.
 const QUIET_SHARE: f64 = 0.10;
 /// How long a busy machine is given to calm down: a build has usually just ended.
@@ -54,6 +58,9 @@ struct Cli {
     /// Directory for data and logs of the run; emptied before, removed after
     #[arg(long)]
     work_dir: PathBuf,
+    /// Directory with public schemas, as `cargo xtask corpora` collects them
+    #[arg(long)]
+    schemas: Option<PathBuf>,
     /// File for the table; printed only, if absent
     #[arg(long)]
     out: Option<PathBuf>,
@@ -260,7 +267,7 @@ async fn sections(bench: &mut Bench, cli: &Cli) -> Vec<Section> {
             Part::Lag => lag::measure(bench).await.map(one),
             Part::Exchange => exchange::measure(bench).await.map(one),
             Part::Authentication => authentication::measure(bench).await.map(one),
-            Part::Tools => tools::measure(bench).map(one),
+            Part::Tools => tools::measure(bench, cli.schemas.as_deref()).map(one),
             Part::Memory => memory::measure(bench).await.map(one),
             Part::Recovery => recovery::measure(bench).await.map(one),
         };

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::ensure;
 
-use crate::{process, tools};
+use crate::{corpora, process, tools};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,7 +20,7 @@ pub struct Args {
     /// Order of the rounds, to repeat a run
     #[arg(long)]
     seed: Option<u64>,
-    /// Only these parts: foreground, background, lag, exchange, authentication, memory, recovery
+    /// Only these parts: foreground, background, lag, exchange, authentication, tools, memory, recovery
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Where the table goes [default: bench/RESULTS.md; nowhere for a quick or partial run]
@@ -50,6 +50,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .arg(tools::target().join("bench"))
         .args(args.quick.then_some("--quick"))
         .args(args.force.then_some("--force"));
+    if args.only.is_empty() || args.only.iter().any(|part| part == "tools") {
+        match corpora::prepare() {
+            Ok(schemas) => {
+                bench.arg("--schemas").arg(schemas);
+            }
+            Err(error) => eprintln!("without public schemas: {error:#}"),
+        }
+    }
     if let Some(seed) = args.seed {
         bench.args(["--seed", &seed.to_string()]);
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::finding::{Finding, SHOWN, ViolationKind};
 use super::walk::Walk;
 use crate::facts::Facts;
-use crate::keyword::Keyword;
+use crate::keyword::{Keyword, get};
 use crate::path::{At, python_value};
 
 impl<'a> Walk<'a> {
@@ -88,27 +88,33 @@ impl<'a> Walk<'a> {
                 .iter()
                 .zip(properties.keys())
                 .all(|(key, name)| key == name);
-        if !as_written {
-            let listed: HashSet<&str> = keys.iter().filter_map(Value::as_str).collect();
-            for name in properties
-                .keys()
-                .filter(|name| !listed.contains(name.as_str()))
-            {
-                if self.full() {
-                    return;
+        if as_written {
+            for (name, schema) in properties {
+                if says_nothing(schema) && !self.full() {
+                    self.extra_required(ViolationKind::RequiredWithoutSchema, at, name);
                 }
-                let tail = format!(" Missing '{name}'.");
-                self.add(Finding::required(
-                    ViolationKind::OptionalProperty,
-                    at,
-                    name,
-                    &tail,
-                ));
             }
-            if listed.len() < keys.len() {
-                let all = Value::Array(keys.clone());
-                self.add(Finding::malformed(at, &all, "has non-unique elements"));
+            return;
+        }
+        let listed: HashSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+        for name in properties
+            .keys()
+            .filter(|name| !listed.contains(name.as_str()))
+        {
+            if self.full() {
+                return;
             }
+            let tail = format!(" Missing '{name}'.");
+            self.add(Finding::required(
+                ViolationKind::OptionalProperty,
+                at,
+                name,
+                &tail,
+            ));
+        }
+        if listed.len() < keys.len() {
+            let all = Value::Array(keys.clone());
+            self.add(Finding::malformed(at, &all, "has non-unique elements"));
         }
         for key in keys.iter().filter_map(Value::as_str) {
             if self.full() {
@@ -119,9 +125,13 @@ impl<'a> Walk<'a> {
                 Some(schema) if says_nothing(schema) => ViolationKind::RequiredWithoutSchema,
                 Some(_) => continue,
             };
-            let tail = format!(" Extra required key '{key}' supplied.");
-            self.add(Finding::required(kind, at, key, &tail));
+            self.extra_required(kind, at, key);
         }
+    }
+
+    fn extra_required(&mut self, kind: ViolationKind, at: &At<'_>, key: &str) {
+        let tail = format!(" Extra required key '{key}' supplied.");
+        self.add(Finding::required(kind, at, key, &tail));
     }
 
     pub(super) fn array(&mut self, facts: &Facts<'a>, at: &At<'_>) {
@@ -148,10 +158,10 @@ fn says_nothing(schema: &Value) -> bool {
         Value::Bool(_) => true,
         Value::Object(map) => {
             map.is_empty()
-                || map.get("type").is_some_and(|name| name == "object")
+                || get(map, "type").is_some_and(|name| name == "object")
                     && !["properties", "anyOf", "oneOf", "allOf", "$ref"]
                         .iter()
-                        .any(|key| map.contains_key(*key))
+                        .any(|key| get(map, key).is_some())
         }
         _ => false,
     }

@@ -48,20 +48,6 @@ pub(super) fn hoist(work: &mut Value, moves: &mut Moves, changes: &mut Changes) 
     true
 }
 
-/// Calls `visit` with every schema directly below a node, whatever its keyword.
-fn each_child<'v>(map: &'v Map<String, Value>, mut visit: impl FnMut(&'v Value)) {
-    for (key, below) in map {
-        match (Keyword::of(key).map(Keyword::shape), below) {
-            (Some(Shape::Map), Value::Object(named)) => named.values().for_each(&mut visit),
-            (Some(Shape::List | Shape::SchemaOrList), Value::Array(list)) => {
-                list.iter().for_each(&mut visit);
-            }
-            (Some(Shape::Schema | Shape::SchemaOrList), schema) => visit(schema),
-            _ => {}
-        }
-    }
-}
-
 #[derive(Default)]
 struct Survey {
     nested: bool,
@@ -72,21 +58,37 @@ struct Survey {
 impl Survey {
     fn node(&mut self, node: &Value, root: bool) {
         let Value::Object(map) = node else { return };
-        if let Some(Value::String(reference)) = map.get("$ref")
-            && let Target::Elsewhere(tokens) = Target::of(reference)
-        {
-            self.targets.insert(
-                tokens
-                    .iter()
-                    .fold(String::new(), |at, token| join(&at, token)),
-            );
+        for (key, below) in map {
+            let Some(keyword) = Keyword::of(key) else {
+                continue;
+            };
+            match (keyword, below) {
+                (Keyword::Ref, Value::String(reference)) => {
+                    if let Target::Elsewhere(tokens) = Target::of(reference) {
+                        let pointer = tokens
+                            .iter()
+                            .fold(String::new(), |at, token| join(&at, token));
+                        self.targets.insert(pointer);
+                    }
+                }
+                (Keyword::Defs | Keyword::Definitions, Value::Object(_)) => self.nested |= !root,
+                _ => {}
+            }
+            match (keyword.shape(), below) {
+                (Shape::Map, Value::Object(named)) => {
+                    for child in named.values() {
+                        self.node(child, false);
+                    }
+                }
+                (Shape::List | Shape::SchemaOrList, Value::Array(list)) => {
+                    for child in list {
+                        self.node(child, false);
+                    }
+                }
+                (Shape::Schema | Shape::SchemaOrList, child) => self.node(child, false),
+                _ => {}
+            }
         }
-        if !root && !self.nested {
-            self.nested = DEFINITIONS
-                .iter()
-                .any(|key| map.get(*key).is_some_and(Value::is_object));
-        }
-        each_child(map, |child| self.node(child, false));
     }
 }
 

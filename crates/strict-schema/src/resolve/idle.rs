@@ -5,34 +5,55 @@ use serde_json::{Map, Value};
 
 use super::rewrite::Rewriter;
 use super::{ChangeCode, Level};
-use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet};
+use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, get};
 use crate::path::At;
 use crate::types::TypeSet;
 
 /// Keywords that say nothing here, or nothing that closing does not say.
 pub(super) fn drop_idle(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let object =
-        |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_object).map(Map::len);
-    let open = map
-        .get("additionalProperties")
-        .is_some_and(|value| value != &Value::Bool(false));
+    let present = KeywordSet::of_schema(map);
+    if present.meets(MAY_BE_IDLE) {
+        drop_implied(rewriter, map, at);
+    }
+    if present.meets(ANNOTATIONS.but(rewriter.profile.permitted)) {
+        drop_annotations(rewriter, map, at);
+    }
+}
+
+/// What [`drop_implied`] looks at.
+const MAY_BE_IDLE: KeywordSet = KeywordSet::of(&[
+    Keyword::UniqueItems,
+    Keyword::MinProperties,
+    Keyword::MaxProperties,
+    Keyword::PropertyNames,
+    Keyword::UnevaluatedProperties,
+    Keyword::Discriminator,
+    Keyword::Default,
+    Keyword::Format,
+]);
+
+fn drop_implied(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
+    let object = |map: &Map<String, Value>, key: &str| {
+        get(map, key).and_then(Value::as_object).map(Map::len)
+    };
+    let open = get(map, "additionalProperties").is_some_and(|value| value != &Value::Bool(false));
     let count = object(map, "properties")
         .filter(|_| !open)
         .map(|count| count as u64);
     // Optional properties that are taken away again do not count towards the least.
     let least = if rewriter.profile.rewrites.nullable_optionals {
-        map.get("required")
+        get(map, "required")
             .and_then(Value::as_array)
             .map(|keys| keys.len() as u64)
             .or(Some(0))
     } else {
         count
     };
-    let number = |key: &str| map.get(key).and_then(Value::as_u64);
+    let number = |key: &str| get(map, key).and_then(Value::as_u64);
     let idle = [
         (
             "uniqueItems",
-            map.get("uniqueItems") == Some(&Value::Bool(false)),
+            get(map, "uniqueItems") == Some(&Value::Bool(false)),
         ),
         (
             "minProperties",
@@ -48,17 +69,17 @@ pub(super) fn drop_idle(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
         ),
         (
             "propertyNames",
-            map.get("propertyNames").is_some_and(any_name),
+            get(map, "propertyNames").is_some_and(any_name),
         ),
         (
             "unevaluatedProperties",
-            map.get("additionalProperties") == Some(&Value::Bool(false))
-                || !map.contains_key("additionalProperties")
-                    && map.get("unevaluatedProperties") == Some(&Value::Bool(false))
+            get(map, "additionalProperties") == Some(&Value::Bool(false))
+                || get(map, "additionalProperties").is_none()
+                    && get(map, "unevaluatedProperties") == Some(&Value::Bool(false))
                     && count.is_some(),
         ),
         ("discriminator", true),
-        ("default", map.get("default") == Some(&Value::Null)),
+        ("default", get(map, "default") == Some(&Value::Null)),
         ("format", idle_format(rewriter, map)),
     ];
     for (key, idle) in idle {
@@ -66,16 +87,11 @@ pub(super) fn drop_idle(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
             rewriter.changed(at, ChangeCode::KeywordDropped, Level::B);
         }
     }
-    drop_annotations(rewriter, map, at);
 }
 
 /// Annotations that the profile's engine refuses.
 fn drop_annotations(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let refused = ANNOTATIONS.but(rewriter.profile.permitted);
-    if refused == KeywordSet::EMPTY {
-        return;
-    }
-    for key in refused.names() {
+    for key in ANNOTATIONS.but(rewriter.profile.permitted).names() {
         if map.shift_remove(key).is_some() {
             rewriter.changed(at, ChangeCode::KeywordDropped, Level::B);
         }
@@ -84,8 +100,7 @@ fn drop_annotations(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, a
 
 fn idle_format(rewriter: &Rewriter<'_>, map: &Map<String, Value>) -> bool {
     rewriter.profile.choices.unknown_formats_are_annotations
-        && map
-            .get("format")
+        && get(map, "format")
             .and_then(Value::as_str)
             .is_some_and(|format| !rewriter.profile.formats.contains(&format))
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::rewrite::Rewriter;
 use super::{ChangeCode, Level};
-use crate::keyword::{Keyword, KeywordSet};
+use crate::keyword::{Keyword, KeywordSet, get};
 use crate::path::{At, join};
 use crate::reference::follow;
 use crate::types::TypeSet;
@@ -67,16 +67,15 @@ pub(super) fn loosen(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, 
 
 /// `{type: object, additionalProperties: X}` to an array of `{key, value: X}`.
 fn map_to_array(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let no_properties = map
-        .get("properties")
-        .is_none_or(|p| p.as_object().is_some_and(Map::is_empty));
-    let only_objects = map.get("type").is_some_and(|name| name == "object");
-    let required = map.get("required").is_some_and(|keys| keys != &json!([]));
-    let Some(Value::Object(value)) = map.get("additionalProperties") else {
+    let no_properties =
+        get(map, "properties").is_none_or(|p| p.as_object().is_some_and(Map::is_empty));
+    let only_objects = get(map, "type").is_some_and(|name| name == "object");
+    let required = get(map, "required").is_some_and(|keys| keys != &json!([]));
+    let Some(Value::Object(value)) = get(map, "additionalProperties") else {
         return;
     };
     // Two entries with one key become one: a lower bound above one could break.
-    let least = map.get("minProperties").map_or(Some(0), Value::as_u64);
+    let least = get(map, "minProperties").map_or(Some(0), Value::as_u64);
     let others = map.keys().any(|key| match Keyword::of(key) {
         Some(keyword) => !keyword.is_annotation() && !CARRIED.has(keyword),
         None => false,
@@ -86,7 +85,8 @@ fn map_to_array(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &
     }
     let Some(least @ 0..=1) = least else { return };
     let mut key = json!({"type": "string"});
-    if let (Some(Value::Object(names)), Value::Object(key)) = (map.get("propertyNames"), &mut key) {
+    if let (Some(Value::Object(names)), Value::Object(key)) = (get(map, "propertyNames"), &mut key)
+    {
         key.extend(names.clone());
     }
     let mut array = Map::new();
@@ -149,8 +149,7 @@ fn describe_constraints(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
         Some(keyword) => DESCRIBABLE.has(keyword) && !profile.permitted.has(keyword),
         None => false,
     };
-    let string = map
-        .get("type")
+    let string = get(map, "type")
         .and_then(TypeSet::read)
         .is_none_or(|set| set.meets(TypeSet::STRING));
     let moved: Vec<String> = map
@@ -161,7 +160,7 @@ fn describe_constraints(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
     if moved.is_empty() {
         return;
     }
-    let mut description = match map.get("description") {
+    let mut description = match get(map, "description") {
         Some(Value::String(text)) => format!("{text}\n"),
         _ => String::new(),
     };
@@ -212,17 +211,17 @@ fn accepts_null(base: &Value, node: &Value, looks: &mut usize) -> bool {
         return true;
     }
     *looks -= 1;
-    if let Some(types) = map.get("type") {
+    if let Some(types) = get(map, "type") {
         return TypeSet::read(types).is_none_or(|set| set.meets(TypeSet::NULL))
-            || map.get("nullable") == Some(&Value::Bool(true));
+            || get(map, "nullable") == Some(&Value::Bool(true));
     }
-    if let Some(values) = map.get("enum").and_then(Value::as_array) {
+    if let Some(values) = get(map, "enum").and_then(Value::as_array) {
         return values.contains(&Value::Null);
     }
-    if let Some(value) = map.get("const") {
+    if let Some(value) = get(map, "const") {
         return value.is_null();
     }
-    let branches = |key: &str| map.get(key).and_then(Value::as_array);
+    let branches = |key: &str| get(map, key).and_then(Value::as_array);
     if let Some(parts) = branches("allOf") {
         return parts.iter().all(|part| accepts_null(base, part, looks));
     }
@@ -231,6 +230,6 @@ fn accepts_null(base: &Value, node: &Value, looks: &mut usize) -> bool {
             .iter()
             .any(|branch| accepts_null(base, branch, looks)),
         // Properties without a type are read as an object.
-        None => !map.contains_key("properties"),
+        None => get(map, "properties").is_none(),
     }
 }

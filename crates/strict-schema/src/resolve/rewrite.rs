@@ -6,12 +6,14 @@
 //! the schema before any narrowing: two branches that A has closed can be
 //! disjoint where the originals overlap.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::changes::Changes;
 use super::moves::Moves;
 use super::{ChangeCode, Level, hoist, loose, spelling};
-use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, Shape};
+use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, Shape, get};
 use crate::path::At;
 use crate::profile::Profile;
 use crate::types::TypeSet;
@@ -147,7 +149,7 @@ impl Rewriter<'_> {
             }
             map.insert("type".into(), "object".into());
         } else {
-            let object = match map.get("type") {
+            let object = match get(map, "type") {
                 Some(Value::String(name)) => name == "object",
                 Some(list) => TypeSet::read(list).is_some_and(|set| set.meets(TypeSet::OBJECT)),
                 None => false,
@@ -156,14 +158,12 @@ impl Rewriter<'_> {
                 return;
             }
         }
-        let closed = map.get("additionalProperties") == Some(&Value::Bool(false));
+        let closed = get(map, "additionalProperties") == Some(&Value::Bool(false));
         if !present.has(Keyword::Properties) {
             // A free-form object stays one, unless it says that it is empty or is
             // the whole schema: then nobody can have meant anything.
             let bare = present.but(BARE).but(ANNOTATIONS) == KeywordSet::EMPTY;
-            let requires = map
-                .get("required")
-                .is_some_and(|keys| keys != &Value::Array(vec![]));
+            let requires = get(map, "required").is_some_and(|keys| keys != &Value::Array(vec![]));
             let root = at.is_root() && self.profile.choices.bare_root_is_closed;
             let open = present.has(Keyword::AdditionalProperties) && !closed;
             if !bare || requires || open || !(closed || root) {
@@ -172,7 +172,7 @@ impl Rewriter<'_> {
             map.insert("properties".into(), Value::Object(Map::new()));
             self.changed(at, ChangeCode::PropertiesAdded, Level::A);
         }
-        if !map.contains_key("additionalProperties") {
+        if get(map, "additionalProperties").is_none() {
             map.insert("additionalProperties".into(), Value::Bool(false));
             self.changed(at, ChangeCode::ObjectClosed, Level::A);
         }
@@ -180,37 +180,40 @@ impl Rewriter<'_> {
     }
 
     fn require_all(&mut self, map: &mut Map<String, Value>, at: &At<'_>) {
-        let Some(Value::Object(properties)) = map.get("properties") else {
+        let Some(Value::Object(properties)) = get(map, "properties") else {
             return;
         };
-        let before = match map.get("required") {
+        let before = match get(map, "required") {
             None => [].as_slice(),
             Some(Value::Array(keys)) => keys,
             Some(_) => return,
         };
-        let complete = map.contains_key("required")
-            && before.len() == properties.len()
-            && before
-                .iter()
-                .zip(properties.keys())
-                .all(|(key, name)| key == name);
-        if complete {
-            return;
+        // Mostly `required` names properties in their own order: one look along both is enough.
+        let mut rest = before;
+        let mut missing: Vec<usize> = Vec::new();
+        for (place, name) in properties.keys().enumerate() {
+            match rest.split_first() {
+                Some((key, others)) if key == name => rest = others,
+                _ => missing.push(place),
+            }
         }
-        let listed: std::collections::HashSet<&str> =
-            before.iter().filter_map(Value::as_str).collect();
-        let missing: Vec<String> = properties
-            .keys()
-            .filter(|name| !listed.contains(name.as_str()))
-            .cloned()
-            .collect();
-        if missing.is_empty() && listed.len() == before.len() && map.contains_key("required") {
+        if !rest.is_empty() {
+            let listed: HashSet<&str> = before.iter().filter_map(Value::as_str).collect();
+            let names = properties.keys().enumerate();
+            missing = names
+                .filter(|(_, name)| !listed.contains(name.as_str()))
+                .map(|(place, _)| place)
+                .collect();
+            if missing.is_empty() && listed.len() == before.len() {
+                return;
+            }
+        } else if missing.is_empty() && get(map, "required").is_some() {
             return;
         }
         let mut keys: Vec<Value> = properties.keys().map(|name| name.as_str().into()).collect();
         // A required key that nothing declares stays, for the check to name.
         let unknown = |key: &&Value| key.as_str().is_none_or(|key| !properties.contains_key(key));
-        keys.extend(before.iter().filter(unknown).cloned());
+        keys.extend(rest.iter().filter(unknown).cloned());
         map.insert("required".into(), Value::Array(keys));
         if missing.is_empty() {
             self.changed(at, ChangeCode::RequiredAdded, Level::A);
@@ -218,12 +221,12 @@ impl Rewriter<'_> {
         let Some(Value::Object(properties)) = map.get_mut("properties") else {
             return;
         };
-        for name in missing {
-            let Some(property) = properties.get_mut(&name) else {
-                continue;
-            };
-            let parent = at.key("properties");
-            loose::require(self, property, &parent.key(&name));
+        let parent = at.key("properties");
+        let mut missing = missing.into_iter().peekable();
+        for (place, (name, property)) in properties.iter_mut().enumerate() {
+            if missing.next_if_eq(&place).is_some() {
+                loose::require(self, property, &parent.key(name));
+            }
         }
     }
 }

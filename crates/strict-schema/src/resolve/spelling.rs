@@ -10,7 +10,7 @@ use super::idle::drop_idle;
 use super::rewrite::Rewriter;
 use super::{ChangeCode, Level, merge, union};
 use crate::check::values::{kind, mixed};
-use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet};
+use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, get};
 use crate::path::{At, join};
 use crate::reference::locate;
 use crate::types::TypeSet;
@@ -44,9 +44,7 @@ pub(super) fn applies(
         || present.has(Keyword::Ref) && map.len() > 1 && !at.is_root()
         || present.has(Keyword::AnyOf) && present.has(Keyword::Type)
         || !present.has(Keyword::Type) && !present.has(Keyword::Ref)
-        || map
-            .get("type")
-            .is_some_and(|types| types.as_array().is_some_and(|set| set.len() == 1))
+        || get(map, "type").is_some_and(|types| types.as_array().is_some_and(|set| set.len() == 1))
         || present.meets(MIXABLE)
         || present.has(Keyword::Format) && rewriter.profile.choices.unknown_formats_are_annotations
 }
@@ -55,10 +53,10 @@ pub(super) fn applies(
 const MIXABLE: KeywordSet = KeywordSet::of(&[Keyword::Enum, Keyword::Const]);
 
 pub(super) fn respell(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    if map.contains_key("allOf") {
+    if get(map, "allOf").is_some() {
         merge::all_of(rewriter, map, at);
     }
-    if map.contains_key("$ref") {
+    if get(map, "$ref").is_some() {
         if !at.is_root() {
             wrap_reference(rewriter, map, at);
         }
@@ -75,7 +73,7 @@ pub(super) fn respell(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>,
 
 /// `{$ref, description}` to `{anyOf: [{$ref}], description}`.
 fn wrap_reference(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let nullable = map.get("nullable") == Some(&Value::Bool(true));
+    let nullable = get(map, "nullable") == Some(&Value::Bool(true));
     let idle = |key: &String| {
         key == "$ref" || key == "nullable" || Keyword::of(key).is_none_or(Keyword::is_annotation)
     };
@@ -112,10 +110,10 @@ fn wrap_reference(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at:
 
 /// A list of one type to its name; the type of an object or of an enum inferred.
 fn spell_type(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let inferred = match map.get("type") {
+    let inferred = match get(map, "type") {
         Some(Value::Array(names)) if names.len() == 1 => names[0].clone(),
         Some(_) => return,
-        None if map.get("properties").is_some_and(Value::is_object) => "object".into(),
+        None if get(map, "properties").is_some_and(Value::is_object) => "object".into(),
         None => match inferred_type(map) {
             Some(types) => types.to_value(),
             None => return,
@@ -133,7 +131,7 @@ fn spell_type(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At
 
 /// The type of all values of an enum or const; null may be among them.
 fn inferred_type(map: &Map<String, Value>) -> Option<TypeSet> {
-    let values = match (map.get("enum"), map.get("const")) {
+    let values = match (get(map, "enum"), get(map, "const")) {
         (Some(Value::Array(values)), _) if !values.is_empty() => values.as_slice(),
         (None, Some(value)) => std::slice::from_ref(value),
         _ => return None,
@@ -157,10 +155,10 @@ fn types_of(values: &[Value]) -> TypeSet {
 
 /// `enum: ["a", 1]` to a union of one enum for each type.
 fn split_enum(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let Some(Value::Array(values)) = map.get("enum") else {
+    let Some(Value::Array(values)) = get(map, "enum") else {
         return;
     };
-    let allowed = match map.get("type") {
+    let allowed = match get(map, "type") {
         None => None,
         Some(types) => match TypeSet::read(types) {
             None => return,
@@ -216,14 +214,14 @@ fn split_enum(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At
 
 /// `oneOf` to `anyOf` where no two branches can both hold.
 fn one_of(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let Some(Value::Array(branches)) = map.get("oneOf") else {
+    let Some(Value::Array(branches)) = get(map, "oneOf") else {
         return;
     };
     let keep_optional = rewriter.profile.rewrites.nullable_optionals;
     // At the root of a function either is refused; the refusal is to name this one.
     if at.is_root()
         || branches.is_empty()
-        || map.contains_key("anyOf")
+        || get(map, "anyOf").is_some()
         || !union::disjoint(rewriter.base, branches, keep_optional)
     {
         return;
@@ -241,7 +239,7 @@ fn one_of(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>
 
 /// `{type: object, anyOf: […]}` without the type, where every branch says it.
 fn drop_wrapper_type(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    let (Some(types), Some(Value::Array(branches))) = (map.get("type"), map.get("anyOf")) else {
+    let (Some(types), Some(Value::Array(branches))) = (get(map, "type"), get(map, "anyOf")) else {
         return;
     };
     let Some(allowed) = TypeSet::read(types) else {
@@ -259,7 +257,7 @@ fn drop_wrapper_type(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, 
         "const",
     ];
     if at.is_root()
-        || object_words.iter().any(|key| map.contains_key(*key))
+        || object_words.iter().any(|key| get(map, key).is_some())
         || !branches.iter().all(said)
     {
         return;
@@ -270,7 +268,7 @@ fn drop_wrapper_type(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, 
 
 /// OpenAPI's `nullable: true`: null joins the types.
 fn nullable(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
-    if map.get("nullable") != Some(&Value::Bool(true)) || at.is_root() {
+    if get(map, "nullable") != Some(&Value::Bool(true)) || at.is_root() {
         return;
     }
     if let Some(types) = map.get_mut("type") {
@@ -300,8 +298,8 @@ fn modernize_bounds(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, a
         ("exclusiveMinimum", "minimum"),
         ("exclusiveMaximum", "maximum"),
     ] {
-        match map.get(exclusive) {
-            Some(Value::Bool(true)) if map.get(bound).is_some_and(Value::is_number) => {
+        match get(map, exclusive) {
+            Some(Value::Bool(true)) if get(map, bound).is_some_and(Value::is_number) => {
                 if let (Some(value), Some(flag)) = (map.shift_remove(bound), map.get_mut(exclusive))
                 {
                     *flag = value;

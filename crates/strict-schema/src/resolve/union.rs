@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::check::values::kind;
+use crate::keyword::get;
 use crate::reference::follow;
 use crate::types::TypeSet;
 
@@ -23,7 +24,8 @@ pub(super) fn disjoint(base: &Value, branches: &[Value], keep_optional: bool) ->
     let Some(nodes) = nodes else { return false };
     // An object by inference only: the original takes any null or number there,
     // so nothing but objects may stand beside it.
-    let inferred = |map: &Map<String, Value>| !map.contains_key("type") && constants(map).is_none();
+    let inferred =
+        |map: &Map<String, Value>| get(map, "type").is_none() && constants(map).is_none();
     if nodes.iter().any(|(map, _)| inferred(map))
         && nodes.iter().any(|(_, types)| *types != TypeSet::OBJECT)
     {
@@ -55,7 +57,7 @@ pub(super) fn disjoint(base: &Value, branches: &[Value], keep_optional: bool) ->
 /// The types that a schema allows, where it says so.
 pub(super) fn types(base: &Value, node: &Value) -> Option<TypeSet> {
     let map = follow(base, node)?.as_object()?;
-    if let Some(types) = map.get("type") {
+    if let Some(types) = get(map, "type") {
         return TypeSet::read(types);
     }
     if let Some(values) = constants(map) {
@@ -64,7 +66,7 @@ pub(super) fn types(base: &Value, node: &Value) -> Option<TypeSet> {
         }));
     }
     // Level B reads properties without a type as an object's.
-    map.contains_key("properties").then_some(TypeSet::OBJECT)
+    get(map, "properties").is_some().then_some(TypeSet::OBJECT)
 }
 
 /// Whether one property has a different constant in each of the objects.
@@ -74,13 +76,13 @@ fn tagged(base: &Value, members: &[&Map<String, Value>], keep_optional: bool) ->
     };
     let constant = |map: &Map<String, Value>, key: &str| {
         let required = || {
-            let keys = map.get("required").and_then(Value::as_array);
+            let keys = get(map, "required").and_then(Value::as_array);
             keys.is_some_and(|keys| keys.iter().any(|name| name == key))
         };
         if keep_optional && !required() {
             return None;
         }
-        let property = map.get("properties")?.as_object()?.get(key)?;
+        let property = get(map, "properties")?.as_object()?.get(key)?;
         constants(follow(base, property)?.as_object()?).map(<[Value]>::to_vec)
     };
     first
@@ -92,9 +94,11 @@ fn tagged(base: &Value, members: &[&Map<String, Value>], keep_optional: bool) ->
 
 /// The only values that a node allows.
 fn constants(map: &Map<String, Value>) -> Option<&[Value]> {
-    match map.get("const") {
+    match get(map, "const") {
         Some(value) => Some(std::slice::from_ref(value)),
-        None => map.get("enum").and_then(Value::as_array).map(Vec::as_slice),
+        None => get(map, "enum")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice),
     }
 }
 
