@@ -2,6 +2,7 @@ use waypost_engine::events::EventBatch;
 
 use super::*;
 use crate::responses::events::type_of;
+use crate::upstream::generation::CallKind;
 
 fn text(t: &str) -> Delta {
     Delta::Text {
