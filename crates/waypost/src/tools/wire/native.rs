@@ -74,6 +74,7 @@ impl Planner<'_> {
         let strict = callable.kind == Kind::Custom || tool["strict"] == true;
         let says = match self.upstream.capabilities.strict_flag {
             StrictFlag::Always => true,
+            StrictFlag::WhereTrue => strict,
             // A forced call is constrained there without it.
             StrictFlag::WhenItHelps => strict && self.choice.mode == Mode::Auto,
             StrictFlag::Never => false,
