@@ -213,10 +213,17 @@ fn untold(schema: &Value, dropped: &[Change]) -> Option<String> {
         let Some(value) = schema.pointer(&change.pointer) else {
             continue;
         };
+        if change.pointer.is_empty() && *value == strict_schema::empty_parameters() {
+            out.push_str("\n- no properties: {}");
+            continue;
+        }
         let value = value.to_string();
         if value.len() <= MAX_UNTOLD_VALUE {
             out.push_str("\n- ");
-            out.push_str(&change.pointer);
+            out.push_str(match change.pointer.as_str() {
+                "" => "the whole",
+                pointer => pointer,
+            });
             out.push_str(": ");
             out.push_str(&value);
         }

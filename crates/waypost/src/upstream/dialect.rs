@@ -98,11 +98,14 @@ pub struct Capabilities {
     pub responses_tools: bool,
     /// The engine's name among `strict_schema`'s dialects.
     pub engine: &'static str,
+    /// That of what reads the schemas of `tools`.
+    pub tool_engine: &'static str,
 }
 
 impl Dialect {
     /// What the dialect is known to be able to.
     pub fn capabilities(self) -> Capabilities {
+        let engine = self.engine();
         let openai = matches!(self, Self::OpenAi | Self::Azure);
         Capabilities {
             prefill: match self {
@@ -155,17 +158,25 @@ impl Dialect {
             },
             custom_tools: self == Self::OpenAi,
             responses_tools: self == Self::OpenAi,
-            engine: match self {
-                Self::Generic => "generic",
-                Self::OpenAi => "openai",
-                Self::Azure => "azure",
-                Self::Vllm => "vllm",
-                Self::Sglang => "sglang",
-                Self::LlamaCpp => "llama.cpp",
-                Self::Ollama => "ollama",
-                Self::Tgi => "tgi",
-                Self::DeepSeek => "deepseek",
+            engine,
+            tool_engine: match self {
+                Self::Ollama => "ollama-tools",
+                _ => engine,
             },
+        }
+    }
+
+    fn engine(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::OpenAi => "openai",
+            Self::Azure => "azure",
+            Self::Vllm => "vllm",
+            Self::Sglang => "sglang",
+            Self::LlamaCpp => "llama.cpp",
+            Self::Ollama => "ollama",
+            Self::Tgi => "tgi",
+            Self::DeepSeek => "deepseek",
         }
     }
 

@@ -164,7 +164,7 @@ impl Planner<'_> {
     async fn plan(&self, emulates: bool) -> Result<Plan, UpstreamError> {
         let mut prepared = Vec::with_capacity(self.callables.len());
         for callable in &self.callables {
-            prepared.push(self.prepare(callable).await?);
+            prepared.push(self.prepare(callable, emulates).await?);
         }
         let mut wire = Wire {
             items: self.items(emulates),
@@ -221,9 +221,18 @@ impl Planner<'_> {
         })
     }
 
-    async fn prepare(&self, callable: &Callable<'_>) -> Result<Prepared, UpstreamError> {
+    async fn prepare(
+        &self,
+        callable: &Callable<'_>,
+        emulates: bool,
+    ) -> Result<Prepared, UpstreamError> {
         let tool = callable.tool;
-        let engine = self.upstream.capabilities.engine;
+        let can = &self.upstream.capabilities;
+        let engine = if emulates {
+            can.engine
+        } else {
+            can.tool_engine
+        };
         match callable.kind {
             Kind::Custom => {
                 let definition = custom::grammar_of(tool);

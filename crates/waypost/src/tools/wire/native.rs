@@ -94,6 +94,10 @@ impl Planner<'_> {
                 "Searches for further tools. What it finds can be called afterwards.".to_owned()
             })
         });
+        let own = match (own, callable.about) {
+            (Some(own), Some(about)) => Some(format!("{own}\n\n{about}")),
+            (own, about) => own.or(about.map(str::to_owned)),
+        };
         if callable.kind != Kind::Custom || self.takes.custom {
             return own;
         }
