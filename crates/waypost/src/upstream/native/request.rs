@@ -77,7 +77,12 @@ fn input_item(item: &Value, can: &Capabilities) -> Value {
         && item["role"] == "assistant"
         && let Some(parts) = item["content"].as_array()
     {
-        let words = |part: &Value| part["text"].as_str().or(part["refusal"].as_str()).map(str::to_owned);
+        let words = |part: &Value| {
+            part["text"]
+                .as_str()
+                .or(part["refusal"].as_str())
+                .map(str::to_owned)
+        };
         item["content"] = Value::String(parts.iter().filter_map(words).collect());
     }
     if let Some(object) = item.as_object_mut()
