@@ -277,10 +277,11 @@ fn references<'s>(
     }
     match schema {
         Value::Object(object) if object.get("$ref").is_some_and(|target| target == to) => {
-            let mut place: String = path
-                .iter()
-                .map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1")))
-                .collect();
+            let mut place = String::new();
+            for key in path.iter() {
+                place.push('/');
+                place.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
             place.push_str(rest);
             found.push(place);
         }
