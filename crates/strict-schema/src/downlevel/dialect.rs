@@ -175,6 +175,27 @@ const OLLAMA: Dialect = Dialect {
     ..LLAMA_CPP
 };
 
+/// Ollama reads the schemas of tools into a struct of its own, constrains nothing
+/// by them, and shows the model what was read: no pattern, no bound, no format.
+const OLLAMA_TOOLS: Dialect = Dialect {
+    name: "ollama-tools",
+    keywords: KeywordSet::of(&[
+        Keyword::Type,
+        Keyword::Properties,
+        Keyword::Required,
+        Keyword::AdditionalProperties,
+        Keyword::Items,
+        Keyword::AnyOf,
+        Keyword::Enum,
+        Keyword::Description,
+    ]),
+    formats: &[],
+    loose_formats: &[],
+    empty_objects: true,
+    root_unions: false,
+    ..OLLAMA
+};
+
 /// outlines: a schema becomes one regular expression, so numbers have no bounds
 /// and a recursion has no form.
 const TGI: Dialect = Dialect {
@@ -230,8 +251,17 @@ const GENERIC: Dialect = Dialect {
     ..OPENAI
 };
 
-const BUILT_IN: [Dialect; 9] = [
-    OPENAI, AZURE, VLLM, SGLANG, LLAMA_CPP, OLLAMA, TGI, DEEPSEEK, GENERIC,
+const BUILT_IN: [Dialect; 10] = [
+    OPENAI,
+    AZURE,
+    VLLM,
+    SGLANG,
+    LLAMA_CPP,
+    OLLAMA,
+    OLLAMA_TOOLS,
+    TGI,
+    DEEPSEEK,
+    GENERIC,
 ];
 
 impl Dialect {
@@ -243,6 +273,7 @@ impl Dialect {
         SGLANG.name,
         LLAMA_CPP.name,
         OLLAMA.name,
+        OLLAMA_TOOLS.name,
         TGI.name,
         DEEPSEEK.name,
         GENERIC.name,

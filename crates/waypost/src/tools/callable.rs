@@ -17,6 +17,8 @@ pub const TOOL_SEARCH: &str = "tool_search";
 pub struct Callable<'g> {
     pub kind: Kind,
     pub namespace: Option<&'g str>,
+    /// What the namespace is about, for models that see no namespaces.
+    pub about: Option<&'g str>,
     pub name: &'g str,
     /// The tool as the generation holds it.
     pub tool: &'g Value,
@@ -43,6 +45,7 @@ impl<'g> Callable<'g> {
         Some(Self {
             kind,
             namespace,
+            about: None,
             name,
             tool,
         })
@@ -94,13 +97,16 @@ fn collect<'g>(tools: &'g [Value], brought: bool, out: &mut Vec<Callable<'g>>) {
         match tool["type"].as_str() {
             Some("namespace") => {
                 let namespace = tool["name"].as_str();
+                let about = tool["description"].as_str().filter(|text| !text.is_empty());
                 for inner in tool["tools"].as_array().into_iter().flatten() {
-                    add(Callable::of(inner, namespace));
+                    let callable = Callable::of(inner, namespace);
+                    add(callable.map(|callable| Callable { about, ..callable }));
                 }
             }
             Some("tool_search") => add(Some(Callable {
                 kind: Kind::Search,
                 namespace: None,
+                about: None,
                 name: TOOL_SEARCH,
                 tool,
             })),

@@ -1,7 +1,10 @@
 //! Compiled schemas, kept: each tool's is compiled once however many requests
 //! bring it, and what judges arguments only when a call needs it.
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock, OnceLock},
+};
 
 use moka::sync::Cache;
 use serde_json::Value;
@@ -30,6 +33,8 @@ static COMPILING: Semaphore = Semaphore::const_new(COMPILING_AT_ONCE);
 /// Constraints that the prompt says in words, and the longest value of one.
 const MAX_UNTOLD: usize = 32;
 const MAX_UNTOLD_VALUE: usize = 256;
+/// Places that one rule of a definition is told of.
+const MAX_PLACES: usize = 8;
 
 // Both go by the schema's text: schemas that differ in the order of their keys
 // are not the same, for the model writes its keys in that order.
@@ -190,9 +195,9 @@ pub fn for_engine(schema: &Value, engine: &'static str) -> Arc<ForEngine> {
                 enforceable,
             } = strict_schema::downlevel(schema, &dialect);
             ForEngine {
-                schema: taken,
                 enforces_all: enforceable && dropped.is_empty(),
-                untold: untold(schema, &dropped),
+                untold: untold(schema, &taken, &dropped),
+                schema: taken,
             }
         }
         None => ForEngine {
@@ -206,22 +211,96 @@ pub fn for_engine(schema: &Value, engine: &'static str) -> Arc<ForEngine> {
 }
 
 /// The constraints at these places, in words. Whoever does not know of a rule
-/// cannot keep it.
-fn untold(schema: &Value, dropped: &[Change]) -> Option<String> {
+/// cannot keep it. `taken` is what the model sees: where a definition was put in
+/// the places that refer to it, the rule is told of those.
+fn untold(schema: &Value, taken: &Value, dropped: &[Change]) -> Option<String> {
     let mut out = String::new();
     for change in dropped.iter().take(MAX_UNTOLD) {
         let Some(value) = schema.pointer(&change.pointer) else {
             continue;
         };
+        if change.pointer.is_empty() && *value == strict_schema::empty_parameters() {
+            out.push_str("\n- no properties: {}");
+            continue;
+        }
         let value = value.to_string();
         if value.len() <= MAX_UNTOLD_VALUE {
-            out.push_str("\n- ");
-            out.push_str(&change.pointer);
-            out.push_str(": ");
-            out.push_str(&value);
+            for place in places(schema, taken, &change.pointer) {
+                out.push_str("\n- ");
+                out.push_str(if place.is_empty() {
+                    "the whole"
+                } else {
+                    &place
+                });
+                out.push_str(": ");
+                out.push_str(&value);
+            }
         }
     }
     (!out.is_empty()).then_some(out)
+}
+
+/// Where the model finds what stands at `pointer`.
+fn places(schema: &Value, taken: &Value, pointer: &str) -> Vec<String> {
+    let mut ends = pointer.match_indices('/').map(|(at, _)| at);
+    let (root, end) = (ends.next(), ends.nth(1));
+    let definition = end.map_or(pointer, |end| &pointer[..end]);
+    let defined = definition.starts_with("/$defs/") || definition.starts_with("/definitions/");
+    let mut found = Vec::new();
+    if root.is_some() && defined && taken.pointer(definition).is_none() {
+        let rest = &pointer[definition.len()..];
+        references(
+            schema,
+            &format!("#{definition}"),
+            &mut Vec::new(),
+            rest,
+            &mut found,
+        );
+    }
+    if found.is_empty() {
+        found.push(pointer.to_owned());
+    }
+    found
+}
+
+/// Adds the places of the references to a definition, each with `rest`. `path`
+/// leads to `schema`; a list's index is in it as its text.
+fn references<'s>(
+    schema: &'s Value,
+    to: &str,
+    path: &mut Vec<Cow<'s, str>>,
+    rest: &str,
+    found: &mut Vec<String>,
+) {
+    if found.len() >= MAX_PLACES {
+        return;
+    }
+    match schema {
+        Value::Object(object) if object.get("$ref").is_some_and(|target| target == to) => {
+            let mut place = String::new();
+            for key in path.iter() {
+                place.push('/');
+                place.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
+            place.push_str(rest);
+            found.push(place);
+        }
+        Value::Object(object) => {
+            for (key, below) in object {
+                path.push(Cow::Borrowed(key));
+                references(below, to, path, rest, found);
+                path.pop();
+            }
+        }
+        Value::Array(list) => {
+            for (index, below) in list.iter().enumerate() {
+                path.push(Cow::Owned(index.to_string()));
+                references(below, to, path, rest, found);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -239,6 +318,13 @@ mod tests {
         assert_eq!(
             engine.untold.as_deref(),
             Some("\n- /properties/n/multipleOf: 2")
+        );
+        let shared = json!({"type": "object", "$defs": {"n": {"type": "integer", "minimum": 3}},
+            "properties": {"a": {"$ref": "#/$defs/n"}, "b/c": {"$ref": "#/$defs/n"}}});
+        assert_eq!(
+            for_engine(&shared, "tgi").untold.as_deref(),
+            Some("\n- /properties/a/minimum: 3\n- /properties/b~1c/minimum: 3"),
+            "where the model sees it"
         );
         let all = for_engine(&schema["properties"]["s"], "llama.cpp");
         assert!(all.enforces_all && all.untold.is_none());

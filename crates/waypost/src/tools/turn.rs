@@ -28,7 +28,7 @@ use crate::{
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Ask, CallKind, Delta, Generation, Prefix},
+        generation::{Ask, CallKind, Delta, Generation, Prefix, Wire},
         stream::{self, AnswerStream},
     },
 };
@@ -280,6 +280,20 @@ impl Enforced {
         let upstream = self.upstream.clone();
         let mut ask = self.ask.clone();
         let narrows = self.emulated.is_some() && matches!(violation.about, About::Call { .. });
+        if matches!(violation.about, About::Text { .. })
+            && self.enforcer.accepted().is_empty()
+            && let Some(wire) = ask.wire.as_deref()
+            && let Some(text) = &wire.answer
+        {
+            // The model chose to answer: now the server can be given the format.
+            ask.wire = Some(Arc::new(Wire {
+                text: Some(text.clone()),
+                tools: Vec::new(),
+                tool_choice: None,
+                parallel_tool_calls: None,
+                ..wire.clone()
+            }));
+        }
         Ok(async move {
             if narrows && let Some(text) = wire::narrower(&app, &upstream, &ask.generation).await {
                 let mut wire = ask.wire.as_deref().cloned().unwrap_or_default();

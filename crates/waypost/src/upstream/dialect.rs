@@ -18,11 +18,23 @@ pub enum Prefill {
 pub enum StrictFlag {
     /// With every function: leaving it out means something there.
     Always,
+    /// Only where it is true: leaving it out means false.
+    WhereTrue,
     /// Only where it is true and makes a difference: vLLM and SGLang put it
-    /// into the prompt (vllm #52741), and leaving it out means false.
+    /// into the prompt (vllm #52741), and constrain a forced call without it.
     WhenItHelps,
     /// Never: the server does not know it.
     Never,
+}
+
+/// How a server wants a schema in `response_format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormatShape {
+    /// As OpenAI has it.
+    JsonSchema,
+    /// `{"type": "json", "value": schema}`: TGI reads no other form in all of
+    /// its versions, and makes its grammar of the root's `properties`.
+    Value,
 }
 
 /// Which values of `tool_choice` a server obeys.
@@ -69,8 +81,14 @@ pub struct Capabilities {
     pub constrains_tools: bool,
     /// What of `response_format` (`text.format`) is taken.
     pub structured_output: StructuredOutput,
+    /// How that is written over Chat Completions.
+    pub format_shape: FormatShape,
     /// What is constrained by it is: an answer may stream as it comes.
     pub constrains_output: bool,
+    /// A model that is given a format and tools may still call. Elsewhere the
+    /// format holds for whatever it writes, so that it never calls a tool (vllm
+    /// #39929, SGLang, llama.cpp, ollama #11185), or both are refused (TGI).
+    pub formats_beside_tools: bool,
     /// The values of `tool_choice` that are obeyed.
     pub choices: Choices,
     /// Takes tools of type `custom`.
@@ -80,11 +98,14 @@ pub struct Capabilities {
     pub responses_tools: bool,
     /// The engine's name among `strict_schema`'s dialects.
     pub engine: &'static str,
+    /// That of what reads the schemas of `tools`.
+    pub tool_engine: &'static str,
 }
 
 impl Dialect {
     /// What the dialect is known to be able to.
     pub fn capabilities(self) -> Capabilities {
+        let engine = self.engine();
         let openai = matches!(self, Self::OpenAi | Self::Azure);
         Capabilities {
             prefill: match self {
@@ -102,7 +123,8 @@ impl Dialect {
             },
             strict_flag: match self {
                 Self::OpenAi | Self::Azure | Self::Generic => StrictFlag::Always,
-                Self::Vllm | Self::Sglang | Self::DeepSeek => StrictFlag::WhenItHelps,
+                Self::DeepSeek => StrictFlag::WhereTrue,
+                Self::Vllm | Self::Sglang => StrictFlag::WhenItHelps,
                 Self::LlamaCpp | Self::Ollama | Self::Tgi => StrictFlag::Never,
             },
             constrains_tools: matches!(
@@ -113,6 +135,11 @@ impl Dialect {
                 Self::DeepSeek => StructuredOutput::JsonObject,
                 _ => StructuredOutput::JsonSchema,
             },
+            format_shape: match self {
+                Self::Tgi => FormatShape::Value,
+                _ => FormatShape::JsonSchema,
+            },
+            formats_beside_tools: openai,
             // An unknown server may ignore `response_format` without a word.
             constrains_output: !matches!(self, Self::Generic | Self::DeepSeek),
             choices: match self {
@@ -122,21 +149,34 @@ impl Dialect {
                     ..Choices::ALL
                 },
                 Self::Ollama => Choices::NONE,
+                // It refuses a format beside tools even then.
+                Self::Tgi => Choices {
+                    none: false,
+                    ..Choices::ALL
+                },
                 _ => Choices::ALL,
             },
             custom_tools: self == Self::OpenAi,
             responses_tools: self == Self::OpenAi,
-            engine: match self {
-                Self::Generic => "generic",
-                Self::OpenAi => "openai",
-                Self::Azure => "azure",
-                Self::Vllm => "vllm",
-                Self::Sglang => "sglang",
-                Self::LlamaCpp => "llama.cpp",
-                Self::Ollama => "ollama",
-                Self::Tgi => "tgi",
-                Self::DeepSeek => "deepseek",
+            engine,
+            tool_engine: match self {
+                Self::Ollama => "ollama-tools",
+                _ => engine,
             },
+        }
+    }
+
+    fn engine(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::OpenAi => "openai",
+            Self::Azure => "azure",
+            Self::Vllm => "vllm",
+            Self::Sglang => "sglang",
+            Self::LlamaCpp => "llama.cpp",
+            Self::Ollama => "ollama",
+            Self::Tgi => "tgi",
+            Self::DeepSeek => "deepseek",
         }
     }
 

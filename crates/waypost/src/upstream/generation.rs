@@ -99,6 +99,9 @@ pub struct Wire {
     pub parallel_tool_calls: Option<bool>,
     /// `None`: the generation's own `text`.
     pub text: Option<Value>,
+    /// The `text` of an answer that is asked for again, without tools: for a
+    /// server that takes no format beside them.
+    pub answer: Option<Value>,
 }
 
 impl Ask {

@@ -54,7 +54,7 @@ pub async fn open(
         ),
         UpstreamApi::Responses => (
             "/responses",
-            native::request_body(ask),
+            native::request_body(ask, &upstream.capabilities),
             Decoder::Native(NativeDecoder::default()),
         ),
     };

@@ -101,8 +101,9 @@ async fn plan_with(
     };
     let format = generation.text.as_ref().map(|text| &text["format"]);
     let structured = format.filter(|format| {
-        format["type"] == "json_schema"
-            || format["type"] == "json_object" && can.structured_output == StructuredOutput::None
+        let may_be_told =
+            can.structured_output == StructuredOutput::None || !can.formats_beside_tools;
+        format["type"] == "json_schema" || format["type"] == "json_object" && may_be_told
     });
     let has_calls = || {
         let is_call = |item: &Value| item["type"] == "function_call";
@@ -163,7 +164,7 @@ impl Planner<'_> {
     async fn plan(&self, emulates: bool) -> Result<Plan, UpstreamError> {
         let mut prepared = Vec::with_capacity(self.callables.len());
         for callable in &self.callables {
-            prepared.push(self.prepare(callable).await?);
+            prepared.push(self.prepare(callable, emulates).await?);
         }
         let mut wire = Wire {
             items: self.items(emulates),
@@ -171,7 +172,7 @@ impl Planner<'_> {
         };
         let text = if emulates && self.choice.allows_any() {
             self.emulate(&prepared, &mut wire);
-            self.text_rule(None)
+            self.text_rule(None, StructuredOutput::None)
         } else {
             if !emulates {
                 self.native_tools(&prepared, &mut wire);
@@ -186,7 +187,7 @@ impl Planner<'_> {
                 None => can.choices.required,
             };
         let constrains = if emulates {
-            can.constrains_output && can.structured_output == StructuredOutput::JsonSchema
+            can.constrains_output && self.takes_replies()
         } else {
             can.constrains_tools
         };
@@ -220,9 +221,18 @@ impl Planner<'_> {
         })
     }
 
-    async fn prepare(&self, callable: &Callable<'_>) -> Result<Prepared, UpstreamError> {
+    async fn prepare(
+        &self,
+        callable: &Callable<'_>,
+        emulates: bool,
+    ) -> Result<Prepared, UpstreamError> {
         let tool = callable.tool;
-        let engine = self.upstream.capabilities.engine;
+        let can = &self.upstream.capabilities;
+        let engine = if emulates {
+            can.engine
+        } else {
+            can.tool_engine
+        };
         match callable.kind {
             Kind::Custom => {
                 let definition = custom::grammar_of(tool);

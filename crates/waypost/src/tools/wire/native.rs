@@ -74,6 +74,7 @@ impl Planner<'_> {
         let strict = callable.kind == Kind::Custom || tool["strict"] == true;
         let says = match self.upstream.capabilities.strict_flag {
             StrictFlag::Always => true,
+            StrictFlag::WhereTrue => strict,
             // A forced call is constrained there without it.
             StrictFlag::WhenItHelps => strict && self.choice.mode == Mode::Auto,
             StrictFlag::Never => false,
@@ -93,6 +94,10 @@ impl Planner<'_> {
                 "Searches for further tools. What it finds can be called afterwards.".to_owned()
             })
         });
+        let own = match (own, callable.about) {
+            (Some(own), Some(about)) => Some(format!("{own}\n\n{about}")),
+            (own, about) => own.or(about.map(str::to_owned)),
+        };
         if callable.kind != Kind::Custom || self.takes.custom {
             return own;
         }

@@ -13,7 +13,7 @@ use crate::{
         enforce::TextRule,
         schema::{Compiled, ForEngine, for_engine},
     },
-    upstream::generation::Wire,
+    upstream::{dialect::FormatShape, generation::Wire},
 };
 
 impl Planner<'_> {
@@ -49,7 +49,7 @@ impl Planner<'_> {
         }
         wire.preamble = Some(preamble);
         let text = match can.structured_output {
-            StructuredOutput::JsonSchema => {
+            StructuredOutput::JsonSchema if self.takes_replies() => {
                 let schemas: Vec<Cow<'_, Value>> = allowed()
                     .map(|(_, (_, prepared))| self.part(prepared))
                     .collect();
@@ -66,9 +66,16 @@ impl Planner<'_> {
                 json!({"type": "json_schema", "name": "reply", "schema": schema, "strict": true})
             }
             StructuredOutput::JsonObject => json!({"type": "json_object"}),
-            StructuredOutput::None => json!({"type": "text"}),
+            StructuredOutput::JsonSchema | StructuredOutput::None => json!({"type": "text"}),
         };
         wire.text = Some(json!({ "format": text }));
+    }
+
+    /// Whether the server takes the schema of a reply, which is a union.
+    pub(super) fn takes_replies(&self) -> bool {
+        let can = &self.upstream.capabilities;
+        can.structured_output == StructuredOutput::JsonSchema
+            && can.format_shape != FormatShape::Value
     }
 
     /// The schema of a tool's arguments, as a part of a reply's.
@@ -93,41 +100,75 @@ impl Planner<'_> {
         let can = &self.upstream.capabilities;
         let schema = &format["schema"];
         let engine = schema.is_object().then(|| for_engine(schema, can.engine));
-        let mut text = self.generation.text.clone().unwrap_or_else(|| json!({}));
-        match can.structured_output {
-            StructuredOutput::JsonSchema => {
-                if let Some(engine) = &engine {
+        let text = |takes| {
+            let mut text = self.generation.text.clone().unwrap_or_else(|| json!({}));
+            match (takes, &engine) {
+                (StructuredOutput::JsonSchema, Some(engine)) => {
                     text["format"]["schema"] = engine.schema.clone();
-                    wire.preamble = engine.untold.as_ref().map(|untold| {
-                        format!("The JSON of your reply also has to keep to:{untold}")
-                    });
                 }
+                (StructuredOutput::JsonSchema, None) => {}
+                (StructuredOutput::JsonObject, _) => {
+                    text["format"] = json!({"type": "json_object"});
+                }
+                (StructuredOutput::None, _) => text["format"] = json!({"type": "text"}),
             }
-            StructuredOutput::JsonObject => text["format"] = json!({"type": "json_object"}),
-            StructuredOutput::None => text["format"] = json!({"type": "text"}),
+            text
+        };
+        let alone = self.takes_alone(engine.as_deref());
+        let may_call = !wire.tools.is_empty() && self.choice.mode != Mode::None;
+        let beside = may_call && !can.formats_beside_tools;
+        let takes = if beside {
+            wire.answer = (alone != StructuredOutput::None).then(|| text(alone));
+            StructuredOutput::None
+        } else {
+            alone
+        };
+        if takes == StructuredOutput::JsonSchema {
+            let untold = engine.as_ref().and_then(|engine| engine.untold.as_ref());
+            wire.preamble =
+                untold.map(|told| format!("The JSON of your reply also has to keep to:{told}"));
+        } else {
+            let when = if beside {
+                "Whenever you answer without calling a tool, reply"
+            } else {
+                "Reply"
+            };
+            wire.preamble = Some(if schema.is_object() {
+                format!(
+                    "{when} with JSON that matches this JSON Schema, and nothing else:\n{schema}"
+                )
+            } else {
+                format!("{when} with one JSON object and nothing else.")
+            });
         }
-        if can.structured_output != StructuredOutput::JsonSchema {
-            let mut told = "Reply with one JSON object and nothing else.".to_owned();
-            if schema.is_object() {
-                told = format!(
-                    "Reply with JSON that matches this JSON Schema, and nothing else:\n{schema}"
-                );
-            }
-            wire.preamble = Some(told);
-        }
-        wire.text = Some(text);
-        self.text_rule(engine.as_deref())
+        wire.text = Some(text(takes));
+        self.text_rule(engine.as_deref(), takes)
     }
 
-    /// A strict format is a promise; any other is a wish.
-    pub(super) fn text_rule(&self, engine: Option<&ForEngine>) -> Option<TextRule> {
+    /// What the server takes of the format where there are no tools.
+    fn takes_alone(&self, engine: Option<&ForEngine>) -> StructuredOutput {
+        let can = &self.upstream.capabilities;
+        let has_properties = engine.is_some_and(|e| e.schema.get("properties").is_some());
+        if can.format_shape == FormatShape::Value && !has_properties {
+            return StructuredOutput::None;
+        }
+        can.structured_output
+    }
+
+    /// A strict format is a promise; any other is a wish. `sent`: what the
+    /// server is told of it.
+    pub(super) fn text_rule(
+        &self,
+        engine: Option<&ForEngine>,
+        sent: StructuredOutput,
+    ) -> Option<TextRule> {
         let format = self.structured?;
         if format["strict"] != true || !format["schema"].is_object() {
             return None;
         }
         let can = &self.upstream.capabilities;
         let vouched = can.constrains_output
-            && can.structured_output == StructuredOutput::JsonSchema
+            && sent == StructuredOutput::JsonSchema
             && engine.is_some_and(|engine| engine.enforces_all);
         Some(TextRule {
             name: format["name"].as_str().unwrap_or_default().to_owned(),

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::upstream::{
-    dialect::{Capabilities, Prefill},
+    dialect::{Capabilities, FormatShape, Prefill},
     error::UpstreamError,
     generation::{Ask, Prefix},
 };
@@ -53,7 +53,7 @@ pub fn request_body(
         body.insert(name.into(), json!(max.saturating_sub(spent).max(1)));
     }
     if let Some(format) = ask.text().and_then(|t| t.get("format"))
-        && let Some(format) = response_format(format)
+        && let Some(format) = response_format(format, capabilities.format_shape)
     {
         body.insert("response_format".into(), format);
     }
@@ -310,8 +310,13 @@ fn custom(tool: &Value) -> Value {
     Value::Object(custom)
 }
 
-fn response_format(format: &Value) -> Option<Value> {
+fn response_format(format: &Value, shape: FormatShape) -> Option<Value> {
     match format["type"].as_str()? {
+        "json_schema" if shape == FormatShape::Value => {
+            Some(json!({"type": "json", "value": format["schema"]}))
+        }
+        // No schema of properties says "any object".
+        "json_object" if shape == FormatShape::Value => None,
         "json_object" => Some(json!({"type": "json_object"})),
         "json_schema" => {
             let mut schema = Map::new();

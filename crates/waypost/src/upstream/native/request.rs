@@ -2,16 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::upstream::generation::Ask;
+use crate::upstream::{dialect::Capabilities, generation::Ask};
 
 /// The body of a streaming, stateless Responses request.
-pub fn request_body(ask: &Ask) -> Value {
+pub fn request_body(ask: &Ask, can: &Capabilities) -> Value {
     let generation = &*ask.generation;
     let mut body = Map::new();
     body.insert("model".into(), json!(generation.model));
     body.insert(
         "input".into(),
-        Value::Array(ask.items().map(input_item).collect()),
+        Value::Array(ask.items().map(|item| input_item(item, can)).collect()),
     );
     body.insert("stream".into(), json!(true));
     body.insert("store".into(), json!(false));
@@ -27,7 +27,7 @@ pub fn request_body(ask: &Ask) -> Value {
         "max_output_tokens",
         generation.max_output_tokens.map(|v| json!(v)),
     );
-    put("text", ask.text().cloned());
+    put("text", ask.text().map(text));
     put("reasoning", generation.reasoning.clone());
     let mut include = Vec::new();
     if let Some(top) = generation.top_logprobs {
@@ -56,10 +56,35 @@ pub fn request_body(ask: &Ask) -> Value {
     Value::Object(body)
 }
 
+/// The echo says that a format has no description; a request leaves it out.
+fn text(text: &Value) -> Value {
+    let mut text = text.clone();
+    if let Some(format) = text.get_mut("format").and_then(Value::as_object_mut) {
+        format.retain(|_, value| !value.is_null());
+    }
+    text
+}
+
 /// Our ids mean nothing to the upstream, except a reasoning item's, which goes
 /// with its encrypted content.
-fn input_item(item: &Value) -> Value {
+///
+/// Without an id an assistant's message is none of OpenAI's output items, and
+/// servers that go by its types refuse such content (codex #12669, over vLLM).
+/// A plain string they take.
+fn input_item(item: &Value, can: &Capabilities) -> Value {
     let mut item = item.clone();
+    if !can.responses_tools
+        && item["role"] == "assistant"
+        && let Some(parts) = item["content"].as_array()
+    {
+        let words = |part: &Value| {
+            part["text"]
+                .as_str()
+                .or(part["refusal"].as_str())
+                .map(str::to_owned)
+        };
+        item["content"] = Value::String(parts.iter().filter_map(words).collect());
+    }
     if let Some(object) = item.as_object_mut()
         && object.get("type").and_then(Value::as_str) != Some("reasoning")
     {

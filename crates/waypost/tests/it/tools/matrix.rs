@@ -304,6 +304,48 @@ async fn format_and_tools() {
     matrix("format_and_tools", RESPONSES, "generate=text", body).await;
 }
 
+/// Only a model that is free to answer can call: most engines hold all that it writes to a format.
+#[tokio::test]
+async fn format_and_tools_called() {
+    let body = json!({"tools": [function("weather", weather())],
+        "text": format(json!(true), closed_weather())});
+    matrix("format_and_tools_called", RESPONSES, CALLS, body).await;
+}
+
+/// The model answers, and not in the format: then it is given the format alone.
+#[tokio::test]
+async fn format_and_tools_asked_again() {
+    let body = json!({"tools": [function("weather", weather())],
+        "text": format(json!(true), closed_weather())});
+    let script = "say=no&then&generate=text";
+    matrix("format_and_tools_asked_again", RESPONSES, script, body).await;
+}
+
+#[tokio::test]
+async fn format_json_object_and_tools() {
+    let body = json!({"tools": [function("weather", weather())], "input": "answer in json",
+        "text": {"format": {"type": "json_object"}}});
+    matrix("format_json_object_and_tools", RESPONSES, CALLS, body).await;
+}
+
+#[tokio::test]
+async fn format_and_tools_that_may_not_be_called() {
+    let body = json!({"tools": [function("weather", weather())], "tool_choice": "none",
+        "text": format(json!(true), closed_weather())});
+    let name = "format_and_tools_that_may_not_be_called";
+    matrix(name, RESPONSES, "generate=text", body).await;
+}
+
+#[tokio::test]
+async fn replayed_answer() {
+    let body = json!({"input": [
+        {"role": "user", "content": "go"},
+        {"type": "message", "id": "msg_0123456789", "role": "assistant", "status": "completed",
+         "content": [{"type": "output_text", "text": "gone", "annotations": [], "logprobs": []}]},
+        {"role": "user", "content": "again"}]});
+    matrix("replayed_answer", RESPONSES, "say=done", body).await;
+}
+
 #[tokio::test]
 async fn replayed_calls() {
     let body = json!({"tools": two(), "input": [
