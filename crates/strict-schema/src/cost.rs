@@ -6,11 +6,13 @@
 //! leads to is counted once and remembered. So counting is never more work than the budget, and
 //! what is over the budget is not judged at all.
 
+mod survey;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::{keyword::Keyword, path, reference::percent_decoded};
+use crate::{keyword::Keyword, reference::percent_decoded};
 
 /// Applications of a schema to a value that one verdict may take: a fraction of a second.
 pub(crate) const BUDGET: u64 = 1_000_000;
@@ -49,57 +51,8 @@ impl Guard {
             plain: true,
             opaque: false,
         };
-        guard.survey(schema, &mut String::new());
+        survey::survey(&mut guard, schema);
         guard
-    }
-
-    fn survey(&mut self, value: &Value, pointer: &mut String) {
-        self.size += 1;
-        let length = pointer.len();
-        match value {
-            Value::Object(map) => {
-                for (key, below) in map {
-                    self.survey_key(key, below, pointer);
-                    path::push_token(pointer, key);
-                    self.survey(below, pointer);
-                    pointer.truncate(length);
-                }
-            }
-            Value::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    path::push_index(pointer, index);
-                    self.survey(item, pointer);
-                    pointer.truncate(length);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn survey_key(&mut self, key: &str, below: &Value, pointer: &str) {
-        match (key, below) {
-            ("$ref", Value::String(_)) => self.plain = false,
-            ("unevaluatedProperties" | "unevaluatedItems", _) => {
-                self.plain = false;
-                self.unevaluated.push(pointer.to_owned());
-            }
-            ("$dynamicRef" | "$recursiveRef", Value::String(_)) => {
-                self.plain = false;
-                self.opaque = true;
-            }
-            // A schema inside with a name of its own moves the references in it.
-            ("$id", Value::String(_)) if !pointer.is_empty() => self.opaque = true,
-            // Only draft 4 calls it so; elsewhere it is a word in many defaults and examples.
-            ("id", Value::String(_)) if !pointer.is_empty() => {
-                let draft = self.schema.get("$schema").and_then(Value::as_str);
-                self.opaque |= draft.is_some_and(|draft| draft.contains("draft-04"));
-            }
-            ("$anchor" | "$dynamicAnchor", Value::String(name)) => {
-                let known = self.anchors.insert(name.clone(), pointer.to_owned());
-                self.opaque |= known.is_some();
-            }
-            _ => {}
-        }
     }
 
     /// Whether the evaluator can be built. Around an `unevaluated…` keyword it writes out all that

@@ -229,6 +229,17 @@ pub fn heard(schema: &Value) -> Value {
         let mut kinds = kinds.clone();
         kinds.push(json!("null"));
         out.insert("type".to_owned(), kinds.into());
+    } else if nullable && !object.contains_key("type") {
+        // Beside a reference or its `allOf` it is how OpenAPI writes "that one, or null".
+        for key in ["$ref", "allOf"] {
+            if let Some(value) = out.shift_remove(key) {
+                out.insert(
+                    "anyOf".to_owned(),
+                    json!([{ key: value }, {"type": "null"}]),
+                );
+                break;
+            }
+        }
     }
     Value::Object(out)
 }
