@@ -29,7 +29,7 @@ struct Survey<'g> {
     guard: &'g mut Guard,
     /// Something in data would matter if it were a schema.
     hidden: bool,
-    /// A reference may lead into data: it names more than the root or a definition.
+    /// A reference leads into data, or it cannot be told where.
     wide: bool,
 }
 
@@ -109,10 +109,14 @@ impl Survey<'_> {
         match (key, below) {
             ("$ref", Value::String(reference)) => {
                 self.guard.plain = false;
-                self.wide |= !matches!(
-                    Target::of(reference),
-                    Target::Root | Target::Definition { .. }
-                );
+                self.wide |= match Target::of(reference) {
+                    Target::Root | Target::Definition { .. } => false,
+                    Target::Elsewhere(tokens) => {
+                        let role = |role: Role, token: &String| role.below(token);
+                        tokens.iter().fold(Role::Schema, role) == Role::Data
+                    }
+                    Target::Foreign => true,
+                };
             }
             ("unevaluatedProperties" | "unevaluatedItems", _) => {
                 self.guard.plain = false;
@@ -152,6 +156,9 @@ mod tests {
             let used = json!({key: data, "not": {"$ref": format!("#/{key}/0")}});
             assert!(opaque(&used), "a reference makes a schema of {key}");
         }
+        let elsewhere = json!({"default": words, "properties": {"default": {"type": "string"},
+            "a": {"$ref": "#/properties/default"}}});
+        assert!(!opaque(&elsewhere), "a reference to a schema");
         let named = json!({"properties": {"default": words}});
         assert!(opaque(&named), "a property may have any name");
         assert!(opaque(&json!({"x-own": words})), "and a schema any word");
