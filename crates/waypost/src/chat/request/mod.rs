@@ -10,6 +10,7 @@
 use serde_json::Value;
 
 use crate::{
+    chat::spelling,
     config::UpstreamApi,
     http::error::ApiError,
     responses::fields::{Fields, unknown},
@@ -29,6 +30,7 @@ mod tools;
 
 use choice::Choice;
 use format::Format;
+pub use sampling::meant;
 use tools::Tools;
 
 type Result<T, E = ApiError> = std::result::Result<T, E>;
@@ -129,15 +131,28 @@ impl Checked {
     }
 }
 
-/// The first key of an object that is none of those known.
-fn unknown_key(value: &Value, path: &str, known: &[&str]) -> Option<String> {
-    let keys = value.as_object()?.keys();
-    let key = keys
+/// The first key of an object that is none of those known. One that is known
+/// but for its case is refused at once, even where the request is passed on.
+fn unknown_key(value: &Value, path: &str, known: &[&str]) -> Result<Option<String>> {
+    let within = |key: &str| match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    };
+    let mut first = None;
+    for key in value
+        .as_object()
         .into_iter()
-        .find(|key| !known.contains(&key.as_str()))?;
-    Some(if path.is_empty() {
-        key.clone()
-    } else {
-        format!("{path}.{key}")
-    })
+        .flat_map(serde_json::Map::keys)
+    {
+        if known.contains(&key.as_str()) {
+            continue;
+        }
+        if let Some(meant) = spelling::meant(key, known) {
+            return Err(spelling::refusal(&within(key), meant));
+        }
+        if first.is_none() {
+            first = Some(within(key));
+        }
+    }
+    Ok(first)
 }
