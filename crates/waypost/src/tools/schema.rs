@@ -284,4 +284,33 @@ mod tests {
         assert_eq!(wrong[0].pointer, "/a");
         assert!(compiled.verdict("{", false).is_err());
     }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes() {
+        // Each is another, and all together are several times what is kept.
+        for at in 0..64 {
+            let schema = json!({"type": "object", "title": at, "description": "x".repeat(128 * 1024),
+                "properties": {}, "required": [], "additionalProperties": false});
+            Compiled::of(&schema);
+            for_engine(&schema, "vllm");
+        }
+        COMPILED.run_pending_tasks();
+        DOWNLEVELED.run_pending_tasks();
+        for (kept, entries, most) in [
+            (
+                COMPILED.weighted_size(),
+                COMPILED.entry_count(),
+                MAX_COMPILED,
+            ),
+            (
+                DOWNLEVELED.weighted_size(),
+                DOWNLEVELED.entry_count(),
+                MAX_DOWNLEVELED,
+            ),
+        ] {
+            assert!(kept <= most, "{kept} of {most}");
+            assert!(entries > 0, "nothing is kept");
+        }
+        assert!(COMPILED.entry_count() < 64 && DOWNLEVELED.entry_count() < 64);
+    }
 }

@@ -18,7 +18,7 @@ use super::{
         read::{NoReply, Piece, Reader},
         transcript,
     },
-    enforce::{About, Enforcer, Outcome, Violation},
+    enforce::{About, Enforcer, Outcome, Violation, quoted},
     search,
     wire::{self, Emulated, Plan},
 };
@@ -386,7 +386,7 @@ impl Enforced {
         let accepted = self.enforcer.accepted();
         match &violation.about {
             About::Call { wire, .. } if !emulated => say(&format!("{wire}: {wrote}")),
-            About::NotOffered { name } if !emulated => say(name),
+            About::NotOffered { name } if !emulated => say(&quoted(name)),
             _ => say(&wrote),
         }
         let mut correction = violation.correction(emulated);
