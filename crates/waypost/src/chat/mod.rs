@@ -62,7 +62,7 @@ async fn completions(
         return pass::pass(app, upstream, body).await;
     }
     let value = json::parse_unique(&body)?;
-    let checked = request::check(&value, &app.preparer).await?;
+    let (value, checked) = request::check(value, &app).await?;
     let runs_here = !speaks_chat
         || checked.must_be_enforced()
         || (checked.has_tools() || has_calls(&body))

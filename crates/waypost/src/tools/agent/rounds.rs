@@ -428,8 +428,14 @@ impl Rounds {
         let (app, upstream) = (self.app.clone(), self.upstream.clone());
         let prefix = self.prefix.take();
         self.intake = Intake::default();
+        // Calls beyond what is allowed are ignored, not held against the model.
+        let ignores = !self.offered;
         self.doing = Doing::Asking(
-            async move { Turn::open(&app, &upstream, &generation, prefix.as_ref()).await }.boxed(),
+            async move {
+                let turn = Turn::open(&app, &upstream, &generation, prefix.as_ref()).await?;
+                Ok(if ignores { turn.with_any_calls() } else { turn })
+            }
+            .boxed(),
         );
     }
 

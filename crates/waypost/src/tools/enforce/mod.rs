@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 pub use self::{
     rules::{Judge, Rules, TextRule, Tool},
-    violation::{About, Violation, quoted},
+    violation::{About, Violation, shortened},
 };
 use crate::{
     responses::run::size,

@@ -110,7 +110,12 @@ impl Violation {
 /// line, and with nothing in it that a terminal or a reader could take for
 /// something else.
 pub fn quoted(name: &str) -> String {
-    format!("'{}'", printable(name, MAX_NAME))
+    format!("'{}'", shortened(name))
+}
+
+/// The same without the marks.
+pub fn shortened(name: &str) -> String {
+    printable(name, MAX_NAME)
 }
 
 /// A sentence that quotes what a model wrote, likewise.
