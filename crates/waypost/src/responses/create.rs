@@ -60,6 +60,7 @@ pub async fn create(
         None => Vec::new(),
     };
     let input = request.after(earlier)?;
+    request.generation.project_id.clone_from(&caller.project_id);
     request.generation.approved = approvals(&request.generation, &input)?;
     let fallbacks = request.fallbacks.header();
     let mut response = if request.background {
