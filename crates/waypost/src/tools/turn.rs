@@ -107,13 +107,13 @@ impl Turn {
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
         let plan = wire::plan(app, upstream, generation, prefix.is_some()).await?;
-        let (plan, reading) = match plan {
-            Some(plan) => (plan, Reading::Enforced),
-            None => {
-                let said = prefix.is_some();
-                (Plan::free(generation), Reading::Words { said })
-            }
+        let reading = match plan {
+            Some(_) => Reading::Enforced,
+            None => Reading::Words {
+                said: prefix.is_some(),
+            },
         };
+        let plan = plan.unwrap_or_else(|| Plan::free(generation));
         let answer = stream::open(&app.upstreams, upstream, &plan.ask, prefix).await?;
         let reader = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
         Ok(Self {

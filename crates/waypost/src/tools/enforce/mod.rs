@@ -294,6 +294,8 @@ mod tests {
         upstream::generation::CallKind,
     };
 
+    type Flood = (&'static str, Box<dyn Fn() -> Delta>);
+
     /// An enforcer that holds a call which has begun.
     fn holding() -> Enforcer {
         let schema = json!({"type": "object", "properties": {"a": {"type": "string"}},
@@ -333,7 +335,7 @@ mod tests {
     #[test]
     fn what_waits_behind_a_held_call_is_bounded() {
         let logprobs = || (0..64).map(|at| json!({"token": at})).collect();
-        let floods: [(&str, Box<dyn Fn() -> Delta>); 6] = [
+        let floods: [Flood; 6] = [
             ("reasoning", Box::new(|| Delta::Reasoning("x".repeat(4096)))),
             (
                 "pieces of it",
