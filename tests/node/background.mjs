@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import OpenAI from 'openai';
-import { client, collect, gapless, numbers, textOf, until, waypost } from './house.mjs';
+import { WEATHER, client, collect, gapless, numbers, textOf, until, waypost } from './house.mjs';
 
 const SLOW = 'scripted?tokens=400&delay_ms=20';
 const TERMINAL = ['completed', 'failed', 'incomplete', 'cancelled'];
@@ -32,6 +32,7 @@ test('resuming at every event', async () => {
     responses.create({
       model: 'scripted?tokens=15&tools=1&reasoning_tokens=3',
       input: 'x',
+      tools: [WEATHER],
       background: true,
       stream: true,
     }),

@@ -5,6 +5,7 @@ import time
 import openai
 import pytest
 from conftest import numbers, until
+from test_responses import WEATHER
 
 SLOW = "scripted?tokens=400&delay_ms=20"
 
@@ -38,6 +39,7 @@ def test_resume_at_every_event(client):
     stream = client.responses.create(
         model="scripted?tokens=15&tools=1&reasoning_tokens=3",
         input="x",
+        tools=[WEATHER],
         background=True,
         stream=True,
     )

@@ -1,7 +1,10 @@
 //! Patterns: what linear-time regular expressions can say, and rewriting them
 //! for engines that know less.
 
+use std::collections::{HashMap, HashSet};
+
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use serde_json::Value;
 
 /// Parses a pattern as the engine will read it, without compiling it: counted
 /// repetitions stay counters, so a small text costs little. The error is a
@@ -21,28 +24,99 @@ pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
 /// States of an automaton above which a pattern is compiled to see whether it can be. Every
 /// pattern below is far from the limit.
 const SURELY_COMPILED: u64 = 4_000;
-/// States above which it is not worth trying: the limit of [`verdict`](crate::verdict) is passed.
-const NEVER_COMPILED: u64 = 4_000_000;
+/// States of all patterns of one schema together, each counted once. Compiling as many for the
+/// [`verdict`](crate::verdict) takes half a second at most. A pattern like that of a UUID has 330,
+/// `^\p{L}{1,60}$` 160 000.
+pub(crate) const MAX_STATES: u64 = 2_000_000;
+
+/// The patterns of one schema: each is judged once, and all together are within a budget.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns {
+    known: HashMap<String, Result<(), String>>,
+    states: u64,
+}
+
+impl Patterns {
+    /// As [`supported`], and whether there is room for it beside those before it.
+    pub(crate) fn admit(&mut self, pattern: &str) -> Result<(), String> {
+        if let Some(known) = self.known.get(pattern) {
+            return known.clone();
+        }
+        let verdict = self.judge(pattern);
+        self.known.insert(pattern.to_owned(), verdict.clone());
+        verdict
+    }
+
+    fn judge(&mut self, pattern: &str) -> Result<(), String> {
+        let states = size(pattern)?;
+        if states <= MAX_STATES && self.states.saturating_add(states) > MAX_STATES {
+            return Err("it and the schema's other patterns are too large together".into());
+        }
+        compiles(pattern, states)?;
+        self.states += states;
+        Ok(())
+    }
+
+    /// Whether all patterns of a schema are within the budget. What is no regular expression
+    /// counts nothing: whoever compiles it will say so.
+    pub(crate) fn affordable(schema: &Value) -> bool {
+        let mut patterns = HashSet::new();
+        collect(schema, &mut patterns);
+        let mut left = MAX_STATES;
+        patterns.into_iter().all(|pattern| {
+            let rest = left.checked_sub(size(pattern).unwrap_or(0));
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        })
+    }
+}
+
+/// Whatever may be a pattern; what only looks like one costs next to nothing.
+fn collect<'s>(value: &'s Value, patterns: &mut HashSet<&'s str>) {
+    match value {
+        Value::Object(map) => {
+            for (key, below) in map {
+                match (key.as_str(), below) {
+                    ("pattern", Value::String(pattern)) => {
+                        patterns.insert(pattern);
+                    }
+                    ("patternProperties", Value::Object(map)) => {
+                        patterns.extend(map.keys().map(String::as_str));
+                    }
+                    _ => {}
+                }
+                collect(below, patterns);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, patterns)),
+        _ => {}
+    }
+}
 
 /// Whether the pattern is linear-time and what judges arguments by it will compile it. Counters
 /// within counters make a few bytes of pattern a giant. The error is a clause as in [`parse`].
 pub(crate) fn supported(pattern: &str) -> Result<(), String> {
+    compiles(pattern, size(pattern)?)
+}
+
+/// About how many states the pattern has as it will be compiled.
+fn size(pattern: &str) -> Result<u64, String> {
     let hir = parse(pattern)?;
     // `\w` of ECMA 262 is much smaller than that of Unicode.
     let translated = jsonschema_regex::to_rust_regex(pattern).ok();
     let translated = translated.and_then(|translated| parse(&translated).ok());
-    let states = states(translated.as_ref().unwrap_or(&hir), 0);
-    if states <= SURELY_COMPILED {
-        return Ok(());
-    }
-    if states <= NEVER_COMPILED
-        && crate::verdict::options()
-            .build(&serde_json::json!({ "pattern": pattern }))
-            .is_ok()
-    {
-        return Ok(());
-    }
-    Err("its counted repetitions make it too large".into())
+    Ok(states(translated.as_ref().unwrap_or(&hir), 0))
+}
+
+fn compiles(pattern: &str, states: u64) -> Result<(), String> {
+    let is_fine = states <= SURELY_COMPILED
+        || states <= MAX_STATES
+            && crate::verdict::options()
+                .build(&serde_json::json!({ "pattern": pattern }))
+                .is_ok();
+    is_fine
+        .then_some(())
+        .ok_or_else(|| "its counted repetitions make it too large".into())
 }
 
 /// About how many states an automaton for it has, without building one.
@@ -282,6 +356,59 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_patterns_of_one_schema_are_within_a_budget() {
+        let patterns = |count: usize, pattern: fn(usize) -> String| {
+            let each = (0..count).map(|at| {
+                (
+                    format!("p{at}"),
+                    serde_json::json!({"type": "string", "pattern": pattern(at)}),
+                )
+            });
+            let properties: serde_json::Map<_, _> = each.collect();
+            let required: Vec<&String> = properties.keys().collect();
+            serde_json::json!({"type": "object", "required": required, "properties": properties,
+                "additionalProperties": false})
+        };
+        let at = crate::Where::ResponsesFormat { name: "n" };
+        let check = |schema: &Value| crate::check_strict(schema, &crate::Profile::default(), at);
+        // More than any real schema has.
+        for schema in [
+            patterns(1000, |at| {
+                format!("^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{at}$")
+            }),
+            patterns(300, |at| format!("^[a-zA-Z0-9_-]{{1,255}}{at}$")),
+            patterns(500, |at| format!(r"^[\w.+-]+@\w+\.\w{{2,}}{at}$")),
+            patterns(500, |_| r"^[\p{L} '-]{1,60}$".to_owned()),
+            patterns(5, |at| format!(r"^[\p{{L}} '-]{{1,60}}{at}$")),
+        ] {
+            assert_eq!(
+                check(&schema).map_err(|found| found[0].message.clone()),
+                Ok(())
+            );
+            assert!(Patterns::affordable(&schema));
+        }
+        let started = std::time::Instant::now();
+        let schema = patterns(2000, |at| format!("^([a-z]{{1,60}}[0-9]?){{1,6}}x{at}$"));
+        let found = check(&schema).expect_err("too much");
+        assert!(
+            found[0].message.contains("too large together"),
+            "{}",
+            found[0].message
+        );
+        assert_eq!(found[0].kind.to_string(), "pattern_not_supported");
+        assert!(matches!(
+            crate::Validator::new(&schema),
+            Err(crate::CompileError::TooLarge { .. })
+        ));
+        assert!(!Patterns::affordable(
+            &serde_json::json!({"patternProperties":
+            {"^(a{1000}){1000}$": {}, "^(b{1000}){1000}$": {}}})
+        ));
+        // Counting, not compiling. Far from the bound even on a busy machine.
+        assert!(started.elapsed().as_secs() < 20);
     }
 
     #[test]

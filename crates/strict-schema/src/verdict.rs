@@ -12,6 +12,7 @@ use crate::{
     CompileError, Mismatch,
     argument::format::Format,
     cost::{COMPILED, Guard},
+    pattern::{self, Patterns},
 };
 
 /// Errors reported for one document.
@@ -53,6 +54,12 @@ impl Validator {
             return Err(CompileError::TooLarge {
                 what: "schemas around unevaluated properties and items",
                 limit: COMPILED as usize,
+            });
+        }
+        if !Patterns::affordable(schema) {
+            return Err(CompileError::TooLarge {
+                what: "states of its patterns",
+                limit: pattern::MAX_STATES as usize,
             });
         }
         let mut options = options();

@@ -302,6 +302,17 @@ pub trait ResponseStore: Send + Sync {
     /// stays `in_progress`: no status ever goes back.
     async fn release_job(&self, lease: &Lease, delay: Duration, counts: bool) -> Result<()>;
 
+    /// Takes a person's approval of one call (`request_id` is the question that
+    /// it answers) for the response that is about to make the call. Whoever
+    /// comes first has it, for as long as responses are stored; returned is the
+    /// response that has it now.
+    async fn take_approval(
+        &self,
+        project_id: &str,
+        request_id: &str,
+        response_id: &str,
+    ) -> Result<String>;
+
     /// Removes what is past its retention, a bounded number of rows per call;
     /// call again while it removes something. A response that is not terminal
     /// is never removed, nor is its log. A dropped log reads as empty, with

@@ -27,6 +27,9 @@ const MAX_NODES: usize = 100_000;
 const MAX_NESTING: usize = 64;
 /// Bytes of all pattern tables of one automaton, after which no further one is built.
 const MAX_TABLE_BYTES: usize = 4 << 20;
+/// Work of building them ([`Dfa::work`]): at worst half a second. Patterns like that of a UUID take
+/// 2 000, those with a counter to 255 take 400 000.
+const MAX_TABLE_WORK: usize = 24_000_000;
 /// Patterns found too large; each attempt costs milliseconds.
 const MAX_FAILED_TABLES: usize = 4;
 
@@ -76,6 +79,7 @@ pub(crate) struct Builder<'s> {
     skipped: Option<Vec<CompileError>>,
     tables: HashMap<String, Option<Arc<Dfa>>>,
     table_bytes: usize,
+    table_work: usize,
     failed_tables: usize,
     /// Drafts 4 to 7 ignore everything beside `$ref`.
     reference_stands_alone: bool,
@@ -91,6 +95,7 @@ pub(crate) fn compile(schema: &Value, lenient: bool) -> Result<Automaton, Compil
         skipped: lenient.then(Vec::new),
         tables: HashMap::new(),
         table_bytes: 0,
+        table_work: 0,
         failed_tables: 0,
         reference_stands_alone: false,
         modern: true,
@@ -346,12 +351,18 @@ impl<'s> Builder<'s> {
         if let Some(table) = self.tables.get(pattern) {
             return table.clone();
         }
-        if self.table_bytes > MAX_TABLE_BYTES || self.failed_tables >= MAX_FAILED_TABLES {
+        if self.table_bytes > MAX_TABLE_BYTES
+            || self.table_work > MAX_TABLE_WORK
+            || self.failed_tables >= MAX_FAILED_TABLES
+        {
             return None;
         }
         let table = Dfa::new(pattern).map(Arc::new);
         match &table {
-            Some(table) => self.table_bytes += table.size(),
+            Some(table) => {
+                self.table_bytes += table.size();
+                self.table_work += table.work;
+            }
             None => self.failed_tables += 1,
         }
         self.tables.insert(pattern.to_owned(), table.clone());

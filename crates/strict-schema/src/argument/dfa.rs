@@ -34,6 +34,8 @@ pub(crate) struct Dfa {
     goes_on: Vec<bool>,
     pub(crate) start: u16,
     pub(crate) pattern: String,
+    /// What building it took: states of the expression times states of the table, about.
+    pub(crate) work: usize,
 }
 
 impl Dfa {
@@ -44,6 +46,14 @@ impl Dfa {
     }
 
     pub(crate) fn from_rust(translated: &str, pattern: &str) -> Option<Self> {
+        let nfa = thompson::Compiler::new()
+            .configure(
+                thompson::Config::new()
+                    .nfa_size_limit(Some(NFA_SIZE_LIMIT))
+                    .which_captures(thompson::WhichCaptures::None),
+            )
+            .build(translated)
+            .ok()?;
         let dfa = dense::Builder::new()
             .configure(
                 dense::Config::new()
@@ -52,10 +62,11 @@ impl Dfa {
                     .dfa_size_limit(Some(DFA_SIZE_LIMIT))
                     .determinize_size_limit(Some(DETERMINIZE_SIZE_LIMIT)),
             )
-            .thompson(thompson::Config::new().nfa_size_limit(Some(NFA_SIZE_LIMIT)))
-            .build(translated)
+            .build_from_nfa(&nfa)
             .ok()?;
-        Self::extract(&dfa, pattern)
+        let mut table = Self::extract(&dfa, pattern)?;
+        table.work = nfa.states().len() * table.accepts_at_end.len();
+        Some(table)
     }
 
     fn extract(dfa: &dense::DFA<Vec<u32>>, pattern: &str) -> Option<Self> {
@@ -112,6 +123,7 @@ impl Dfa {
             accepts_at_end,
             start: 2,
             pattern: pattern.to_owned(),
+            work: 0,
         };
         built.prune();
         Some(built)

@@ -379,3 +379,24 @@ fn the_nine_formats_hold_in_every_draft() {
         }
     }
 }
+
+#[test]
+fn the_tables_of_one_schema_are_within_a_budget() {
+    let compile = |count: usize, pattern: fn(usize) -> String| {
+        let each = (0..count).map(|at| (format!("p{at}"), json!({"pattern": pattern(at)})));
+        let properties: serde_json::Map<_, _> = each.collect();
+        let schema = json!({"type": "object", "properties": properties});
+        let automaton = Automaton::compile_partial(&schema).expect("an automaton");
+        automaton.skipped().len()
+    };
+    assert_eq!(
+        compile(500, |at| format!(
+            "^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}{at}$"
+        )),
+        0
+    );
+    assert_eq!(compile(40, |at| format!("^[a-zA-Z0-9_-]{{1,255}}{at}$")), 0);
+    // Each has a small table that is hard to find. The first are followed.
+    let skipped = compile(60, |at| format!("^([a-z]{{1,60}}[0-9]?){{1,6}}x{at}$"));
+    assert!((40..60).contains(&skipped), "{skipped}");
+}

@@ -7,6 +7,7 @@ use super::finding::{Finding, SHOWN, ViolationKind};
 use crate::facts::Facts;
 use crate::keyword::{Keyword, KeywordSet};
 use crate::path::{At, python_value};
+use crate::pattern::Patterns;
 use crate::profile::Profile;
 use crate::types::TypeSet;
 
@@ -122,6 +123,7 @@ pub(super) fn bounds(
     map: &Map<String, Value>,
     types: Option<TypeSet>,
     profile: &Profile,
+    patterns: &mut Patterns,
     at: &At<'_>,
     out: &mut Vec<Finding>,
 ) {
@@ -130,7 +132,7 @@ pub(super) fn bounds(
     if let Some(pattern) = map.get("pattern") {
         match pattern {
             Value::String(text) => {
-                if let Err(why) = crate::pattern::supported(text) {
+                if let Err(why) = patterns.admit(text) {
                     // OpenAI's text is not public.
                     let tail = format!("'pattern' is not supported: {why}.");
                     out.push(Finding::at(

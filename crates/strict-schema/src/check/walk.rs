@@ -14,6 +14,7 @@ use crate::facts::Facts;
 use crate::keyword::{Keyword, KeywordSet, Shape};
 use crate::limits::{Excess, Size};
 use crate::path::At;
+use crate::pattern::Patterns;
 use crate::profile::Profile;
 use crate::types::TypeSet;
 
@@ -37,6 +38,7 @@ pub(super) fn findings(schema: &Value, profile: &Profile, function: bool) -> Vec
         profile,
         function,
         references: References::default(),
+        patterns: Patterns::default(),
         found: Vec::new(),
         bytes: 0,
         properties: 0,
@@ -65,6 +67,7 @@ pub(super) struct Walk<'a> {
     pub(super) profile: &'a Profile,
     pub(super) function: bool,
     pub(super) references: References<'a>,
+    patterns: Patterns,
     pub(super) found: Vec<Finding>,
     /// Bytes of what was found.
     bytes: usize,
@@ -152,7 +155,8 @@ impl<'a> Walk<'a> {
         }
         if facts.present.meets(values::JUDGED) {
             let mut found = Vec::new();
-            values::bounds(map, types, self.profile, at, &mut found);
+            let patterns = &mut self.patterns;
+            values::bounds(map, types, self.profile, patterns, at, &mut found);
             for finding in found {
                 self.add(finding);
             }

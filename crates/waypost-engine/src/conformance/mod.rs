@@ -111,6 +111,7 @@ macro_rules! conformance {
                 cancelling_ends_a_background_response,
                 cancelling_again_changes_nothing,
                 a_foreground_response_is_not_cancelled,
+                an_approval_is_taken_once,
             ],
             chains: [
                 a_chain_is_loaded_oldest_first,

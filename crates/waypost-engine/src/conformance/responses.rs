@@ -317,3 +317,47 @@ pub async fn a_foreground_response_is_not_cancelled(factory: &dyn Factory) {
     };
     assert_eq!((response.status, response.next_seq), (Status::Completed, 0));
 }
+
+/// The first response that takes an approval has it, whoever races for it, and
+/// has it still when it asks again. Projects do not share them.
+pub async fn an_approval_is_taken_once(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let tasks: Vec<_> = (0..20)
+        .map(|at| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                let response = format!("resp_{at}");
+                let owner = engine.store.take_approval(PROJECT, "mcpr_1", &response);
+                (owner.await.unwrap(), response)
+            })
+        })
+        .collect();
+    let mut winners = Vec::new();
+    let mut owners = std::collections::HashSet::new();
+    for task in tasks {
+        let (owner, response) = task.await.unwrap();
+        if owner == response {
+            winners.push(response);
+        }
+        owners.insert(owner);
+    }
+    assert_eq!((winners.len(), owners.len()), (1, 1));
+    let take = async |project: &str, request: &str, response: &str| {
+        let owner = engine.store.take_approval(project, request, response);
+        owner.await.unwrap()
+    };
+    assert_eq!(take(PROJECT, "mcpr_1", &winners[0]).await, winners[0]);
+    assert_eq!(take(PROJECT, "mcpr_1", "resp_late").await, winners[0]);
+    assert_eq!(take(PROJECT, "mcpr_2", "resp_late").await, "resp_late");
+    assert_eq!(take("proj_other", "mcpr_1", "resp_late").await, "resp_late");
+    // It is kept as long as responses are.
+    engine.store.sweep(KEEP).await.unwrap();
+    assert_eq!(take(PROJECT, "mcpr_1", "resp_late").await, winners[0]);
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let keep = crate::responses::Retention {
+        stored_ms: Some(0),
+        ..KEEP
+    };
+    engine.store.sweep(keep).await.unwrap();
+    assert_eq!(take(PROJECT, "mcpr_1", "resp_late").await, "resp_late");
+}

@@ -170,6 +170,18 @@ impl ResponseStore for EmbeddedStore {
             .await
     }
 
+    async fn take_approval(
+        &self,
+        project_id: &str,
+        request_id: &str,
+        response_id: &str,
+    ) -> Result<String, StoreError> {
+        let key = [project_id, request_id].map(str::to_owned);
+        let response_id = response_id.to_owned();
+        self.write(move |tx| take_approval(tx, &key, &response_id))
+            .await
+    }
+
     async fn sweep(&self, keep: Retention) -> Result<Swept, StoreError> {
         self.write(move |tx| retention::sweep(tx, keep)).await
     }
@@ -216,6 +228,23 @@ fn insert(tx: &Tx<'_>, new: &NewResponse, status: Status, log_state: i64) -> Res
         insert.execute((&new.id, position, &item.id, &item.json))?;
     }
     Ok(())
+}
+
+fn take_approval(tx: &Tx<'_>, key: &[String; 2], response_id: &str) -> Result<String> {
+    let [project_id, request_id] = key;
+    run(
+        tx.conn,
+        "INSERT INTO approvals (project_id, request_id, response_id, taken_at)
+         VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (project_id, request_id, response_id, now()),
+    )?;
+    let owner = tx
+        .conn
+        .prepare_cached(
+            "SELECT response_id FROM approvals WHERE project_id = ? AND request_id = ?",
+        )?
+        .query_row((project_id, request_id), |row| row.get(0))?;
+    Ok(owner)
 }
 
 pub(super) fn get(conn: &Connection, project_id: &str, id: &str) -> Result<StoredResponse> {

@@ -60,6 +60,15 @@ pub(super) fn sweep(tx: &Tx<'_>, keep: Retention) -> Result<Swept> {
              SELECT jti FROM revocations WHERE expires_at <= ? LIMIT ?)",
         (now, SMALL_ROWS),
     )?;
+    // Not counted: nobody can tell that they are gone.
+    if let Some(kept) = keep.stored_ms {
+        run(
+            tx.conn,
+            "DELETE FROM approvals WHERE (project_id, request_id) IN (
+                 SELECT project_id, request_id FROM approvals WHERE taken_at <= ? LIMIT ?)",
+            (before(now, kept), SMALL_ROWS),
+        )?;
+    }
     Ok(swept)
 }
 

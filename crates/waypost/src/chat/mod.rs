@@ -7,14 +7,12 @@
 //! like a response.
 //!
 //! Easy to break: bodies that are passed on must not be parsed for more than
-//! [`Head`], which skips what it does not name.
-
-use std::borrow::Cow;
+//! [`Head`], which skips what it does not name; and no key by which something is
+//! decided may come in a spelling that a model server reads alike ([`spelling`]).
 
 use axum::{Router, extract::State, response::Response, routing::post};
 use bytes::Bytes;
 use http::{StatusCode, Version};
-use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 use waypost_identity::Scope;
 
@@ -32,40 +30,17 @@ use crate::{
 
 mod answer;
 mod chunks;
+mod head;
 mod pass;
 mod request;
 mod run;
+mod spelling;
+
+use head::Head;
 
 /// The route of `/v1/chat/completions`.
 pub fn routes() -> Router<AppRef> {
     Router::new().route("/v1/chat/completions", post(completions))
-}
-
-/// What decides the way of a request; the rest of the body is skipped.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    model: Cow<'a, str>,
-    #[serde(default)]
-    tools: Option<IgnoredAny>,
-    #[serde(default)]
-    tool_choice: Option<IgnoredAny>,
-    #[serde(default)]
-    functions: Option<IgnoredAny>,
-    #[serde(default)]
-    function_call: Option<IgnoredAny>,
-    #[serde(default)]
-    response_format: Option<IgnoredAny>,
-}
-
-impl Head<'_> {
-    fn asks_for_more_than_text(&self) -> bool {
-        self.tools.is_some()
-            || self.tool_choice.is_some()
-            || self.functions.is_some()
-            || self.function_call.is_some()
-            || self.response_format.is_some()
-    }
 }
 
 async fn completions(
@@ -76,17 +51,18 @@ async fn completions(
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
     let head: Head<'_> = json::parse(&body)?;
+    head.check()?;
     let upstream = route(&app, &head.model).map_err(|error| match error.status() {
         // This endpoint has always said 404 for a model that is not there.
         StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
         _ => error,
     })?;
     let speaks_chat = upstream.api == UpstreamApi::Chat;
-    if speaks_chat && !head.asks_for_more_than_text() && !has_calls(&body) {
+    if speaks_chat && !head.asks_for_more_than_text && !has_calls(&body) {
         return pass::pass(app, upstream, body).await;
     }
     let value = json::parse_unique(&body)?;
-    let checked = request::check(&value, &app.preparer).await?;
+    let (value, checked) = request::check(value, &app).await?;
     let runs_here = !speaks_chat
         || checked.must_be_enforced()
         || (checked.has_tools() || has_calls(&body))

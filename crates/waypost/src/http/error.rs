@@ -25,6 +25,8 @@ struct Inner {
     param: Option<Cow<'static, str>>,
     code: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
+    /// Clients are told not to send it again by themselves.
+    is_final: bool,
     details: Vec<Value>,
     /// Logged, never sent.
     cause: Option<String>,
@@ -125,6 +127,7 @@ impl ApiError {
             param: None,
             code: None,
             retry_after: None,
+            is_final: false,
             details: Vec::new(),
             cause: None,
         }))
@@ -183,6 +186,14 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
+        self
+    }
+
+    /// What was done is not to be done again by itself, although the status
+    /// sounds like it: sent as `x-should-retry: false`, which OpenAI's SDKs obey.
+    #[must_use]
+    pub fn is_final(mut self) -> Self {
+        self.0.is_final = true;
         self
     }
 
@@ -258,6 +269,9 @@ impl IntoResponse for ApiError {
         if let Some(after) = self.0.retry_after {
             let seconds = after.as_millis().div_ceil(1000).max(1) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.0.is_final {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             // RFC 9110 section 11.6.1: a 401 names the scheme.

@@ -75,20 +75,19 @@ fn read_one(mut message: Value, id: u64) -> Incoming {
 }
 
 fn rpc_error(error: &Value) -> McpError {
-    let mut message = error["message"].as_str().unwrap_or("").to_owned();
-    if message.len() > MAX_ERROR_TEXT {
-        let end = (0..=MAX_ERROR_TEXT)
-            .rev()
-            .find(|&at| message.is_char_boundary(at));
-        message.truncate(end.unwrap_or(0));
+    McpError::Rpc {
+        code: error["code"].as_i64().unwrap_or(-32603),
+        message: error["message"].as_str().unwrap_or("").to_owned(),
     }
+}
+
+/// A JSON-RPC error with as much of its text as is kept, and never none.
+pub(super) fn bounded(code: i64, mut message: String) -> McpError {
+    message.truncate(message.floor_char_boundary(MAX_ERROR_TEXT));
     if message.is_empty() {
         "The MCP server gave no reason.".clone_into(&mut message);
     }
-    McpError::Rpc {
-        code: error["code"].as_i64().unwrap_or(-32603),
-        message,
-    }
+    McpError::Rpc { code, message }
 }
 
 #[cfg(test)]
@@ -113,6 +112,9 @@ mod tests {
                 panic!("no error");
             };
             assert_eq!(got, code);
+            let McpError::Rpc { message, .. } = bounded(got, message) else {
+                panic!("no error");
+            };
             assert!(!message.is_empty());
         }
         for other in [
@@ -136,8 +138,7 @@ mod tests {
 
     #[test]
     fn long_errors_are_cut_at_a_character() {
-        let error = json!({"code": 1, "message": "é".repeat(MAX_ERROR_TEXT)});
-        let McpError::Rpc { message, .. } = rpc_error(&error) else {
+        let McpError::Rpc { message, .. } = bounded(1, "é".repeat(MAX_ERROR_TEXT)) else {
             panic!("no error");
         };
         assert_eq!(message.len(), MAX_ERROR_TEXT);

@@ -15,6 +15,7 @@ pub mod error;
 mod headers;
 mod message;
 mod peer;
+mod redact;
 mod reply;
 mod result;
 mod secrets;

@@ -19,6 +19,7 @@ use super::{
     error::McpError,
     headers,
     message::{self, Incoming},
+    redact::Redactor,
     reply::{self, Body, Budget, Messages},
     secrets::Credentials,
 };
@@ -30,12 +31,16 @@ const ASIDE: Duration = Duration::from_secs(2);
 const MAX_ASKED: usize = 16;
 /// How often a broken stream of one request is gone on with.
 const MAX_RESUMES: usize = 8;
+/// What of a result goes back to its server and to nobody else: it has to be
+/// as the server wrote it.
+const SERVERS_OWN: &[&str] = &["nextCursor", "requestState"];
 
 /// One server, and what every message to it needs.
 pub(super) struct Peer {
     servers: Arc<Servers>,
     url: ServerUrl,
     credentials: Credentials,
+    redactor: Redactor,
     ids: AtomicU64,
 }
 
@@ -45,6 +50,7 @@ impl Peer {
             servers: Arc::clone(servers),
             url: url.clone(),
             credentials: credentials.clone(),
+            redactor: Redactor::new(credentials, url),
             ids: AtomicU64::new(1),
         }
     }
@@ -89,7 +95,27 @@ impl Peer {
         }
         .await;
         in_flight.answered = true;
-        answer
+        match answer {
+            Ok((result, headers)) => Ok((self.redacted(result), headers)),
+            Err(McpError::Rpc { code, mut message }) => {
+                self.redactor.text(&mut message);
+                Err(message::bounded(code, message))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A result without the credentials that its server was sent.
+    fn redacted(&self, mut result: Value) -> Value {
+        let own: Vec<(&str, Value)> = SERVERS_OWN
+            .iter()
+            .filter_map(|key| Some((*key, result.get_mut(key)?.take())))
+            .collect();
+        self.redactor.value(&mut result);
+        for (key, value) in own {
+            result[key] = value;
+        }
+        result
     }
 
     /// Sends a notification, or an answer to a server's question.

@@ -1,7 +1,8 @@
 //! What a request sends along for a server: `authorization` and `headers`.
 //!
-//! Easy to break: this type prints nothing and serialises nowhere; the only way
-//! out is [`Credentials::seal_text`], for encryption.
+//! Easy to break: this type prints nothing and serialises nowhere; the ways out
+//! are [`Credentials::seal_text`], for encryption, and within this module the
+//! request itself and the [redactor](super::redact).
 
 use std::fmt;
 
@@ -100,6 +101,12 @@ impl Credentials {
 
     pub fn is_empty(&self) -> bool {
         self.authorization.is_none() && self.headers.is_empty()
+    }
+
+    /// The values alone, to find them in what a server says.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+        let headers = self.headers.iter().map(|(_, value)| value);
+        self.authorization.iter().chain(headers)
     }
 
     /// Puts them into a request. They are marked as secrets there.

@@ -44,21 +44,36 @@ const PAGE_BYTES: usize = 1024 * 1024;
 /// Pauses before another attempt: doubling, with this first and longest one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LONGEST: Duration = Duration::from_mins(1);
+const BROKEN: &str = "The server had an error while running it.";
 const OVERTIME: &str = "It took longer than responses may take here.";
 /// A drain has this long to hand a job back.
 const HAND_BACK: Duration = Duration::from_secs(1);
 
 /// Runs one claim to its end.
 pub async fn run(app: &AppRef, job: ClaimedJob, lost: CancellationToken) {
-    let sink = LogSink {
-        engine: app.engine.clone(),
-        lease: job.lease.clone(),
-        next_seq: job.response.next_seq,
-        lost,
-        stop: app.shutdown.stopping(),
-        deadline: Instant::now() + time_left(app, &job),
-    };
-    Claim::new(app, job, sink).run().await;
+    let generation = read_request(app, &job).map(Arc::new);
+    Claim::new(app, job, generation, lost).run().await;
+}
+
+/// Ends a job as failed by its row alone: for one whose run panics even where
+/// it only has to be given up.
+pub async fn abandon(app: &AppRef, mut job: ClaimedJob, lost: CancellationToken) {
+    let store = &app.engine.store;
+    match store
+        .get_response(&job.response.project_id, &job.response.id)
+        .await
+    {
+        Ok(row) => job.response = row,
+        Err(error) => {
+            // The lease runs out by itself.
+            tracing::warn!(response_id = %job.lease.response_id, %error, "giving up a job failed");
+            return;
+        }
+    }
+    let mut claim = Claim::new(app, job, None, lost);
+    if let Next::Finish(end) = claim.give_up(Assembler::default(), BROKEN) {
+        claim.finish(end).await;
+    }
 }
 
 struct Claim {
@@ -83,7 +98,20 @@ enum Next {
 }
 
 impl Claim {
-    fn new(app: &AppRef, job: ClaimedJob, sink: LogSink) -> Self {
+    fn new(
+        app: &AppRef,
+        job: ClaimedJob,
+        generation: Option<Arc<Generation>>,
+        lost: CancellationToken,
+    ) -> Self {
+        let sink = LogSink {
+            engine: app.engine.clone(),
+            lease: job.lease.clone(),
+            next_seq: job.response.next_seq,
+            lost,
+            stop: app.shutdown.stopping(),
+            deadline: Instant::now() + time_left(app, &job),
+        };
         // A job of another version of this program may not be readable: that
         // is a failure of the job, not of the worker.
         let object = serde_json::from_str(&job.response.body).unwrap_or_else(|_| {
@@ -95,7 +123,6 @@ impl Claim {
                 Map::new(),
             )
         });
-        let generation = read_request(app, &job).map(Arc::new);
         let upstream = app.upstreams.by_name(&job.queue).cloned();
         Self {
             app: app.clone(),

@@ -33,7 +33,8 @@ use crate::{
     tools::{
         declare::custom,
         mcp::{self, approval::Approved},
-        prepare::FALLBACK_HEADER,
+        prepare::{FALLBACK_HEADER, is_large},
+        schema::aside,
     },
     upstream::{Upstream, generation::Generation},
 };
@@ -46,7 +47,7 @@ pub async fn create(
     UniqueJson(body): UniqueJson,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
-    let mut request = request::parse(&body, &app.preparer)?;
+    let (body, mut request) = parse(&app, body).await?;
     request.generation.mcp = mcp::declare::vault(&app, &body)?;
     drop(body);
     custom::check(&request.grammars).await?;
@@ -59,6 +60,7 @@ pub async fn create(
         None => Vec::new(),
     };
     let input = request.after(earlier)?;
+    request.generation.project_id.clone_from(&caller.project_id);
     request.generation.approved = approvals(&request.generation, &input)?;
     let fallbacks = request.fallbacks.header();
     let mut response = if request.background {
@@ -70,6 +72,17 @@ pub async fn create(
         response.headers_mut().insert(FALLBACK_HEADER, fallbacks);
     }
     Ok(response)
+}
+
+/// Reads the body, elsewhere if that takes long.
+async fn parse(app: &AppRef, body: Value) -> Result<(Value, CreateRequest), ApiError> {
+    if !is_large(&body) {
+        let request = request::parse(&body, &app.preparer)?;
+        return Ok((body, request));
+    }
+    let app = Arc::clone(app);
+    let read = aside(move || request::parse(&body, &app.preparer).map(|request| (body, request)));
+    read.await.map_err(ApiError::internal)?
 }
 
 /// The upstream for a model, or the API's words for there being none.

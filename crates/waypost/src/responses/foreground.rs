@@ -286,6 +286,10 @@ pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
         UpstreamError::Unsupported { message, param } => ApiError::invalid(message.clone())
             .param(param.clone())
             .code("unsupported_value"),
+        // The model was asked again here, as often as is allowed.
+        UpstreamError::Violation(message) => ApiError::bad_gateway(message.clone())
+            .code("upstream_error")
+            .is_final(),
         UpstreamError::Status {
             status,
             message,

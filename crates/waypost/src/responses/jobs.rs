@@ -6,7 +6,9 @@
 //! task is gone, whatever ends it.
 
 use std::{
+    any::Any,
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use futures::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use waypost_engine::{
@@ -188,9 +192,47 @@ fn spawn(app: &AppRef, job: ClaimedJob, slot: Option<Slot>) {
             app: task.clone(),
             lease: job.lease.clone(),
         };
-        background::run(&task, job, lost).await;
+        // Without the request: what is left to do after a panic needs none.
+        let claim = ClaimedJob {
+            request: Bytes::new(),
+            ..job.clone()
+        };
+        let run = background::run(&task, job, lost.clone());
+        supervise(&task, claim, lost, run).await;
         drop(held);
     });
+}
+
+/// Sees to it that a panic in a claim's run does not leave the job to its
+/// lease: it goes back to the queue as after a crash, and where attempts have
+/// run out it ends.
+async fn supervise(
+    app: &AppRef,
+    job: ClaimedJob,
+    lost: CancellationToken,
+    run: impl Future<Output = ()>,
+) {
+    let Err(panic) = AssertUnwindSafe(run).catch_unwind().await else {
+        return;
+    };
+    let id = job.lease.response_id.clone();
+    tracing::error!(response_id = %id, attempt = job.attempt, panic = said(&*panic), "the run of a background response panicked");
+    // The attempt after the last one only gives the job up, with what is in its
+    // log. If that is what panics, the log is left alone.
+    if job.attempt <= app.config.responses.max_attempts {
+        if let Err(error) = app.engine.store.release_job(&job.lease, RETRY, true).await {
+            tracing::warn!(response_id = %id, %error, "releasing a job failed");
+        }
+        return;
+    }
+    background::abandon(app, job, lost).await;
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no text")
 }
 
 /// Takes the job off the list even when its task panics.
@@ -311,7 +353,7 @@ async fn sweep_loop(app: AppRef) {
 mod tests {
     use waypost_engine::{
         events::EventBatch,
-        responses::{NewJob, NewResponse},
+        responses::{NewJob, NewResponse, Status},
     };
 
     use super::*;
@@ -321,6 +363,10 @@ mod tests {
 
     /// Stores a job and claims it, as if for a task.
     async fn claimed(app: &AppRef) -> Lease {
+        claim_one(app).await.lease
+    }
+
+    async fn claim_one(app: &AppRef) -> ClaimedJob {
         let row = NewResponse {
             id: id::fresh("resp_"),
             project_id: "proj_test".to_owned(),
@@ -341,13 +387,17 @@ mod tests {
             .create_background(row, EventBatch::of::<Vec<u8>>([]), job, 10)
             .await
             .expect("created");
+        claim_next(app).await.expect("a job")
+    }
+
+    async fn claim_next(app: &AppRef) -> Option<ClaimedJob> {
         let want = vec![Want {
             queue: "queue".to_owned(),
             max: 1,
         }];
         let lease = Duration::from_secs(30);
-        let jobs = store.claim_jobs(WORKER, want, lease).await;
-        jobs.expect("claimed").remove(0).lease
+        let jobs = app.engine.store.claim_jobs(WORKER, want, lease).await;
+        jobs.expect("an answer").pop()
     }
 
     #[tokio::test]
@@ -366,5 +416,55 @@ mod tests {
         let second = give_back(&app, beat().await, &first).await;
         assert!(second.is_empty());
         assert_eq!(beat().await, [mine]);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_panics_gives_its_job_back_and_in_the_end_fails() {
+        let (app, _dir) = app().await;
+        let mut job = claim_one(&app).await;
+        let id = job.lease.response_id.clone();
+        let row = async || {
+            let row = app.engine.store.get_response("proj_test", &id).await;
+            row.expect("a row")
+        };
+        for attempt in 1.. {
+            assert_eq!(job.attempt, attempt);
+            let lost = CancellationToken::new();
+            // What the run wrote before is in the log.
+            let events = EventBatch::of([b"{\"type\":\"response.in_progress\"}".to_vec()]);
+            let written = app
+                .engine
+                .store
+                .append_events(&job.lease, row().await.next_seq, events);
+            written.await.expect("written");
+            let run = async {
+                tokio::task::yield_now().await;
+                panic!("attempt {attempt}");
+            };
+            supervise(&app, job, lost, run).await;
+            if attempt > app.config.responses.max_attempts {
+                break;
+            }
+            assert!(!row().await.status.is_terminal());
+            tokio::time::sleep(RETRY).await;
+            job = claim_next(&app)
+                .await
+                .expect("the job, long before its lease ends");
+        }
+        let row = row().await;
+        assert_eq!(row.status, Status::Failed);
+        let object: serde_json::Value = serde_json::from_str(&row.body).expect("JSON");
+        assert_eq!(object["error"]["code"], "server_error");
+        assert!(claim_next(&app).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_run_that_ends_is_left_alone() {
+        let (app, _dir) = app().await;
+        let job = claim_one(&app).await;
+        let lease = job.lease.clone();
+        supervise(&app, job, CancellationToken::new(), async {}).await;
+        let beat = app.engine.store.heartbeat(WORKER, Duration::from_secs(30));
+        assert_eq!(beat.await.expect("a heartbeat"), [lease]);
     }
 }

@@ -18,7 +18,7 @@ pub mod enforce;
 pub mod known;
 pub mod mcp;
 pub mod prepare;
-mod schema;
+pub mod schema;
 pub mod search;
 pub mod turn;
 mod unescape;

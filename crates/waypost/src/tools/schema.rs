@@ -11,7 +11,7 @@ use serde_json::Value;
 use strict_schema::{
     ArgumentChecker, Automaton, Change, Dialect, Downleveled, Mismatch, Validator,
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinError};
 
 /// About the memory that kept schemas may take, compiled and down-levelled.
 const MAX_COMPILED: u64 = 128 * 1024 * 1024;
@@ -29,6 +29,20 @@ const FEW_PATTERNS: usize = 4;
 const SHORT: usize = 32 * 1024;
 
 static COMPILING: Semaphore = Semaphore::const_new(COMPILING_AT_ONCE);
+
+/// Does what takes long away from the threads that serve, a few at a time.
+pub async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    // Only closed when the server stops.
+    let permit = COMPILING.acquire().await;
+    // It goes with the work: whoever waits may leave.
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    })
+    .await
+}
 
 /// Constraints that the prompt says in words, and the longest value of one.
 const MAX_UNTOLD: usize = 32;
@@ -107,15 +121,13 @@ impl Compiled {
         if !self.is_heavy || self.automaton.get().is_some() {
             return;
         }
-        // Only closed when the server stops.
-        let _permit = COMPILING.acquire().await;
         let this = self.clone();
-        let compiled = tokio::task::spawn_blocking(move || {
+        // A panic in there would come again where it is seen.
+        let _ = aside(move || {
             this.automaton();
             this.validator();
-        });
-        // A panic in there would come again where it is seen.
-        let _ = compiled.await;
+        })
+        .await;
     }
 
     fn validator(&self) -> Option<&Validator> {
@@ -369,5 +381,44 @@ mod tests {
         let wrong = compiled.verdict(r#"{"a": "x"}"#, true).unwrap_err();
         assert_eq!(wrong[0].pointer, "/a");
         assert!(compiled.verdict("{", false).is_err());
+    }
+
+    /// One thread serves here: it must not be the one that works.
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_done_aside_keeps_nobody_waiting() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let work = tokio::spawn(aside(move || told.recv().expect("a word")));
+        tokio::task::yield_now().await;
+        tell.send(5).expect("somebody works");
+        assert_eq!(work.await.expect("a task").expect("an end"), 5);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes() {
+        // Each is another, and all together are several times what is kept.
+        for at in 0..64 {
+            let schema = json!({"type": "object", "title": at, "description": "x".repeat(128 * 1024),
+                "properties": {}, "required": [], "additionalProperties": false});
+            Compiled::of(&schema);
+            for_engine(&schema, "vllm");
+        }
+        COMPILED.run_pending_tasks();
+        DOWNLEVELED.run_pending_tasks();
+        for (kept, entries, most) in [
+            (
+                COMPILED.weighted_size(),
+                COMPILED.entry_count(),
+                MAX_COMPILED,
+            ),
+            (
+                DOWNLEVELED.weighted_size(),
+                DOWNLEVELED.entry_count(),
+                MAX_DOWNLEVELED,
+            ),
+        ] {
+            assert!(kept <= most, "{kept} of {most}");
+            assert!(entries > 0, "nothing is kept");
+        }
+        assert!(COMPILED.entry_count() < 64 && DOWNLEVELED.entry_count() < 64);
     }
 }

@@ -18,7 +18,7 @@ use super::{
         read::{NoReply, Piece, Reader},
         transcript,
     },
-    enforce::{About, Enforcer, Outcome, Violation},
+    enforce::{About, Enforcer, Outcome, Violation, shortened},
     search,
     wire::{self, Emulated, Plan},
 };
@@ -48,8 +48,22 @@ pub enum Step {
 /// One answer of a model server, or several until one is good.
 pub struct Turn {
     answer: Source,
-    /// `None`: whatever comes is passed on.
-    rules: Option<Box<Enforced>>,
+    rules: Box<Enforced>,
+}
+
+/// How an answer is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// By the rules.
+    Enforced,
+    /// Nothing was asked of it but words: it is passed on as it comes, until it
+    /// calls something.
+    Words {
+        /// The client has some.
+        said: bool,
+    },
+    /// Passed on, whatever it is.
+    Anything,
 }
 
 /// Searches for tools that are answered in one turn. After them the model has
@@ -69,6 +83,7 @@ type Opening = BoxFuture<'static, Result<(Option<Plan>, AnswerStream), UpstreamE
 struct Enforced {
     app: AppRef,
     upstream: Arc<Upstream>,
+    reading: Reading,
     ask: Ask,
     enforcer: Enforcer,
     emulated: Option<(Emulated, Reader)>,
@@ -92,21 +107,21 @@ impl Turn {
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
         let plan = wire::plan(app, upstream, generation, prefix.is_some()).await?;
-        let Some(plan) = plan else {
-            let ask = Ask::plain(generation);
-            let answer = stream::open(&app.upstreams, upstream, &ask, prefix).await?;
-            return Ok(Self {
-                answer: Source::Open(answer),
-                rules: None,
-            });
+        let reading = match plan {
+            Some(_) => Reading::Enforced,
+            None => Reading::Words {
+                said: prefix.is_some(),
+            },
         };
+        let plan = plan.unwrap_or_else(|| Plan::free(generation));
         let answer = stream::open(&app.upstreams, upstream, &plan.ask, prefix).await?;
         let reader = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
         Ok(Self {
             answer: Source::Open(answer),
-            rules: Some(Box::new(Enforced {
+            rules: Box::new(Enforced {
                 app: app.clone(),
                 upstream: upstream.clone(),
+                reading,
                 ask: plan.ask,
                 enforcer: Enforcer::new(plan.rules),
                 emulated: reader,
@@ -116,8 +131,18 @@ impl Turn {
                 reasks: 0,
                 searches: 0,
                 deltas: Vec::new(),
-            })),
+            }),
         })
+    }
+
+    /// Lets calls through although the model has no tools: for whoever has its
+    /// own use for them.
+    #[must_use]
+    pub fn with_any_calls(mut self) -> Self {
+        if let Reading::Words { .. } = self.rules.reading {
+            self.rules.reading = Reading::Anything;
+        }
+        self
     }
 
     /// Appends the next deltas to `out`. Cancel-safe: a dropped future loses
@@ -128,21 +153,24 @@ impl Turn {
             self.answer = Source::Ended;
             let (plan, answer) = opened?;
             self.answer = Source::Open(answer);
-            if let (Some(plan), Some(rules)) = (plan, &mut self.rules) {
-                rules.goes_on(plan);
+            if let Some(plan) = plan {
+                self.rules.goes_on(plan);
             }
         }
         let Source::Open(answer) = &mut self.answer else {
             return Ok(Step::Done);
         };
-        let Some(rules) = &mut self.rules else {
-            return Ok(if answer.next(out).await? {
-                Step::More
-            } else {
-                Step::Done
-            });
+        let rules = &mut self.rules;
+        let more = if rules.reading == Reading::Enforced {
+            answer.next(&mut rules.deltas).await?
+        } else {
+            let before = out.len();
+            let more = answer.next(out).await?;
+            if !rules.is_called(out, before) {
+                return Ok(if more { Step::More } else { Step::Done });
+            }
+            more
         };
-        let more = answer.next(&mut rules.deltas).await?;
         let taken = rules.take(more, out);
         rules.count();
         match taken {
@@ -155,7 +183,9 @@ impl Turn {
                 self.answer = Source::Ended;
                 Ok(Step::Done)
             }
-            Err(violation) => {
+            Err(mut violation) => {
+                violation.delivered |= rules.reading == Reading::Words { said: true };
+                rules.reading = Reading::Enforced;
                 // Dropping the answer ends the request at the model server.
                 self.answer = Source::Ended;
                 self.answer = Source::Opening(rules.ask_again(&violation)?);
@@ -166,6 +196,23 @@ impl Turn {
 }
 
 impl Enforced {
+    /// Whether the model calls something in an answer that was to be words
+    /// alone. What came with that is taken back from `out`, to be judged.
+    fn is_called(&mut self, out: &mut Vec<Delta>, before: usize) -> bool {
+        let Reading::Words { said } = &mut self.reading else {
+            return false;
+        };
+        let is_call = |delta: &Delta| matches!(delta, Delta::ToolCall { .. });
+        if out[before..].iter().any(is_call) {
+            self.deltas = out.split_off(before);
+            return true;
+        }
+        *said |= out[before..]
+            .iter()
+            .any(|delta| matches!(delta, Delta::Text { .. } | Delta::Refusal(_)));
+        false
+    }
+
     /// Takes in what was read; whether there is more to come.
     fn take(&mut self, more: bool, out: &mut Vec<Delta>) -> Result<bool, Box<Violation>> {
         for delta in std::mem::take(&mut self.deltas) {
@@ -400,7 +447,7 @@ impl Enforced {
         let accepted = self.enforcer.accepted();
         match &violation.about {
             About::Call { wire, .. } if !emulated => say(&format!("{wire}: {wrote}")),
-            About::NotOffered { name } if !emulated => say(name),
+            About::NotOffered { name } if !emulated => say(&shortened(name)),
             _ => say(&wrote),
         }
         let mut correction = violation.correction(emulated);

@@ -596,6 +596,37 @@ async fn without_tools_nothing_changes() {
 }
 
 #[tokio::test]
+async fn without_tools_there_is_nothing_to_call() {
+    // Nothing was said yet: the model may think again.
+    let got = bench(Dialect::Generic)
+        .await
+        .run("call=f:{}&then&say=Hi.", json!({}))
+        .await;
+    assert_eq!(got.result, Ok(()));
+    assert_eq!(got.said, ["Hi."]);
+    assert!(got.asked[1].to_string().contains("There is no such tool"));
+    assert_eq!(got.count("reasked"), 1);
+
+    let got = bench(Dialect::Generic)
+        .await
+        .run("call=f:{}", json!({}))
+        .await;
+    let error = "The model called 'f'. There is no such tool.";
+    assert_eq!(got.result, Err(error.to_owned()));
+    assert!(got.said.is_empty(), "{:?}", got.said);
+    assert_eq!(got.asked.len(), 2);
+
+    // What was said cannot be taken back.
+    let got = bench(Dialect::Generic)
+        .await
+        .run("say=Well.&call=f:{}&then&say=Hi.", json!({}))
+        .await;
+    assert_eq!(got.result, Err(error.to_owned()));
+    assert_eq!(got.said, ["Well."]);
+    assert_eq!(got.asked.len(), 1);
+}
+
+#[tokio::test]
 async fn a_search_for_tools_is_answered_here_where_the_client_does_not() {
     let generation = tools(json!([
         {"type": "tool_search", "execution": "server", "description": null, "parameters": null},

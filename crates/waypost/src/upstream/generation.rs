@@ -57,9 +57,11 @@ pub struct Generation {
     /// Calls that a person has just allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved: Vec<Approved>,
-    /// The response that this is for.
+    /// The response that this is for, and its project.
     #[serde(default)]
     pub response_id: String,
+    #[serde(default)]
+    pub project_id: String,
     /// How to reach its MCP servers: never stored like this.
     #[serde(skip)]
     pub mcp: Vault,

@@ -86,14 +86,16 @@ impl World {
 
     /// Creates a background response: its id.
     pub async fn background(&self, model: &str) -> String {
-        let body = json!({"model": model, "input": "go", "background": true, "stream": false});
+        let mut body = json!({"model": model, "input": "go", "background": true, "stream": false});
+        declare_tools(&mut body);
         id_of(&self.create(body).await)
     }
 
     /// Creates a background response whose log may be streamed, and leaves its
     /// own stream at once.
     pub async fn background_streamable(&self, model: &str) -> String {
-        let body = json!({"model": model, "input": "go", "background": true, "stream": true});
+        let mut body = json!({"model": model, "input": "go", "background": true, "stream": true});
+        declare_tools(&mut body);
         let mut events = self.stream(body).await;
         id_of(&events.next().await.expect("response.created")["response"])
     }
@@ -177,6 +179,18 @@ impl WorldBuilder {
         let server = TestServer::builder().config(&config).start().await;
         let tenant = server.project("tests").await;
         World::of(server, upstream, tenant)
+    }
+}
+
+/// Adds the tools that a model with `tools=` calls, with no promise about their
+/// arguments.
+pub fn declare_tools(body: &mut Value) {
+    if body["model"]
+        .as_str()
+        .is_some_and(|model| model.contains("tools="))
+    {
+        let tool = |name: &str| json!({"type": "function", "name": name, "strict": false});
+        body["tools"] = json!([tool("get_weather"), tool("get_time")]);
     }
 }
 

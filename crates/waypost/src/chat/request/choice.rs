@@ -68,8 +68,8 @@ fn tool_choice(choice: &Value, tools: &Tools) -> Result<Choice> {
     let inner = fields
         .value("allowed_tools")
         .ok_or_else(|| missing(&inner_path))?;
-    let mut unknown = unknown_key(choice, path, &["type", "allowed_tools"])
-        .or_else(|| unknown_key(inner, &inner_path, &["mode", "tools"]));
+    let outside = unknown_key(choice, path, &["type", "allowed_tools"])?;
+    let mut unknown = outside.or(unknown_key(inner, &inner_path, &["mode", "tools"])?);
     let mut inner = Fields::new(inner, &inner_path)?;
     let mode_path = inner.path("mode");
     let mode = inner
@@ -116,8 +116,8 @@ fn named(choice: &Value, path: &str, kind: &str, tools: &Tools) -> Result<(Value
         };
         return Err(no_such("tool_choice", what, name, "tools"));
     }
-    let unknown = unknown_key(choice, path, &["type", kind])
-        .or_else(|| unknown_key(inner, &inner_path, &["name"]));
+    let unknown = unknown_key(choice, path, &["type", kind])?;
+    let unknown = unknown.or(unknown_key(inner, &inner_path, &["name"])?);
     Ok((json!({"type": kind, "name": name}), unknown))
 }
 
@@ -139,7 +139,7 @@ fn function_call(choice: &Value, tools: &Tools) -> Result<Choice> {
     };
     Ok(Choice {
         value: Some(value),
-        unknown: unknown_key(choice, "function_call", &["name"]),
+        unknown: unknown_key(choice, "function_call", &["name"])?,
     })
 }
 

@@ -49,19 +49,21 @@ pub fn read(fields: &mut Fields<'_>, preparer: &Preparer) -> Result<Format> {
         // A common slip: it belongs into `json_schema`.
         return Err(unknown("response_format.strict"));
     }
+    // Whatever the type: a look-alike could give it another.
+    unknown_key(value, path, &["type", "json_schema", "schema", "strict"])?;
     let (kind, unknown) = match kind {
-        "text" => (Kind::Text, unknown_key(value, path, &["type"])),
+        "text" => (Kind::Text, unknown_key(value, path, &["type"])?),
         // Some servers take a schema beside it.
         "json_object" if value.get("schema").is_some() => (Kind::Foreign(value.clone()), None),
-        "json_object" => (Kind::JsonObject, unknown_key(value, path, &["type"])),
+        "json_object" => (Kind::JsonObject, unknown_key(value, path, &["type"])?),
         "json_schema" => {
             let inner_path = "response_format.json_schema";
             let inner = fields
                 .value("json_schema")
                 .ok_or_else(|| missing(inner_path))?;
             let known = &["name", "description", "schema", "strict"];
-            let unknown = unknown_key(value, path, &["type", "json_schema"])
-                .or_else(|| unknown_key(inner, inner_path, known));
+            let unknown = unknown_key(value, path, &["type", "json_schema"])?;
+            let unknown = unknown.or(unknown_key(inner, inner_path, known)?);
             (json_schema(inner, inner_path, preparer)?, unknown)
         }
         _ => (Kind::Foreign(value.clone()), None),

@@ -7,15 +7,20 @@
 //! first lets pass what it does not know, for that is between the client and
 //! its model server.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::{
+    app::AppRef,
+    chat::spelling,
     config::UpstreamApi,
     http::error::ApiError,
     responses::fields::{Fields, unknown},
     tools::{
-        declare::{self, Declarer},
-        prepare::Preparer,
+        declare::{self, Declarer, Grammar},
+        prepare::{Preparer, is_large},
+        schema::aside,
     },
     upstream::generation::Generation,
 };
@@ -29,6 +34,7 @@ mod tools;
 
 use choice::Choice;
 use format::Format;
+pub use sampling::meant;
 use tools::Tools;
 
 type Result<T, E = ApiError> = std::result::Result<T, E>;
@@ -50,8 +56,24 @@ pub struct ChatRequest {
     pub legacy: bool,
 }
 
-/// Checks tools, output format and the calls of earlier turns.
-pub async fn check(body: &Value, preparer: &Preparer) -> Result<Checked> {
+/// Checks tools, output format and the calls of earlier turns; elsewhere if
+/// that takes long.
+pub async fn check(body: Value, app: &AppRef) -> Result<(Value, Checked)> {
+    let (body, (checked, grammars)) = if is_large(&body) {
+        let app = Arc::clone(app);
+        aside(move || read(&body, &app.preparer).map(|read| (body, read)))
+            .await
+            .map_err(ApiError::internal)??
+    } else {
+        let read = read(&body, &app.preparer)?;
+        (body, read)
+    };
+    declare::custom::check(&grammars).await?;
+    Ok((body, checked))
+}
+
+/// All but the grammars, which are compiled afterwards.
+fn read(body: &Value, preparer: &Preparer) -> Result<(Checked, Vec<Grammar>)> {
     let mut fields = Fields::new(body, "")?;
     let mut declarer = Declarer::new(preparer);
     let tools = tools::read(&mut fields, &mut declarer)?;
@@ -63,12 +85,12 @@ pub async fn check(body: &Value, preparer: &Preparer) -> Result<Checked> {
             format::must_ask_for_json(messages)?;
         }
     }
-    declare::custom::check(&declarer.grammars).await?;
-    Ok(Checked {
+    let checked = Checked {
         tools,
         choice,
         format,
-    })
+    };
+    Ok((checked, declarer.grammars))
 }
 
 impl Checked {
@@ -129,15 +151,28 @@ impl Checked {
     }
 }
 
-/// The first key of an object that is none of those known.
-fn unknown_key(value: &Value, path: &str, known: &[&str]) -> Option<String> {
-    let keys = value.as_object()?.keys();
-    let key = keys
+/// The first key of an object that is none of those known. One that is known
+/// but for its case is refused at once, even where the request is passed on.
+fn unknown_key(value: &Value, path: &str, known: &[&str]) -> Result<Option<String>> {
+    let within = |key: &str| match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    };
+    let mut first = None;
+    for key in value
+        .as_object()
         .into_iter()
-        .find(|key| !known.contains(&key.as_str()))?;
-    Some(if path.is_empty() {
-        key.clone()
-    } else {
-        format!("{path}.{key}")
-    })
+        .flat_map(serde_json::Map::keys)
+    {
+        if known.contains(&key.as_str()) {
+            continue;
+        }
+        if let Some(meant) = spelling::meant(key, known) {
+            return Err(spelling::refusal(&within(key), meant));
+        }
+        if first.is_none() {
+            first = Some(within(key));
+        }
+    }
+    Ok(first)
 }

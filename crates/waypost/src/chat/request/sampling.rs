@@ -8,10 +8,24 @@ use serde_json::{Map, Value, json};
 
 use super::Result;
 use crate::{
+    chat::spelling,
     config::UpstreamApi,
     http::error::ApiError,
     responses::fields::{Fields, unknown, unsupported},
 };
+
+/// The field of the API that this key is, but for its case.
+pub fn meant(key: &str) -> Option<&'static str> {
+    let chat_only = || {
+        CHAT_ONLY
+            .iter()
+            .find_map(|(name, _)| spelling::meant(key, &[*name]))
+    };
+    [READ, REFUSED, SHARED]
+        .iter()
+        .find_map(|known| spelling::meant(key, known))
+        .or_else(chat_only)
+}
 
 /// Fields that are read one by one, here or elsewhere.
 const READ: &[&str] = &[
@@ -34,6 +48,8 @@ const READ: &[&str] = &[
     "max_completion_tokens",
     "reasoning_effort",
 ];
+/// Fields that are refused where a request runs here.
+const REFUSED: &[&str] = &["audio", "web_search_options"];
 /// Fields that both APIs have.
 const SHARED: &[&str] = &[
     "metadata",

@@ -117,16 +117,16 @@ fn read_tool(
             if tool.get("strict").is_some() {
                 return Err(unknown(&fields.path("strict")));
             }
-            note(out, unknown_key(tool, &path, &["type", "function"]));
+            note(out, unknown_key(tool, &path, &["type", "function"])?);
             let known = &["name", "description", "parameters", "strict"];
-            note(out, unknown_key(function, &inner_path, known));
+            note(out, unknown_key(function, &inner_path, known)?);
             read_function(function, &inner_path, index, declarer.preparer(), out)
         }
         "custom" => {
             let custom = fields.value("custom").ok_or_else(|| missing(&inner_path))?;
-            note(out, unknown_key(tool, &path, &["type", "custom"]));
+            note(out, unknown_key(tool, &path, &["type", "custom"])?);
             let known = &["name", "description", "format"];
-            note(out, unknown_key(custom, &inner_path, known));
+            note(out, unknown_key(custom, &inner_path, known)?);
             out.must_be_enforced = true;
             read_custom(custom, &inner_path, declarer)
         }
@@ -181,7 +181,7 @@ fn read_legacy(
         })?;
     note(
         out,
-        unknown_key(function, &path, &["name", "description", "parameters"]),
+        unknown_key(function, &path, &["name", "description", "parameters"])?,
     );
     Ok(function_tool(name, description, parameters, false))
 }

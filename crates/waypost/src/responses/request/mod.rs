@@ -195,6 +195,7 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
         max_tool_calls,
         approved: Vec::new(),
         response_id: String::new(),
+        project_id: String::new(),
         mcp: mcp::Vault::default(),
         mcp_sealed: None,
         extra: Map::new(),

@@ -99,6 +99,38 @@ struct Making {
     arguments: String,
 }
 
+/// A person's word for one call.
+struct Approval {
+    app: AppRef,
+    project_id: String,
+    request_id: String,
+    response_id: String,
+}
+
+impl Approval {
+    /// Takes it for this response. It is good for one call: a request that
+    /// comes twice (clients repeat a `POST` whose answer they did not get) does
+    /// not make its call twice, nor do two that race.
+    async fn take(self) -> Result<(), CallError> {
+        let store = &self.app.engine.store;
+        let taken = store.take_approval(&self.project_id, &self.request_id, &self.response_id);
+        let message = match taken.await {
+            Ok(owner) if owner == self.response_id => return Ok(()),
+            Ok(owner) => format!(
+                "The approval was good for one call, which the response '{owner}' has begun. It \
+                 was not made again."
+            ),
+            Err(error) => {
+                tracing::error!(response_id = %self.response_id, %error, "taking an approval failed");
+                "The approval could not be recorded. The call was not made.".to_owned()
+            }
+        };
+        // JSON-RPC: invalid params.
+        let code = -32602;
+        Err(CallError::McpProtocolError { code, message })
+    }
+}
+
 enum Doing {
     Nothing,
     Listing(usize, u64, Value, BoxFuture<'static, Listed>),
@@ -310,8 +342,26 @@ impl Rounds {
         let session = self.sessions.remove(&label);
         let servers = self.app.mcp.clone();
         let arguments = making.arguments.clone();
-        let calling = outside::call(servers, label, access, session, call, arguments);
+        let approval = self.approval_of(&making.item);
+        let calling = async move {
+            if let Some(approval) = approval
+                && let Err(why) = approval.take().await
+            {
+                return (session, Outcome::Failed(why));
+            }
+            outside::call(servers, label, access, session, call, arguments).await
+        };
         self.doing = Doing::Calling(making, calling.boxed());
+    }
+
+    /// The approval that a call was made possible by, if it needed one.
+    fn approval_of(&self, item: &Value) -> Option<Approval> {
+        Some(Approval {
+            app: self.app.clone(),
+            project_id: self.base.project_id.clone(),
+            request_id: item["approval_request_id"].as_str()?.to_owned(),
+            response_id: self.base.response_id.clone(),
+        })
     }
 
     fn called(
@@ -428,8 +478,14 @@ impl Rounds {
         let (app, upstream) = (self.app.clone(), self.upstream.clone());
         let prefix = self.prefix.take();
         self.intake = Intake::default();
+        // Calls beyond what is allowed are ignored, not held against the model.
+        let ignores = !self.offered;
         self.doing = Doing::Asking(
-            async move { Turn::open(&app, &upstream, &generation, prefix.as_ref()).await }.boxed(),
+            async move {
+                let turn = Turn::open(&app, &upstream, &generation, prefix.as_ref()).await?;
+                Ok(if ignores { turn.with_any_calls() } else { turn })
+            }
+            .boxed(),
         );
     }
 

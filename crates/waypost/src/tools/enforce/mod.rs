@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 pub use self::{
     rules::{Judge, Rules, TextRule, Tool},
-    violation::{About, Violation},
+    violation::{About, Violation, shortened},
 };
 use crate::{
     responses::run::size,
@@ -279,6 +279,100 @@ impl Enforcer {
             if let Some(Entry::Ready(delta)) = self.queue.pop_front() {
                 out.push(delta);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use strict_schema::Restore;
+
+    use super::*;
+    use crate::{
+        tools::{callable::Kind, schema::Compiled},
+        upstream::generation::CallKind,
+    };
+
+    type Flood = (&'static str, Box<dyn Fn() -> Delta>);
+
+    /// An enforcer that holds a call which has begun.
+    fn holding() -> Enforcer {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "string"}},
+            "required": ["a"], "additionalProperties": false});
+        let tool = Tool {
+            kind: Kind::Function,
+            namespace: None,
+            name: "f".to_owned(),
+            wire: (None, "f".to_owned()),
+            allowed: true,
+            strict: true,
+            hold: true,
+            judge: Judge::Arguments(Compiled::of(&schema)),
+            restore: Restore::default(),
+            searches_here: false,
+        };
+        let mut enforcer = Enforcer::new(Rules {
+            tools: vec![tool],
+            ..Rules::default()
+        });
+        let call = Delta::ToolCall {
+            key: 0,
+            kind: CallKind::Function,
+            call_id: None,
+            name: Some("f".to_owned()),
+            namespace: None,
+            arguments: "{\"a\": \"".to_owned(),
+        };
+        let mut out = Vec::new();
+        enforcer.take(call, &mut out).expect("a good beginning");
+        assert!(out.is_empty(), "it is held");
+        enforcer
+    }
+
+    /// Whatever waits behind a held call is counted, in few large pieces and in
+    /// many small ones.
+    #[test]
+    fn what_waits_behind_a_held_call_is_bounded() {
+        let logprobs = || (0..64).map(|at| json!({"token": at})).collect();
+        let floods: [Flood; 6] = [
+            ("reasoning", Box::new(|| Delta::Reasoning("x".repeat(4096)))),
+            (
+                "pieces of it",
+                Box::new(|| Delta::Reasoning("x".to_owned())),
+            ),
+            ("breaks", Box::new(|| Delta::ReasoningBreak)),
+            (
+                "summaries",
+                Box::new(|| Delta::ReasoningSummary {
+                    index: 0,
+                    text: "x".repeat(64),
+                }),
+            ),
+            ("refusals", Box::new(|| Delta::Refusal("x".repeat(64)))),
+            (
+                "words",
+                Box::new(move || Delta::Text {
+                    text: "x".to_owned(),
+                    logprobs: logprobs(),
+                }),
+            ),
+        ];
+        for (what, delta) in floods {
+            let mut enforcer = holding();
+            let mut out = Vec::new();
+            let mut taken = 0;
+            let violation = loop {
+                match enforcer.take(delta(), &mut out) {
+                    Ok(()) => taken += 1,
+                    Err(violation) => break violation,
+                }
+                assert!(taken <= MAX_HELD, "{what} has no end");
+            };
+            assert!(out.is_empty(), "{what}: behind the call");
+            // It cannot be asked for again: it would come again.
+            assert!(violation.delivered, "{what}");
+            assert!(violation.problem.contains("bytes"), "{what}");
         }
     }
 }

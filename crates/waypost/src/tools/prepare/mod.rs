@@ -22,11 +22,15 @@ use strict_schema::{
 };
 
 use self::cache::{Cache, Key};
-pub use self::fallbacks::{FALLBACK_HEADER, Fallbacks};
+pub use self::{
+    fallbacks::{FALLBACK_HEADER, Fallbacks},
+    large::is_large,
+};
 use crate::{config::ToolsConfig, http::error::ApiError, metrics::Metrics};
 
 mod cache;
 mod fallbacks;
+mod large;
 #[cfg(test)]
 mod tests;
 

@@ -500,3 +500,83 @@ async fn what_a_request_that_runs_here_cannot_have() {
         }
     }
 }
+
+#[tokio::test]
+async fn keys_in_another_case_are_refused_where_they_could_decide() {
+    let world = World::start().await;
+    let strict = json!([{"type": "function", "function":
+        {"name": "f", "strict": true, "parameters": closed()}}]);
+    let inner = |key: &str| {
+        let mut function = json!({"name": "f", "parameters": closed()});
+        function[key] = json!(true);
+        json!({"tools": [{"type": "function", "function": function}]})
+    };
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": closed()}});
+    for (more, param, known) in [
+        (json!({"Tools": strict}), "Tools", "tools"),
+        (json!({"TOOLS": strict, "tools": []}), "TOOLS", "tools"),
+        (json!({"tool\u{17f}": strict}), "tool\u{17f}", "tools"),
+        (json!({"Model": "another"}), "Model", "model"),
+        (json!({"Tool_choice": "none"}), "Tool_choice", "tool_choice"),
+        (json!({"Functions": []}), "Functions", "functions"),
+        (
+            json!({"Response_Format": format}),
+            "Response_Format",
+            "response_format",
+        ),
+        (json!({"Messages": []}), "Messages", "messages"),
+        (json!({"sTream": true}), "sTream", "stream"),
+        (inner("Strict"), "tools[0].function.Strict", "strict"),
+        (
+            inner("Parameters"),
+            "tools[0].function.Parameters",
+            "parameters",
+        ),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "f"}, "Function": {}}]}),
+            "tools[0].Function",
+            "function",
+        ),
+        (
+            json!({"functions": [{"name": "f", "NAME": "g"}]}),
+            "functions[0].NAME",
+            "name",
+        ),
+        (
+            json!({"response_format": {"type": "text", "Type": "json_schema"}}),
+            "response_format.Type",
+            "type",
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema":
+                {"name": "n", "schema": closed(), "Schema": {}}}}),
+            "response_format.json_schema.Schema",
+            "schema",
+        ),
+    ] {
+        let message = format!(
+            "Unknown parameter: '{param}'. Did you mean '{known}'? The case of letters matters: \
+             some model servers would take one for the other."
+        );
+        refuses(
+            &world,
+            ask(more),
+            &message,
+            Some(param),
+            Some("unknown_parameter"),
+        )
+        .await;
+    }
+    assert_eq!(
+        world.upstream.requests().len(),
+        0,
+        "a model server was asked"
+    );
+    // What nothing is decided by is between the client and its model server.
+    let body = ask(
+        json!({"Vendor": {"Tools": 1}, "tools": [{"type": "function",
+        "function": {"name": "f", "X-Note": 1}, "Cache": {}}]}),
+    );
+    world.client().post(PATH, body.clone()).await.ok();
+    assert_eq!(world.last_request(), body);
+}

@@ -43,6 +43,14 @@ async fn a_model_that_will_not_keep_to_the_schema_is_an_error() {
     let reply = world.client().post(PATH, strict(&model, json!({}))).await;
     let message = reply.error(502, None, Some("upstream_error"));
     assert!(message.contains("get_weather"), "{message}");
+    // SDKs send a 502 again by themselves: the model was asked again already.
+    assert_eq!(reply.headers["x-should-retry"], "false");
+    let down = world
+        .client()
+        .post(PATH, strict("chat?status=500", json!({})))
+        .await;
+    down.error(502, None, Some("upstream_error"));
+    assert!(!down.headers.contains_key("x-should-retry"));
     let client = world.client();
     let body = strict(&model, json!({"stream": true}));
     let mut events = Events::open(client.request(Method::POST, PATH).json(&body)).await;
@@ -79,6 +87,23 @@ async fn allowed_tools_are_the_only_ones() {
     assert_eq!(tools[0]["function"]["name"], "get_weather");
     let reply = world.client().post(PATH, ask("call=other:{}")).await;
     reply.error(502, None, Some("upstream_error"));
+    // Names that the model makes up are quoted, on one line and bounded.
+    let made_up = format!("x%0A%1B[31m{}", "y".repeat(200));
+    let reply = world
+        .client()
+        .post(PATH, ask(&format!("call={made_up}:{{}}")))
+        .await;
+    let message = reply.error(502, None, Some("upstream_error"));
+    assert!(
+        message.starts_with(r"The model called 'x\n\u{1b}[31myyy"),
+        "{message}"
+    );
+    assert!(message.len() < 150, "{message}");
+    let log = world.server.log();
+    assert!(
+        !log.contains("x\n\u{1b}") && !log.contains(&"y".repeat(100)),
+        "{log}"
+    );
 }
 
 #[tokio::test]

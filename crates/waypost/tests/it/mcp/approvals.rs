@@ -1,14 +1,16 @@
 //! Calls that a person has to allow.
 
 use serde_json::{Value, json};
+use waypost_testkit::mcp::Fault;
 
 use super::{Mcp, calling, items, kinds};
-use crate::support::{checked, id_of};
+use crate::support::{checked, id_of, until};
 
 const TEXT: &str = r#"{"text":"hi"}"#;
 
 /// A response that asks: the request it answers, and the response.
 async fn asked(mcp: &Mcp) -> (Value, Value) {
+    let runs = mcp.mcp.runs("write");
     let mut request = mcp.request(&calling("chat", "write", TEXT, 1));
     request["tools"][0]["require_approval"] = json!({"never": {"read_only": true}});
     let response = mcp.world.stream(request.clone()).await.checked().await;
@@ -20,7 +22,7 @@ async fn asked(mcp: &Mcp) -> (Value, Value) {
         json!({"id": asking["id"], "type": "mcp_approval_request", "arguments": TEXT,
             "name": "write", "server_label": "notes"})
     );
-    assert_eq!(mcp.mcp.runs("write"), 0);
+    assert_eq!(mcp.mcp.runs("write"), runs);
     (request, response)
 }
 
@@ -181,5 +183,132 @@ async fn an_approval_opens_nothing_that_the_request_does_not_allow() {
     assert_eq!(calls.len(), 2, "{response}");
     assert_eq!(calls[0]["status"], "completed");
     assert_eq!(calls[1]["status"], "failed");
+    assert_eq!(mcp.mcp.runs("write"), 1);
+}
+
+const USED: &str = "The approval was good for one call, which the response '";
+
+/// A request that approves what the response asks.
+fn approving(request: &Value, response: &Value) -> Value {
+    let mut next = request.clone();
+    next["previous_response_id"] = response["id"].clone();
+    next["input"] = json!([answer(response, true)]);
+    next
+}
+
+/// Clients repeat a `POST` whose answer they did not get.
+#[tokio::test]
+async fn an_approval_is_good_for_one_call() {
+    let mcp = Mcp::start().await;
+    let mut runs = 0;
+    for background in [false, true] {
+        let (request, response) = asked(&mcp).await;
+        let mut next = approving(&request, &response);
+        next["background"] = json!(background);
+        let first = mcp.world.create(next.clone()).await;
+        let first = mcp.world.ended(&id_of(&first)).await;
+        runs += 1;
+        assert_eq!(items(&first, "mcp_call")[0]["output"], "written");
+        let again = mcp.world.create(next.clone()).await;
+        let again = mcp.world.ended(&id_of(&again)).await;
+        assert_eq!(again["status"], "completed", "{again}");
+        let call = items(&again, "mcp_call")[0];
+        assert_eq!(call["status"], "failed", "{again}");
+        assert_eq!(call["error"]["type"], "mcp_protocol_error");
+        let message = call["error"]["message"].as_str().expect("a message");
+        let first_id = first["id"].as_str().expect("an id");
+        assert!(
+            message.starts_with(&format!("{USED}{first_id}'")),
+            "{message}"
+        );
+        assert_eq!(mcp.mcp.runs("write"), runs);
+        // The model is told, and the conversation goes on.
+        assert!(
+            mcp.world
+                .last_request()
+                .to_string()
+                .contains("good for one call")
+        );
+        let mut third = mcp.request("chat");
+        third["previous_response_id"] = again["id"].clone();
+        assert_eq!(kinds(&mcp.world.create(third).await), ["message"]);
+
+        // The whole context sent back is no other question.
+        let mut input = vec![json!({"role": "user", "content": "go"})];
+        input.extend(response["output"].as_array().expect("an output").clone());
+        input.push(answer(&response, true));
+        let mut replayed = request.clone();
+        replayed["input"] = input.into();
+        replayed["store"] = json!(false);
+        let replayed = mcp.world.create(replayed).await;
+        assert_eq!(items(&replayed, "mcp_call")[0]["status"], "failed");
+        assert_eq!(mcp.mcp.runs("write"), runs);
+    }
+}
+
+#[tokio::test]
+async fn of_approvals_that_race_one_makes_the_call() {
+    let mcp = Mcp::start().await;
+    for round in 1..=5 {
+        let (request, response) = asked(&mcp).await;
+        let next = approving(&request, &response);
+        let mut behind = next.clone();
+        behind["background"] = json!(true);
+        let racing = [&next, &behind, &next, &behind].map(|body| async {
+            let response = mcp.world.create(body.clone()).await;
+            mcp.world.ended(&id_of(&response)).await
+        });
+        let ended = futures::future::join_all(racing).await;
+        let made = ended
+            .iter()
+            .filter(|response| items(response, "mcp_call")[0]["output"] == "written");
+        assert_eq!(made.count(), 1, "{ended:?}");
+        assert_eq!(mcp.mcp.runs("write"), round);
+    }
+}
+
+#[tokio::test]
+async fn an_approval_is_not_used_up_before_its_call_is_begun() {
+    let mcp = Mcp::start().await;
+    let (request, response) = asked(&mcp).await;
+    let mut input = vec![json!({"role": "user", "content": "go"})];
+    // Without the list: it has to be made anew, and cannot be.
+    input.extend(
+        items(&response, "mcp_approval_request")
+            .into_iter()
+            .cloned(),
+    );
+    input.push(answer(&response, true));
+    let mut next = request;
+    next["input"] = input.into();
+    mcp.mcp.fail("tools/list", Some(Fault::Status(401)));
+    let reply = mcp.world.client().post("/v1/responses", next.clone()).await;
+    reply.error(424, Some("tools"), Some("http_error"));
+    assert_eq!(mcp.mcp.runs("write"), 0);
+    mcp.mcp.fail("tools/list", None);
+    let response = mcp.world.create(next).await;
+    assert_eq!(items(&response, "mcp_call")[0]["output"], "written");
+    assert_eq!(mcp.mcp.runs("write"), 1);
+}
+
+#[tokio::test]
+async fn an_approval_stays_used_over_a_crash() {
+    let mut mcp = Mcp::with("lease = \"1s\"", "").await;
+    let (request, response) = asked(&mcp).await;
+    let mut next = approving(&request, &response);
+    next["background"] = json!(true);
+    mcp.mcp.fail("tools/call", Some(Fault::Hang));
+    let first = mcp.world.create(next.clone()).await;
+    until("the call is made", async || mcp.mcp.runs("write") == 1).await;
+    mcp.world.server.kill9().await;
+    mcp.mcp.fail("tools/call", None);
+    mcp.world.server.restart().await;
+    // Another request with the same approval, while the first one recovers.
+    let again = mcp.world.create(next).await;
+    let again = mcp.world.ended(&id_of(&again)).await;
+    let first = mcp.world.ended(&id_of(&first)).await;
+    let error = |response: &Value| items(response, "mcp_call")[0]["error"].to_string();
+    assert!(error(&first).contains("outcome unknown"), "{first}");
+    assert!(error(&again).contains("good for one call"), "{again}");
     assert_eq!(mcp.mcp.runs("write"), 1);
 }

@@ -157,3 +157,75 @@ async fn without_its_list_a_response_fails_and_says_so() {
     });
     assert_eq!(events.checked().await["status"], "completed");
 }
+
+/// The same answer to whatever it is asked, as a server of no protocol gives it.
+fn always(result: &Value) -> Fault {
+    let each = (1..20).map(|id| json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    Fault::Text(each.collect::<Value>().to_string())
+}
+
+#[tokio::test]
+async fn a_list_that_is_none_fails_the_response_and_nothing_else() {
+    let mcp = Mcp::start().await;
+    for result in [
+        json!("tools"),
+        json!(7),
+        json!(true),
+        json!(null),
+        json!([]),
+        json!([{"tools": []}]),
+        json!({}),
+        json!({"tools": null}),
+        json!({"tools": "echo"}),
+        json!({"tools": {"name": "echo"}}),
+        json!({"tools": ["echo"]}),
+        json!({"tools": [7]}),
+        json!({"tools": [[]]}),
+        json!({"tools": [null]}),
+        json!({"tools": [{"name": 7}]}),
+        json!({"tools": [{"name": ""}]}),
+        json!({"tools": [{"name": "echo", "inputSchema": "object"}]}),
+        json!({"tools": [{"name": "echo", "inputSchema": []}]}),
+    ] {
+        mcp.mcp.fail("tools/list", Some(always(&result)));
+        let request = mcp.request("chat");
+        let reply = mcp.world.client().post("/v1/responses", request).await;
+        let message = reply.error(424, Some("tools"), Some("http_error"));
+        assert!(message.contains("is not MCP"), "{result}: {message}");
+        let events = mcp.world.stream(mcp.request("chat")).await.collect().await;
+        let response = checked(&events);
+        assert_eq!(response["status"], "failed", "{result}");
+        let list = items(&response, "mcp_list_tools")[0];
+        assert_eq!(list["error"], json!(message), "{result}");
+        assert_eq!(list["tools"], json!([]), "{result}");
+    }
+    // Whatever else a tool says of itself may be of any shape.
+    let odd = json!({"tools": [{"name": "echo", "description": 7, "annotations": "none"}],
+        "nextCursor": 7});
+    mcp.mcp.fail("tools/list", Some(always(&odd)));
+    let response = mcp.world.create(mcp.request("chat")).await;
+    let tool = &items(&response, "mcp_list_tools")[0]["tools"][0];
+    assert_eq!(tool["name"], "echo");
+    assert_eq!(tool["description"], Value::Null);
+    assert_eq!(tool["annotations"], Value::Null);
+
+    // And the result of a call.
+    mcp.mcp.fail("tools/list", None);
+    for result in [
+        json!("x"),
+        json!(7),
+        json!([]),
+        json!(null),
+        json!({"content": 7}),
+    ] {
+        mcp.mcp.fail("tools/call", Some(always(&result)));
+        let model = super::calling("chat", "echo", "{}", 1);
+        let response = mcp.world.create(mcp.request(&model)).await;
+        assert_eq!(response["status"], "completed", "{result}: {response}");
+        let call = items(&response, "mcp_call")[0];
+        assert_eq!(call["status"], "failed", "{result}");
+        assert_eq!(call["error"]["type"], "mcp_protocol_error", "{result}");
+        assert_eq!(call["error"]["code"], -32603, "{result}");
+    }
+    assert!(!mcp.world.server.log().contains("panicked"));
+}

@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path};
 
-use serde_json::json;
-use waypost_testkit::mcp::Fault;
+use serde_json::{Value, json};
+use waypost_testkit::mcp::{Answer, Fault, ScriptedTool};
 
-use super::{Mcp, SECRET, calling};
+use super::{Mcp, SECRET, calling, items};
 use crate::support::{id_of, until};
 
 /// Every file below a directory that holds the text.
@@ -88,4 +88,84 @@ async fn credentials_reach_the_server_and_are_nowhere_else() {
             .iter()
             .all(|r| !r.json().to_string().contains(SECRET))
     );
+}
+
+/// Proxies show headers, error texts quote tokens: none of that may end in an
+/// item, a row, or the model's context.
+#[tokio::test]
+async fn a_server_that_repeats_its_credentials_is_not_quoted() {
+    let mcp = Mcp::start().await;
+    let token = format!("{SECRET}/token+1==");
+    let header = format!("{SECRET}-header");
+    let said = format!("sent 'Bearer {token}', {header}");
+    let quoted = json!({"authorization": format!("Bearer {token}"), &header: 1});
+    let slashes = quoted.to_string().replace('/', "\\/");
+    let definition = json!({"name": "leak", "description": said, "annotations": {"title": said},
+        "inputSchema": {"type": "object", "properties": {&header: {"description": said}}}});
+    let data = mcp.world.server.dir().join("data");
+    for answer in [
+        Answer::Text(said.clone()),
+        Answer::Text(slashes),
+        Answer::Failure(said.clone()),
+        Answer::Result(
+            json!({"content": [{"type": "resource", "resource": quoted}],
+            "structuredContent": quoted}),
+        ),
+        // Cut off within the token, if it were cut first.
+        Answer::Error {
+            code: 5,
+            message: format!("{}{said}", "x".repeat(4 * 1024 - 20)),
+        },
+    ] {
+        mcp.mcp.behave(|server| {
+            server.tools = vec![ScriptedTool {
+                definition: definition.clone(),
+                answer: answer.clone(),
+            }];
+        });
+        for background in [false, true] {
+            let mut request = mcp.request(&calling("chat", "leak", "{}", 1));
+            request["tools"][0]["authorization"] = json!(token);
+            request["tools"][0]["headers"] = json!({"x-key": header, "x-team": "sent"});
+            request["background"] = json!(background);
+            let response = mcp.world.create(request).await;
+            let response = mcp.world.ended(&id_of(&response)).await;
+            assert_eq!(response["status"], "completed", "{response}");
+            assert!(!response.to_string().contains(SECRET), "{response}");
+            let tool = &items(&response, "mcp_list_tools")[0]["tools"][0];
+            assert_eq!(tool["description"], "sent 'Bearer [redacted]', [redacted]");
+            let call = items(&response, "mcp_call")[0].to_string();
+            assert!(
+                call.contains("[redacted]") || call.contains("xxxx"),
+                "{call}"
+            );
+        }
+        assert_eq!(files_with(&data, SECRET), Vec::<String>::new());
+    }
+    // In place of a list.
+    let error = |message: &str| {
+        Fault::Text(
+            json!({"jsonrpc": "2.0", "id": Value::Null,
+            "error": {"code": 1, "message": message}})
+            .to_string(),
+        )
+    };
+    for method in ["server/discover", "tools/list"] {
+        mcp.mcp.behave(|server| server.faults.clear());
+        mcp.mcp.fail(method, Some(error(&said)));
+        mcp.mcp.fail("initialize", Some(error(&said)));
+        let mut request = mcp.request("chat");
+        request["tools"][0]["authorization"] = json!(token);
+        request["tools"][0]["headers"] = json!({"x-key": header});
+        let reply = mcp.world.client().post("/v1/responses", request).await;
+        let message = reply.error(424, Some("tools"), Some("http_error"));
+        assert!(
+            message.contains("sent 'Bearer [redacted]', [redacted]"),
+            "{message}"
+        );
+    }
+    let asked = mcp.world.upstream.requests();
+    assert!(!asked.is_empty());
+    assert!(asked.iter().all(|r| !r.json().to_string().contains(SECRET)));
+    assert!(!mcp.world.server.log().contains(SECRET));
 }

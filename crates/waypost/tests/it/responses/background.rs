@@ -97,6 +97,7 @@ async fn attempts_are_bounded_and_the_reason_is_told() {
 #[tokio::test]
 async fn an_answer_that_breaks_goes_on_or_fails() {
     let world = World::builder()
+        .top("tools.buffer = \"none\"")
         .responses("upstream_idle_timeout = \"400ms\"")
         .start()
         .await;

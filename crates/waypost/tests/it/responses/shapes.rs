@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{World, answer_of, checked, id_of, output_text};
+use crate::support::{World, answer_of, checked, declare_tools, id_of, output_text};
 
 /// Text in all forms that the wire can give it.
 const TEXTS: &[&str] = &[
@@ -80,7 +80,9 @@ async fn all_ways(world: &World, body: Value) -> Value {
 }
 
 fn ask(model: String) -> Value {
-    json!({"model": model, "input": "Count."})
+    let mut body = json!({"model": model, "input": "Count."});
+    declare_tools(&mut body);
+    body
 }
 
 fn types(response: &Value) -> Vec<&str> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use waypost_testkit::upstream::Ended;
 
 use super::closed_object;
-use crate::support::{PATIENCE, World, checked, until};
+use crate::support::{PATIENCE, World, checked, id_of, output_text, until};
 
 const BAD: &str = r#"call=f:{"city":["Paris",2]}"#;
 const GOOD: &str = r#"call=f:{"city":"Paris"}"#;
@@ -221,4 +221,52 @@ async fn a_search_that_this_server_answers_is_part_of_the_response() {
     assert_eq!(response["output"][1]["tools"][0]["name"], "f");
     assert_eq!(calls(&response), [r#"{"city":"Paris"}"#]);
     assert_eq!(response["usage"]["input_tokens"], 22);
+}
+
+/// Tools are those of the request: no turn before it brings any.
+#[tokio::test]
+async fn a_model_without_tools_calls_nothing() {
+    let world = World::start().await;
+    let asked = |key: &str, more: Value| {
+        let mut body = json!({"model": format!("chat?key={key}&{GOOD}&tool_rounds=9"),
+            "input": "x"});
+        for (name, value) in more.as_object().expect("an object") {
+            body[name] = value.clone();
+        }
+        body
+    };
+    let error = json!({"code": "server_error",
+        "message": "The model called 'f'. There is no such tool."});
+    let first = world
+        .create(asked("first", json!({"tools": strict()})))
+        .await;
+    assert_eq!(calls(&first).len(), 1);
+    let output = json!([{"type": "function_call_output", "output": "sunny",
+        "call_id": first["output"][0]["call_id"]}]);
+    for (key, more) in [
+        ("alone", json!({})),
+        ("none", json!({"tool_choice": "none"})),
+        (
+            "later",
+            json!({"previous_response_id": first["id"], "input": output}),
+        ),
+        ("background", json!({"background": true})),
+    ] {
+        let response = world.create(asked(key, more)).await;
+        let response = world.ended(&id_of(&response)).await;
+        assert_eq!(response["status"], "failed", "{key}: {response}");
+        assert_eq!(response["error"], error, "{key}");
+        assert!(calls(&response).is_empty(), "{key}");
+        assert_eq!(
+            world.upstream.requests_of(key).len(),
+            2,
+            "{key}: asked again"
+        );
+    }
+    let mut body = asked("again", json!({}));
+    body["model"] = json!(format!("chat?key=again&{GOOD}&then&say=Sunny."));
+    let response = world.create(body).await;
+    assert_eq!(response["status"], "completed");
+    assert_eq!(output_text(&response), "Sunny.");
+    assert!(calls(&response).is_empty());
 }

@@ -281,3 +281,53 @@ async fn each_outcome_is_counted() {
         assert!(metrics.contains(&line), "{line}\n{metrics}");
     }
 }
+
+/// Beyond some size schemas are read on other threads; that changes nothing.
+#[tokio::test]
+async fn many_schemas_are_resolved_like_few() {
+    let world = World::start().await;
+    let long = |name: &str, parameters: &Value| {
+        let mut parameters = parameters.clone();
+        parameters["description"] = json!("x".repeat(100_000));
+        function(name, parameters)
+    };
+    let tools = json!([
+        long("a", &open_object()),
+        long("b", &closed_object()),
+        long("c", &map_object()),
+    ]);
+    let reply = post(&world, json!({"tools": tools})).await.ok();
+    let echoed = reply.json["tools"].as_array().expect("tools");
+    let strict: Vec<_> = echoed.iter().map(|tool| tool["strict"].clone()).collect();
+    assert_eq!(strict, [true, true, false]);
+    assert!(reply.headers.contains_key("x-waypost-strict-fallback"));
+    assert_eq!(echoed[0]["parameters"]["required"], json!(["city"]));
+
+    let mut refused = tools;
+    refused[2]["strict"] = json!(true);
+    let reply = post(&world, json!({"tools": refused})).await;
+    let details = reply.json["error"]["details"].as_array().map(Vec::len);
+    assert_eq!(
+        (reply.status, details),
+        (400, Some(1)),
+        "{:.300}",
+        reply.text
+    );
+
+    let chat = |strict: bool| {
+        let mut parameters = closed_object();
+        parameters["description"] = json!("x".repeat(300_000));
+        if strict {
+            parameters["additionalProperties"] = json!(true);
+        }
+        json!({"model": "chat?tokens=1", "messages": [{"role": "user", "content": "x"}],
+            "tools": [{"type": "function", "function":
+                {"name": "f", "parameters": parameters, "strict": strict}}]})
+    };
+    let path = "/v1/chat/completions";
+    world.client().post(path, chat(false)).await.ok();
+    assert_eq!(world.last_request(), chat(false));
+    let reply = world.client().post(path, chat(true)).await;
+    assert_eq!(reply.status, 400);
+    assert_eq!(reply.json["error"]["param"], "tools[0].function.parameters");
+}
