@@ -119,6 +119,7 @@ impl Answer {
             Delta::ReasoningSummary { .. }
             | Delta::ReasoningEncrypted(_)
             | Delta::ReasoningBreak
+            | Delta::CallEnd { .. }
             | Delta::ItemAdded { .. }
             | Delta::ItemEvent { .. }
             | Delta::ItemDone { .. }

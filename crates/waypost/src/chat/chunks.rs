@@ -106,6 +106,7 @@ impl Chunks {
             Delta::ReasoningSummary { .. }
             | Delta::ReasoningEncrypted(_)
             | Delta::ReasoningBreak
+            | Delta::CallEnd { .. }
             | Delta::ItemAdded { .. }
             | Delta::ItemEvent { .. }
             | Delta::ItemDone { .. }

@@ -5,8 +5,9 @@
 //! indexes are dense and never reused, and what the deltas said is what the
 //! `.done` events and the final `output` say.
 //!
-//! Reasoning and messages come one after the other; function calls stay open
-//! beside each other until the end, because servers interleave parallel calls.
+//! Reasoning and messages come one after the other. Function calls stay open
+//! beside each other, because servers interleave parallel calls, until they are
+//! said to have ended, or until the end.
 
 use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
@@ -96,6 +97,7 @@ impl Assembler {
                 }
                 self.grow_call(at, &arguments, out);
             }
+            Delta::CallEnd { key } => self.call_end(key, out),
             Delta::ItemAdded { key, item } => self.own_added(key, item, out),
             Delta::ItemEvent { key, kind, fields } => self.own_event(key, kind, &fields, out),
             Delta::ItemDone { key, item } => self.own_done(key, item, out),
@@ -412,6 +414,19 @@ impl Assembler {
         if let Some(output_index) = call.index {
             push(out, &call.delta(output_index, arguments));
         }
+    }
+
+    fn call_end(&mut self, key: u64, out: &mut EventBatchBuilder) {
+        let ended = |call: &Call| call.key == key && call.index.is_some();
+        let Some(at) = self.calls.iter().position(ended) else {
+            return;
+        };
+        let call = self.calls.remove(at);
+        let Some(output_index) = call.index else {
+            return;
+        };
+        push(out, &call.done(output_index));
+        self.item_done(output_index, call.item("completed"), out);
     }
 
     /// Opens the item of a call, with the arguments that came before it.

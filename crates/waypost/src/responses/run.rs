@@ -275,6 +275,7 @@ pub fn size(delta: &Delta) -> usize {
             Delta::ItemEvent { fields, .. } => fields.values().map(json).sum(),
             Delta::Message { phase } => phase.as_ref().map_or(0, String::len),
             Delta::ReasoningBreak
+            | Delta::CallEnd { .. }
             | Delta::ToolSearch { .. }
             | Delta::Usage(_)
             | Delta::Finish(_) => 0,

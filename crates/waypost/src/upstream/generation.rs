@@ -185,6 +185,9 @@ pub enum Delta {
         /// JSON text of a function call, plain text of a custom tool's input.
         arguments: String,
     },
+    /// The call is whole and judged: nothing more of it comes. Calls that are
+    /// not said to be end with the answer.
+    CallEnd { key: u64 },
     /// An item that this server makes itself (`mcp_…`, `tool_search_…`): as it
     /// is announced. Its `key` is its own, apart from those of calls.
     ItemAdded { key: u64, item: Value },

@@ -59,7 +59,10 @@ impl Assembler {
         };
         match parts.as_slice() {
             [Part::Text { text, .. }]
-                if self.calls.is_empty() && self.own.is_empty() && !text.is_empty() =>
+                if self.calls.is_empty()
+                    && self.own.is_empty()
+                    && !self.called_client()
+                    && !text.is_empty() =>
             {
                 Some(Prefix {
                     text: text.clone(),
@@ -73,10 +76,17 @@ impl Assembler {
     /// What a run with tools of this server goes on from: where only items of
     /// its own making are open, or none.
     pub fn between_turns(&self) -> Option<Earlier> {
-        if self.open.is_some() || !self.calls.is_empty() {
+        if self.open.is_some() || !self.calls.is_empty() || self.called_client() {
             return None;
         }
         Some(self.earlier())
+    }
+
+    /// Whether the client has a whole call to answer: the turn that made it is
+    /// the last one, and it has not come to its end.
+    fn called_client(&self) -> bool {
+        let mut types = self.output.iter().flatten().map(|item| &item["type"]);
+        types.any(|kind| kind == "function_call" || kind == "custom_tool_call")
     }
 
     /// What is finished, and what of this server's own making is open.

@@ -72,6 +72,12 @@ impl Intake {
     pub(super) fn take(&mut self, delta: Delta, sorting: &mut Sorting<'_>, out: &mut Vec<Delta>) {
         match delta {
             Delta::ToolCall { .. } => self.call(delta, sorting, out),
+            Delta::CallEnd { key } => {
+                let of_client = |open: &Open| open.key == key && matches!(open.call, Call::Client);
+                if self.calls.iter().any(of_client) {
+                    out.push(delta);
+                }
+            }
             Delta::Usage(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
             Delta::ItemAdded { key, item } => out.push(Delta::ItemAdded {

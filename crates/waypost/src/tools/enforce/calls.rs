@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use waypost_engine::id;
 
 use super::{
-    About, Accepted, Enforcer, Entry, Outcome, Tool, Violation,
+    About, Accepted, Enforcer, Entry, Judge, Outcome, Tool, Violation,
     call::{Call, Problem, State},
 };
 use crate::{
@@ -113,6 +113,37 @@ impl Enforcer {
             namespace: tool.namespace.clone().filter(|_| opening),
             arguments,
         }
+    }
+
+    /// Another call begins: models write one after the other, so those whose
+    /// arguments are whole and valid have ended. Servers that send calls beside
+    /// each other begin them before the others are whole.
+    pub(super) fn finish_whole(
+        &mut self,
+        beginning: u64,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), Box<Violation>> {
+        if self.calls.iter().any(|call| call.key == beginning) {
+            return Ok(());
+        }
+        for at in 0..self.calls.len() {
+            let call = &mut self.calls[at];
+            let Some(tool) = call.tool.filter(|_| call.state == State::Open) else {
+                continue;
+            };
+            let tool = &self.rules.tools[tool];
+            let ends = call.problem.is_none()
+                && tool.kind != Kind::Search
+                && !matches!(tool.judge, Judge::Input)
+                && call.written.trim_end().ends_with('}')
+                && call.judge(tool).is_ok_and(|judged| !judged.repaired);
+            if ends {
+                let key = call.out_key;
+                self.finish_call(at, true, false, out)?;
+                self.emit(Delta::CallEnd { key }, out);
+            }
+        }
+        Ok(())
     }
 
     /// A call has ended: the verdict.

@@ -137,6 +137,7 @@ impl Enforcer {
             } => {
                 self.pieces += 1;
                 self.held_bytes += arguments.len();
+                self.finish_whole(key, out)?;
                 let at = self.call_at(key);
                 let call = &mut self.calls[at];
                 call.call_id = call.call_id.take().or(call_id);

@@ -133,13 +133,15 @@ impl Planner<'_> {
             } else {
                 "Reply"
             };
-            wire.preamble = Some(if schema.is_object() {
+            let told = if schema.is_object() {
                 format!(
                     "{when} with JSON that matches this JSON Schema, and nothing else:\n{schema}"
                 )
             } else {
                 format!("{when} with one JSON object and nothing else.")
-            });
+            };
+            // Where the model has to call, there is no answer to speak of.
+            wire.preamble = (!may_call || self.choice.mode != Mode::Required).then_some(told);
         }
         wire.text = Some(text(takes));
         self.text_rule(engine.as_deref(), takes)
