@@ -78,6 +78,8 @@ impl Enforcer {
         }
         let call = &mut self.calls[at];
         call.begin(tool, &self.rules.tools[tool]);
+        // Nothing of a repeated call is to be seen.
+        call.held |= !self.repeatable.is_empty();
         if call.held {
             self.queue.push_back(Entry::Held(at));
         }
@@ -199,6 +201,21 @@ impl Enforcer {
         let tool = &self.rules.tools[tool_at];
         let call = &mut self.calls[at];
         call.state = State::Done;
+        let repeats = |before: &Accepted| {
+            let same = || json_of(&before.arguments) == json_of(&call.written);
+            before.name == tool.wire.1 && same()
+        };
+        if call.shown.is_none()
+            && let Some(before) = self.repeatable.iter().position(repeats)
+        {
+            // The model was told not to, and some do: it was meant once.
+            self.repeatable.remove(before);
+            self.outcomes.push(Outcome::Cut);
+            self.queue
+                .retain(|entry| !matches!(entry, Entry::Held(held) if *held == at));
+            self.flush(out);
+            return;
+        }
         self.accepted.push(Accepted {
             name: tool.wire.1.clone(),
             arguments: call.written.clone(),
@@ -249,6 +266,11 @@ impl Enforcer {
             delivered: call.shown.is_some(),
         }
     }
+}
+
+/// What the arguments mean; their text where they mean nothing.
+fn json_of(arguments: &str) -> Value {
+    serde_json::from_str(arguments).unwrap_or_else(|_| Value::String(arguments.to_owned()))
 }
 
 /// A search for tools: an item for the client to answer, or a word to whoever

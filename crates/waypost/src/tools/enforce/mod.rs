@@ -70,6 +70,8 @@ pub struct Enforcer {
     /// Calls that the client has, from earlier answers too: what the model is
     /// told when it is asked again.
     accepted: Vec<Accepted>,
+    /// Those of earlier answers that this one has not repeated.
+    repeatable: Vec<Accepted>,
     queue: VecDeque<Entry>,
     text: Text,
     finish: Option<Finish>,
@@ -107,6 +109,7 @@ impl Enforcer {
             rules,
             calls: Vec::new(),
             accepted: Vec::new(),
+            repeatable: Vec::new(),
             queue: VecDeque::new(),
             text: Text::default(),
             finish: None,
@@ -207,6 +210,7 @@ impl Enforcer {
         self.finish = None;
         self.held_bytes = 0;
         self.corrects = true;
+        self.repeatable.clone_from(&self.accepted);
     }
 
     /// The model goes on, by other rules: what it did so far was good.
@@ -214,6 +218,7 @@ impl Enforcer {
         self.rules = rules;
         self.again();
         self.accepted.clear();
+        self.repeatable.clear();
         self.corrects = false;
     }
 
