@@ -71,6 +71,25 @@ impl UpstreamError {
         )
     }
 
+    /// Whether the server cannot make a grammar of the request's schemas. Each
+    /// engine has its own words for it.
+    pub fn is_about_a_grammar(&self) -> bool {
+        let Self::Status {
+            status, message, ..
+        } = self
+        else {
+            return false;
+        };
+        let refuses = matches!(
+            *status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::INTERNAL_SERVER_ERROR
+        );
+        let message = message.to_ascii_lowercase();
+        refuses && GRAMMAR_WORDS.iter().any(|words| message.contains(words))
+    }
+
     /// How long the server asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -185,6 +204,23 @@ impl UpstreamError {
         }
     }
 }
+
+/// What engines say of schemas that are beyond them, in lower case.
+const GRAMMAR_WORDS: &[&str] = &[
+    // llama.cpp, when it parses the grammar and when it makes it
+    "failed to parse grammar",
+    "json schema conversion failed",
+    // vLLM, over xgrammar and llguidance
+    "features not supported by xgrammar",
+    "json schema into a grammar",
+    "grammar specification",
+    "grammar error:",
+    // SGLang
+    "invalid grammar request",
+    "failed to compile json",
+    // TGI
+    "grammar is not valid",
+];
 
 /// Longest message taken over from a model server, in characters.
 const MAX_MESSAGE: usize = 2000;

@@ -75,6 +75,16 @@ pub struct Generation {
     pub encrypted_reasoning: bool,
 }
 
+impl Generation {
+    /// Takes what was written already off the limit. Model servers refuse a
+    /// limit of nothing.
+    pub fn spend(&mut self, output_tokens: u64) {
+        if let Some(max) = &mut self.max_output_tokens {
+            *max = max.saturating_sub(output_tokens).max(1);
+        }
+    }
+}
+
 /// What one request to a model server says: a generation, and where the server
 /// has to be told something else, that. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -198,6 +208,9 @@ pub enum Delta {
     ToolSearch { arguments: Value },
     /// Token counts; may come after [`Delta::Finish`].
     Usage(Usage),
+    /// Token counts so far of a response that goes on with another request: a
+    /// crash in there must not lose them.
+    Spent(Usage),
     /// The model is done, and why.
     Finish(Finish),
 }
@@ -224,12 +237,25 @@ pub enum Finish {
 }
 
 /// Token counts, as the Responses API has them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub input_tokens: u64,
     pub cached_tokens: u64,
     pub output_tokens: u64,
     pub reasoning_tokens: u64,
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(more.input_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(more.cached_tokens),
+            output_tokens: self.output_tokens.saturating_add(more.output_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(more.reasoning_tokens),
+        }
+    }
 }
 
 /// Text of an answer that an earlier attempt delivered and this one continues.

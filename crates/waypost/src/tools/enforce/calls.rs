@@ -110,7 +110,7 @@ impl Enforcer {
             },
             call_id: call.call_id.clone().filter(|_| opening),
             name: opening.then(|| tool.name.clone()),
-            namespace: tool.namespace.clone().filter(|_| opening),
+            namespace: tool.shown_namespace().filter(|_| opening),
             arguments,
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{Planner, Prepared, choice::Mode};
+use super::{Form, Planner, Prepared, choice::Mode};
 use crate::{
     config::{Buffer, StructuredOutput},
     tools::{
@@ -36,6 +36,7 @@ impl Planner<'_> {
                 name: &self.names[at],
                 description: description.as_deref(),
                 parameters: &prepared.parameters,
+                untold: prepared.engine.as_ref().and_then(|e| e.untold.as_deref()),
             })
             .collect();
         let answer = self.structured.map(|format| match &format["schema"] {
@@ -48,7 +49,7 @@ impl Planner<'_> {
             preamble.push_str(&schema.to_string());
         }
         wire.preamble = Some(preamble);
-        let text = match can.structured_output {
+        let text = match self.structured_output() {
             StructuredOutput::JsonSchema => {
                 let schemas: Vec<Cow<'_, Value>> = allowed()
                     .map(|(_, (_, prepared))| self.part(prepared))
@@ -77,7 +78,7 @@ impl Planner<'_> {
             // Said so, it holds for engines too that know no object without properties.
             return Cow::Owned(json!({"enum": [{}]}));
         }
-        if self.narrow
+        if self.form == Form::Narrow
             && let Some(narrow) = emulate::narrow::narrow(&prepared.parameters)
         {
             let engine = for_engine(&narrow, self.upstream.capabilities.engine);
@@ -94,7 +95,8 @@ impl Planner<'_> {
         let schema = &format["schema"];
         let engine = schema.is_object().then(|| for_engine(schema, can.engine));
         let mut text = self.generation.text.clone().unwrap_or_else(|| json!({}));
-        match can.structured_output {
+        let structured_output = self.structured_output();
+        match structured_output {
             StructuredOutput::JsonSchema => {
                 if let Some(engine) = &engine {
                     text["format"]["schema"] = engine.schema.clone();
@@ -106,14 +108,20 @@ impl Planner<'_> {
             StructuredOutput::JsonObject => text["format"] = json!({"type": "json_object"}),
             StructuredOutput::None => text["format"] = json!({"type": "text"}),
         }
-        if can.structured_output != StructuredOutput::JsonSchema {
-            let mut told = "Reply with one JSON object and nothing else.".to_owned();
-            if schema.is_object() {
-                told = format!(
-                    "Reply with JSON that matches this JSON Schema, and nothing else:\n{schema}"
-                );
-            }
-            wire.preamble = Some(told);
+        if structured_output != StructuredOutput::JsonSchema {
+            // A tool may be what the question calls for.
+            let when = if wire.tools.is_empty() || self.choice.mode == Mode::None {
+                "Reply"
+            } else {
+                "Call tools as you need them. When you answer, reply"
+            };
+            wire.preamble = Some(if schema.is_object() {
+                format!(
+                    "{when} with JSON that matches this JSON Schema, and nothing else:\n{schema}"
+                )
+            } else {
+                format!("{when} with one JSON object and nothing else.")
+            });
         }
         wire.text = Some(text);
         self.text_rule(engine.as_deref())
@@ -127,7 +135,7 @@ impl Planner<'_> {
         }
         let can = &self.upstream.capabilities;
         let vouched = can.constrains_output
-            && can.structured_output == StructuredOutput::JsonSchema
+            && self.structured_output() == StructuredOutput::JsonSchema
             && engine.is_some_and(|engine| engine.enforces_all);
         Some(TextRule {
             name: format["name"].as_str().unwrap_or_default().to_owned(),
