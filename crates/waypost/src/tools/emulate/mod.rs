@@ -59,7 +59,7 @@ pub fn prompt(tools: &[Described<'_>], may_answer: bool, several: bool, json: bo
         out.push_str(&tool.parameters.to_string());
         if let Some(untold) = tool.untold {
             out.push_str("\n  The arguments also have to keep to:");
-            out.push_str(untold);
+            out.push_str(&untold.replace('\n', "\n  "));
         }
     }
     out
