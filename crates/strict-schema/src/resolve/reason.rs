@@ -40,9 +40,8 @@ pub(super) fn reasons(findings: Vec<Finding>, moves: &Moves, original: &Value) -
 
 /// What level C changed could not be kept to be changed back.
 pub(super) fn too_many_places() -> Reason {
-    let subject = format!(
-        "the places of its optional properties and maps take more than {MAX_PLACES} bytes"
-    );
+    let subject =
+        format!("the places of its optional properties and maps take more than {MAX_PLACES} bytes");
     Reason {
         code: ReasonCode::TooLarge,
         pointer: String::new(),

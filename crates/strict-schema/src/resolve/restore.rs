@@ -412,7 +412,11 @@ mod tests {
             panic!("{reasons:?}")
         };
         assert_eq!((reason.code.as_str(), &*reason.pointer), ("too_large", ""));
-        assert!(reason.message.contains("262144 bytes"), "{}", reason.message);
+        assert!(
+            reason.message.contains("262144 bytes"),
+            "{}",
+            reason.message
+        );
         // Without level C nothing has to be changed back.
         let plain = resolve(&schema(80_000, 4_000), &Profile::default());
         assert!(matches!(plain, Resolved::Strict { .. }));

@@ -384,8 +384,8 @@ pub async fn a_note_outlives_its_claim(factory: &dyn Factory) {
     assert_eq!(second.note.as_deref(), Some(&b"two"[..]));
     let stale = store.note_job(&first.lease, "stale".into()).await;
     assert_eq!(kind(&stale), "fenced");
-    let long = vec![b'x'; MAX_NOTE + 1].into();
-    let refused = store.note_job(&second.lease, long).await;
+    let too_large = vec![b'x'; MAX_NOTE + 1].into();
+    let refused = store.note_job(&second.lease, too_large).await;
     assert_eq!(kind(&refused), "internal");
     let log = log(&engine, &id).await;
     assert_eq!(log, ["created"], "a note is no event");

@@ -206,7 +206,80 @@ impl Seam {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use waypost_engine::events::EventBatchBuilder;
+
     use super::*;
+    use crate::upstream::generation::{Delta, Finish};
+
+    /// The text of a turn that ended is counted in what was kept; that of one
+    /// that broke off is counted by its deltas.
+    #[test]
+    fn what_was_kept_is_not_counted_twice() {
+        let text = |text: &str| Delta::Text {
+            text: text.to_owned(),
+            logprobs: Vec::new(),
+        };
+        let mut first = Assembler::default();
+        let mut out = EventBatchBuilder::default();
+        for word in ["a", "b", "c"] {
+            first.apply(text(word), &mut out);
+        }
+        let spent = Usage {
+            input_tokens: 10,
+            output_tokens: 3,
+            ..Usage::default()
+        };
+        first.apply(Delta::Spent(spent), &mut out);
+        let note = Note {
+            spent: first.spent(),
+            events: out.count(),
+        };
+        let item = json!({"id": "tsc_1", "type": "tool_search_call", "status": "in_progress"});
+        let key = 0;
+        first.apply(
+            Delta::ItemAdded {
+                key,
+                item: item.clone(),
+            },
+            &mut out,
+        );
+        first.apply(Delta::ItemDone { key, item }, &mut out);
+        let lost = out.take();
+        for word in ["d", "e"] {
+            first.apply(text(word), &mut out);
+        }
+        let written = out.take();
+        let usage = |batches: &[&EventBatch]| {
+            let note = Note::decode(&note.encode());
+            let mut folded = Folded::new(note);
+            for batch in batches {
+                folded.read(batch);
+            }
+            let mut assembler = folded.assembler;
+            assembler.apply(
+                Delta::Usage(Usage {
+                    input_tokens: 20,
+                    output_tokens: 4,
+                    ..Usage::default()
+                }),
+                &mut EventBatchBuilder::default(),
+            );
+            assembler.apply(
+                Delta::Finish(Finish::Stop),
+                &mut EventBatchBuilder::default(),
+            );
+            let usage = assembler.usage();
+            (
+                usage["input_tokens"].clone(),
+                usage["output_tokens"].clone(),
+            )
+        };
+        assert_eq!(usage(&[&lost]), (json!(30), json!(7)));
+        // Two deltas of the second turn: what continues them says nothing of them.
+        assert_eq!(usage(&[&lost, &written]), (json!(28), json!(9)));
+        assert_eq!(Note::decode(b"another version's"), None);
+    }
 
     fn through(prefix: &str, pieces: &[&str]) -> String {
         let (sent, mut seam) = Seam::new(Prefix {

@@ -231,3 +231,36 @@ fn bounded(message: String) -> String {
     }
     message.chars().take(MAX_MESSAGE).chain(['…']).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_engines_words_for_a_schema_beyond_it_are_known() {
+        let about = |status: u16, message: &str| {
+            let body = serde_json::json!({"error": {"message": message}}).to_string();
+            let status = StatusCode::from_u16(status).expect("a status");
+            UpstreamError::from_answer(status, None, body.as_bytes()).is_about_a_grammar()
+        };
+        for message in [
+            "Failed to initialize samplers: failed to parse grammar",
+            "JSON schema conversion failed:\nUnrecognized schema: {}",
+            "The provided JSON schema contains features not supported by xgrammar.",
+            "Failed to transform json schema into a grammar: [13:37] unsupported",
+            "Grammar error: Unimplemented keys: [\"propertyNames\"]",
+            "Input validation error: grammar is not valid: Grammar must have a 'properties' field",
+        ] {
+            assert!(about(400, message), "{message}");
+            assert!(about(500, message), "{message}");
+            assert!(!about(429, message), "{message}");
+        }
+        for message in [
+            "Invalid schema for function 'f': In context=(), 'oneOf' is not permitted.",
+            "This model's maximum context length is 8192 tokens.",
+        ] {
+            assert!(!about(400, message), "{message}");
+        }
+        assert!(!UpstreamError::Broken("failed to parse grammar".into()).is_about_a_grammar());
+    }
+}

@@ -274,7 +274,9 @@ impl Planner<'_> {
         let format = format.filter(|schema| schema.is_object());
         let mut sizes: Vec<usize> = prepared.iter().map(size).collect();
         let mut total = sizes.iter().sum::<usize>()
-            + format.map_or(0, |schema| for_engine(schema, engine).schema.to_string().len());
+            + format.map_or(0, |schema| {
+                for_engine(schema, engine).schema.to_string().len()
+            });
         while total > most {
             let largest = (0..sizes.len())
                 .filter(|at| prepared[*at].can_be_loosened())

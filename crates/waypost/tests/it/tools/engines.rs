@@ -118,9 +118,8 @@ async fn the_schemas_of_a_request_fit_the_engine_together() {
     };
     let tools: Vec<Value> = (0..30).map(large).collect();
     assert!(json!(tools).to_string().len() > MOST);
-    let body = |script: &str| {
-        json!({"model": format!("m?key=k&{script}"), "input": "x", "tools": tools})
-    };
+    let body =
+        |script: &str| json!({"model": format!("m?key=k&{script}"), "input": "x", "tools": tools});
     let response = world.create(body(r#"call=f29:{"city":"Oslo"}"#)).await;
     assert_eq!(response["status"], "completed", "{response}");
     let sent = world.last_request();
@@ -137,7 +136,10 @@ async fn the_schemas_of_a_request_fit_the_engine_together() {
     assert!(told.contains(r#""additionalProperties":false"#), "{told}");
     // Nothing holds the model to them but the check here.
     let bad = world.create(body(r#"call=f29:{"town":"Oslo"}"#)).await;
-    assert_eq!((&bad["status"], &bad["output"]), (&json!("failed"), &json!([])));
+    assert_eq!(
+        (&bad["status"], &bad["output"]),
+        (&json!("failed"), &json!([]))
+    );
 }
 
 /// DeepSeek knows `json_object` only, and wants the word in a message.
@@ -165,7 +167,11 @@ async fn deepseek_is_told_the_schema_and_judged_here() {
             assert!(told.contains(&closed_object().to_string()), "{told}");
             assert!(told.contains("JSON"), "{told}");
             // It may call a tool instead.
-            assert_eq!(told.contains("Call tools"), request["tools"].is_array(), "{told}");
+            assert_eq!(
+                told.contains("Call tools"),
+                request["tools"].is_array(),
+                "{told}"
+            );
         }
         world.upstream.reset();
     }

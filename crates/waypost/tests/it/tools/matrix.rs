@@ -453,7 +453,14 @@ async fn no_tools_in_the_template_untold() {
     schema["required"] = json!(["city", "unit", "days"]);
     let body = json!({"tools": [with(function("weather", schema), "strict", json!(true))]});
     let script = "generate=text&ignores=tools&branch=1";
-    asked(false, "no_tools_in_the_template_untold", RESPONSES, script, body).await;
+    asked(
+        false,
+        "no_tools_in_the_template_untold",
+        RESPONSES,
+        script,
+        body,
+    )
+    .await;
 }
 
 /// llama.cpp refuses the whole request for one schema that it cannot make a grammar of.
