@@ -12,11 +12,18 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::{OpenError, sql::now};
 
 /// (number, name, SQL), ascending from 1.
-const MIGRATIONS: &[(u32, &str, &str)] = &[(
-    1,
-    "start",
-    include_str!("../../migrations/sqlite/0001_start.sql"),
-)];
+const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (
+        1,
+        "start",
+        include_str!("../../migrations/sqlite/0001_start.sql"),
+    ),
+    (
+        2,
+        "job_notes",
+        include_str!("../../migrations/sqlite/0002_job_notes.sql"),
+    ),
+];
 
 /// "WYPT" in the header's application id.
 const APPLICATION_ID: u32 = 0x5759_5054;

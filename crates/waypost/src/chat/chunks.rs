@@ -100,7 +100,7 @@ impl Chunks {
                 let at = self.calls.piece(key, kind, call_id, name);
                 self.grow_call(at, arguments, out);
             }
-            Delta::Usage(usage) => self.usage = Some(usage),
+            Delta::Usage(usage) | Delta::Spent(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
             // Things of the Responses API, which no Chat request asks for.
             Delta::ReasoningSummary { .. }

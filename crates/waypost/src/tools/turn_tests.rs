@@ -122,7 +122,10 @@ fn shorten(deltas: &[Delta]) -> Vec<String> {
                 }
                 out[at].push_str(arguments);
             }
-            Delta::CallEnd { .. } | Delta::Usage(_) | Delta::Finish(Finish::Stop) => {}
+            Delta::CallEnd { .. }
+            | Delta::Usage(_)
+            | Delta::Spent(_)
+            | Delta::Finish(Finish::Stop) => {}
             other => out.push(format!("{other:?}")),
         }
         last_is_text = is_text;

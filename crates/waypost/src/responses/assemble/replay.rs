@@ -5,8 +5,11 @@ use serde_json::Value;
 
 use super::{Assembler, Call, Open, OpenKind, Own, Part};
 use crate::{
-    tools::agent::{Earlier, OpenItem},
-    upstream::generation::{CallKind, Prefix},
+    tools::{
+        agent::{Earlier, OpenItem},
+        search,
+    },
+    upstream::generation::{CallKind, Prefix, Usage},
 };
 
 impl Assembler {
@@ -45,6 +48,29 @@ impl Assembler {
                 }
             }
         }
+    }
+
+    /// What earlier attempts spent, as far as somebody kept it.
+    pub fn spent_before(&mut self, spent: Usage) {
+        self.spent_before = spent;
+    }
+
+    /// All that was replayed so far is among what was spent.
+    pub fn is_counted(&mut self) {
+        self.carried_tokens = 0;
+    }
+
+    /// Whether this response has had tools looked up by the server.
+    pub fn searched(&self) -> bool {
+        self.output.iter().flatten().any(search::is_found)
+    }
+
+    /// Whether a search was the last thing that happened. Thoughts about it may
+    /// have followed.
+    pub fn ends_with_search(&self) -> bool {
+        let mut items = self.output.iter().flatten().rev();
+        let last = items.find(|item| item["type"] != "reasoning");
+        self.own.is_empty() && last.is_some_and(search::is_found)
     }
 
     /// The text that a model server can be asked to continue: when all that is
@@ -97,6 +123,7 @@ impl Assembler {
             is_intent: own.is_intent,
         });
         Earlier {
+            spent: self.spent_before,
             output: self.output.iter().flatten().cloned().collect(),
             open: open.collect(),
         }

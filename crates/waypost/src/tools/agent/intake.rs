@@ -61,6 +61,8 @@ const OF_THE_TURN: u64 = 1 << 63;
 /// What the sorting needs to know, beside the turn.
 pub(super) struct Sorting<'a> {
     pub(super) catalogue: &'a Catalogue,
+    /// Tokens of the turns before.
+    pub(super) spent: Usage,
     /// Calls that may still be made.
     pub(super) calls_left: u64,
     /// Keys of own items.
@@ -79,6 +81,7 @@ impl Intake {
                 }
             }
             Delta::Usage(usage) => self.usage = Some(usage),
+            Delta::Spent(usage) => out.push(Delta::Spent(sorting.spent + usage)),
             Delta::Finish(finish) => self.finish = Some(finish),
             Delta::ItemAdded { key, item } => out.push(Delta::ItemAdded {
                 key: key | OF_THE_TURN,
@@ -356,6 +359,7 @@ mod tests {
         for delta in deltas {
             let mut sorting = Sorting {
                 catalogue: &catalogue,
+                spent: Usage::default(),
                 calls_left,
                 next_key: &mut next_key,
             };

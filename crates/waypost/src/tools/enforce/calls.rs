@@ -112,7 +112,7 @@ impl Enforcer {
             },
             call_id: call.call_id.clone().filter(|_| opening),
             name: opening.then(|| tool.name.clone()),
-            namespace: tool.namespace.clone().filter(|_| opening),
+            namespace: tool.shown_namespace().filter(|_| opening),
             arguments,
         }
     }
@@ -136,7 +136,7 @@ impl Enforcer {
             let tool = &self.rules.tools[tool];
             let ends = call.problem.is_none()
                 && tool.kind != Kind::Search
-                && !matches!(tool.judge, Judge::Input)
+                && !matches!(tool.judge, Judge::Input(_))
                 && call.written.trim_end().ends_with('}')
                 && call.judge(tool).is_ok_and(|judged| !judged.repaired);
             if ends {

@@ -247,6 +247,11 @@ impl Enforcer {
             && self.calls.iter().any(|call| call.state == State::Done)
     }
 
+    /// Tokens of the answers that ended.
+    pub fn spent(&self) -> Usage {
+        self.usage
+    }
+
     /// Whether the answer came to its own end, and was not cut off.
     pub fn ended_by_itself(&self) -> bool {
         self.finish == Some(Finish::Stop)
@@ -264,10 +269,7 @@ impl Enforcer {
             output_tokens: pieces,
             ..Usage::default()
         });
-        self.usage.input_tokens += fresh.input_tokens;
-        self.usage.cached_tokens += fresh.cached_tokens;
-        self.usage.output_tokens += fresh.output_tokens;
-        self.usage.reasoning_tokens += fresh.reasoning_tokens;
+        self.usage = self.usage + fresh;
     }
 
     /// Delivers, behind whatever waits.
