@@ -37,6 +37,11 @@ impl EventBatchBuilder {
         self.bytes.len()
     }
 
+    /// Events held so far.
+    pub fn count(&self) -> u64 {
+        u64::from(self.count)
+    }
+
     /// Whether no event was pushed.
     pub fn is_empty(&self) -> bool {
         self.count == 0

@@ -122,12 +122,18 @@ pub struct ClaimedJob {
     pub response: StoredResponse,
     pub queue: String,
     pub request: Bytes,
+    /// The last note of an earlier claim; see
+    /// [`note_job`](crate::store::ResponseStore::note_job).
+    pub note: Option<Bytes>,
     /// Which claim this is, counted from 1; releases that do not count are
     /// left out.
     pub attempt: u32,
     /// The lease it replaces had expired: its worker died or was cut off.
     pub taken_over: bool,
 }
+
+/// Longest note about a job, in bytes.
+pub const MAX_NOTE: usize = 4096;
 
 /// How many jobs of a queue a worker can take now.
 #[derive(Debug, Clone)]

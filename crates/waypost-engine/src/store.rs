@@ -16,6 +16,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::{
     Millis, StoreError,
@@ -285,6 +286,11 @@ pub trait ResponseStore: Send + Sync {
 
     /// See the trait's rules.
     async fn append_events(&self, lease: &Lease, first_seq: u64, batch: EventBatch) -> Result<()>;
+
+    /// Keeps a note of the worker's for later claims ([`ClaimedJob::note`]), in
+    /// place of the one before. It goes with the job. At most
+    /// [`MAX_NOTE`](crate::responses::MAX_NOTE) bytes; more is `Internal`.
+    async fn note_job(&self, lease: &Lease, note: Bytes) -> Result<()>;
 
     /// Appends the last events, sets the terminal status and body, and removes
     /// the job. Finishing again with the same lease, `first_seq` and status is

@@ -117,13 +117,14 @@ fn map_to_array(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &
         }
     }
     *map = array;
-    let pointer = at.pointer();
     rewriter.changed(at, ChangeCode::MapToArray, Level::C);
+    let Some(pointer) = rewriter.places.maps(at) else {
+        return;
+    };
     let old = join(&pointer, "additionalProperties");
     rewriter
         .moves
         .add(format!("{pointer}/items/properties/value"), &old);
-    rewriter.maps.push(pointer);
 }
 
 /// What a map may say beside its `additionalProperties`.
@@ -190,9 +191,9 @@ pub(super) fn require(rewriter: &mut Rewriter<'_>, property: &mut Value, at: &At
         return rewriter.changed(at, ChangeCode::OptionalMadeMandatory, Level::A);
     }
     rewriter.changed(at, ChangeCode::OptionalMadeNullable, Level::C);
-    let pointer = at.pointer();
-    rewriter.moves.add(format!("{pointer}/anyOf/0"), &pointer);
-    rewriter.optional.push(pointer);
+    if let Some(pointer) = rewriter.places.optional(at) {
+        rewriter.moves.add(format!("{pointer}/anyOf/0"), &pointer);
+    }
     let schema = property.take();
     *property = json!({"anyOf": [schema, {"type": "null"}]});
 }

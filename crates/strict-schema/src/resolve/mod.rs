@@ -171,8 +171,13 @@ pub fn resolve(schema: &Value, profile: &Profile) -> Resolved {
     }
     let outcome = rewrite::rewrite(schema, profile);
     let findings = check::findings(&outcome.schema, profile);
+    if findings.is_empty() && outcome.places.are_too_many() {
+        return Resolved::Fallback {
+            reasons: vec![reason::too_many_places()],
+        };
+    }
     if findings.is_empty() {
-        let restore = Restore::new(&outcome.schema, outcome.optional, outcome.maps);
+        let restore = Restore::new(&outcome.schema, outcome.places);
         return Resolved::Strict {
             schema: outcome.schema,
             restore,

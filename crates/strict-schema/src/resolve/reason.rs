@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::moves::Moves;
+use super::restore::MAX_PLACES;
 pub use crate::check::ViolationKind as ReasonCode;
 use crate::check::finding::Finding;
 
@@ -35,6 +36,17 @@ pub(super) fn reasons(findings: Vec<Finding>, moves: &Moves, original: &Value) -
         })
         .filter(|reason| seen.insert((reason.code, reason.pointer.clone(), reason.message.clone())))
         .collect()
+}
+
+/// What level C changed could not be kept to be changed back.
+pub(super) fn too_many_places() -> Reason {
+    let subject =
+        format!("the places of its optional properties and maps take more than {MAX_PLACES} bytes");
+    Reason {
+        code: ReasonCode::TooLarge,
+        pointer: String::new(),
+        message: sentence(ReasonCode::TooLarge, &subject),
+    }
 }
 
 /// A part that two parts were merged into was in neither: its nearest ancestor

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::check::values::same;
 use crate::cost::Guard;
-use crate::path;
+use crate::path::{self, At};
 use crate::reference::{Target, follow, fragment};
 use crate::types::TypeSet;
 
@@ -32,6 +32,49 @@ pub struct Restore {
     maps: BTreeSet<String>,
 }
 
+/// The places that level C rewrites, as far as they can be kept.
+#[derive(Default)]
+pub(super) struct Places {
+    optional: Vec<String>,
+    maps: Vec<String>,
+    bytes: usize,
+}
+
+/// Bytes of all pointers together. They are kept with each response, and one
+/// long name stands in the pointers of all that is below it.
+pub(super) const MAX_PLACES: usize = 256 << 10;
+
+impl Places {
+    /// Keeps a property whose null stands for "left out", and says where it is.
+    pub(super) fn optional(&mut self, at: &At<'_>) -> Option<String> {
+        let pointer = self.place(at)?;
+        self.optional.push(pointer.clone());
+        Some(pointer)
+    }
+
+    /// Keeps an array that stands for a map.
+    pub(super) fn maps(&mut self, at: &At<'_>) -> Option<String> {
+        let pointer = self.place(at)?;
+        self.maps.push(pointer.clone());
+        Some(pointer)
+    }
+
+    /// Whether some could not be kept: arguments could not be changed back.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.bytes > MAX_PLACES
+    }
+
+    /// `None` where it is too much, and from then on.
+    fn place(&mut self, at: &At<'_>) -> Option<String> {
+        if self.are_too_many() {
+            return None;
+        }
+        let pointer = at.pointer();
+        self.bytes += pointer.len();
+        (!self.are_too_many()).then_some(pointer)
+    }
+}
+
 /// Levels of arguments that are walked. A schema has fewer, unless it recurses.
 const MAX_DEPTH: usize = 200;
 
@@ -39,7 +82,8 @@ const MAX_DEPTH: usize = 200;
 const MAX_LOOKS: usize = 500_000;
 
 impl Restore {
-    pub(super) fn new(schema: &Value, optional: Vec<String>, maps: Vec<String>) -> Restore {
+    pub(super) fn new(schema: &Value, places: Places) -> Restore {
+        let Places { optional, maps, .. } = places;
         let changed = !optional.is_empty() || !maps.is_empty();
         Restore {
             schema: changed.then(|| schema.clone()),
@@ -339,5 +383,42 @@ mod tests {
         restore.apply(&mut json!({"a": {"b": null}, "optional": null}));
         // Branch by branch it would be 2³⁰ comparisons.
         assert!(started.elapsed().as_secs() < 20);
+    }
+
+    /// One long name, and all that is below it.
+    #[test]
+    fn places_that_take_too_much_are_a_reason() {
+        let schema = |name: usize, count: usize| {
+            let fields: serde_json::Map<_, _> = (0..count)
+                .map(|at| (format!("f{at}"), json!({"type": "string"})))
+                .collect();
+            json!({
+                "type": "object",
+                "properties": {"n".repeat(name): {"type": "object", "properties": fields}},
+            })
+        };
+        let mut profile = Profile::default();
+        profile.rewrites.nullable_optionals = true;
+        let Resolved::Strict { restore, .. } = resolve(&schema(10, 4_000), &profile) else {
+            panic!("it resolves")
+        };
+        assert_eq!(restore.optional.len(), 4_001);
+        let started = std::time::Instant::now();
+        let Resolved::Fallback { reasons } = resolve(&schema(80_000, 4_000), &profile) else {
+            panic!("320 MB of pointers were kept")
+        };
+        assert!(started.elapsed().as_secs() < 20);
+        let [reason] = &reasons[..] else {
+            panic!("{reasons:?}")
+        };
+        assert_eq!((reason.code.as_str(), &*reason.pointer), ("too_large", ""));
+        assert!(
+            reason.message.contains("262144 bytes"),
+            "{}",
+            reason.message
+        );
+        // Without level C nothing has to be changed back.
+        let plain = resolve(&schema(80_000, 4_000), &Profile::default());
+        assert!(matches!(plain, Resolved::Strict { .. }));
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::changes::Changes;
 use super::moves::Moves;
+use super::restore::Places;
 use super::{ChangeCode, Level, hoist, loose, spelling};
 use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, Shape, get};
 use crate::path::At;
@@ -23,8 +24,7 @@ pub(super) struct Outcome {
     pub schema: Value,
     pub changes: Changes,
     pub moves: Moves,
-    pub optional: Vec<String>,
-    pub maps: Vec<String>,
+    pub places: Places,
 }
 
 pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
@@ -42,8 +42,7 @@ pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
         moves,
         inlined: 0,
         looks: MAX_LOOKS,
-        optional: Vec::new(),
-        maps: Vec::new(),
+        places: Places::default(),
     };
     if profile.rewrites.meaning_preserving {
         rewriter.root_reference(&mut work);
@@ -52,16 +51,14 @@ pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
     let Rewriter {
         changes,
         moves,
-        optional,
-        maps,
+        places,
         ..
     } = rewriter;
     Outcome {
         schema: work,
         changes,
         moves,
-        optional,
-        maps,
+        places,
     }
 }
 
@@ -82,8 +79,7 @@ pub(super) struct Rewriter<'a> {
     pub inlined: usize,
     /// Nodes that may still be asked whether they accept null.
     pub looks: usize,
-    pub optional: Vec<String>,
-    pub maps: Vec<String>,
+    pub places: Places,
 }
 
 impl Rewriter<'_> {

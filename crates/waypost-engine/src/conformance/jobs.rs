@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Factory, kit::*};
 use crate::{
     events::EventBatch,
-    responses::{JobCounts, Lease, Status, Want},
+    responses::{JobCounts, Lease, MAX_NOTE, Status, Want},
 };
 
 fn one(event: &str) -> EventBatch {
@@ -363,6 +363,32 @@ pub async fn finishing_again_is_accepted(factory: &dyn Factory) {
     assert_eq!(kind(&other), "fenced");
     let events = log(&engine, &lease.response_id).await;
     assert_eq!(events, ["created", "delta", "end"]);
+}
+
+/// A note is there for every later claim, until another takes its place; who
+/// lost the lease leaves none.
+pub async fn a_note_outlives_its_claim(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let store = &engine.store;
+    let id = queued(&engine, "q").await;
+    let first = claim(&engine, "q", 1, LONG).await.remove(0);
+    assert_eq!(first.note, None);
+    for note in ["one", "two"] {
+        store.note_job(&first.lease, note.into()).await.unwrap();
+    }
+    let release = store.release_job(&first.lease, Duration::ZERO, true);
+    release.await.unwrap();
+    let late = store.note_job(&first.lease, "late".into()).await;
+    assert_eq!(kind(&late), "fenced");
+    let second = claim(&engine, "q", 1, LONG).await.remove(0);
+    assert_eq!(second.note.as_deref(), Some(&b"two"[..]));
+    let stale = store.note_job(&first.lease, "stale".into()).await;
+    assert_eq!(kind(&stale), "fenced");
+    let too_large = vec![b'x'; MAX_NOTE + 1].into();
+    let refused = store.note_job(&second.lease, too_large).await;
+    assert_eq!(kind(&refused), "internal");
+    let log = log(&engine, &id).await;
+    assert_eq!(log, ["created"], "a note is no event");
 }
 
 /// A worker whose response is gone has lost its lease.

@@ -140,6 +140,7 @@ macro_rules! conformance {
                 finishing_ends_the_job,
                 finishing_again_is_accepted,
                 a_deleted_response_fences_its_worker,
+                a_note_outlives_its_claim,
             ],
             races: [
                 one_of_finish_and_cancel_wins,

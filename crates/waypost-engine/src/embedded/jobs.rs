@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
@@ -130,6 +131,11 @@ fn claim_one(
         .conn
         .prepare_cached("SELECT request FROM job_requests WHERE response_id = ?")?
         .query_row([id], |row| row.get(0))?;
+    let note: Option<Vec<u8>> = tx
+        .conn
+        .prepare_cached("SELECT note FROM job_notes WHERE response_id = ?")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
     Ok(ClaimedJob {
         lease: Lease {
             response_id: id.to_owned(),
@@ -138,6 +144,7 @@ fn claim_one(
         response: get_any(tx.conn, id)?,
         queue,
         request: request.into(),
+        note: note.map(Bytes::from),
         attempt,
         taken_over,
     })
@@ -168,6 +175,19 @@ pub(super) fn append(tx: &Tx<'_>, lease: &Lease, first_seq: u64, batch: &EventBa
         return Err(StoreError::Fenced);
     }
     append_next(tx, lease, row.next_seq, first_seq, batch)
+}
+
+pub(super) fn note(tx: &Tx<'_>, lease: &Lease, note: &[u8]) -> Result<()> {
+    if !look(tx, lease)?.held {
+        return Err(StoreError::Fenced);
+    }
+    run(
+        tx.conn,
+        "INSERT INTO job_notes (response_id, note) VALUES (?, ?)
+         ON CONFLICT (response_id) DO UPDATE SET note = excluded.note",
+        (&lease.response_id, note),
+    )?;
+    Ok(())
 }
 
 pub(super) fn finish(

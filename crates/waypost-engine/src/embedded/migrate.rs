@@ -23,6 +23,11 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
         "approvals",
         include_str!("../../migrations/sqlite/0002_approvals.sql"),
     ),
+    (
+        3,
+        "job_notes",
+        include_str!("../../migrations/sqlite/0003_job_notes.sql"),
+    ),
 ];
 
 /// "WYPT" in the header's application id.

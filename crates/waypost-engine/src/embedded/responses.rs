@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
@@ -18,8 +19,8 @@ use crate::{
     events::EventBatch,
     page::{Page, PageQuery},
     responses::{
-        Cancelled, ChainLimits, ClaimedJob, EventPage, InputItem, JobCounts, Lease, NewJob,
-        NewResponse, Retention, Status, StoredResponse, Swept, Terminal, Turn, Want,
+        Cancelled, ChainLimits, ClaimedJob, EventPage, InputItem, JobCounts, Lease, MAX_NOTE,
+        NewJob, NewResponse, Retention, Status, StoredResponse, Swept, Terminal, Turn, Want,
     },
     store::ResponseStore,
 };
@@ -141,6 +142,15 @@ impl ResponseStore for EmbeddedStore {
         let lease = lease.clone();
         self.write(move |tx| jobs::append(tx, &lease, first_seq, &batch))
             .await
+    }
+
+    async fn note_job(&self, lease: &Lease, note: Bytes) -> Result<(), StoreError> {
+        if note.len() > MAX_NOTE {
+            let bytes = note.len();
+            return Err(StoreError::Internal(format!("a note of {bytes} bytes")));
+        }
+        let lease = lease.clone();
+        self.write(move |tx| jobs::note(tx, &lease, &note)).await
     }
 
     async fn finish(

@@ -113,12 +113,13 @@ impl Answer {
                 let at = self.calls.piece(key, kind, call_id, name);
                 self.calls.0[at].arguments.push_str(&arguments);
             }
-            Delta::Usage(usage) => self.usage = Some(usage),
+            Delta::Usage(usage) | Delta::Spent(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
             // Things of the Responses API, which no Chat request asks for.
             Delta::ReasoningSummary { .. }
             | Delta::ReasoningEncrypted(_)
             | Delta::ReasoningBreak
+            | Delta::CallEnd { .. }
             | Delta::ItemAdded { .. }
             | Delta::ItemEvent { .. }
             | Delta::ItemDone { .. }

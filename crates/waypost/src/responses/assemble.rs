@@ -5,8 +5,9 @@
 //! indexes are dense and never reused, and what the deltas said is what the
 //! `.done` events and the final `output` say.
 //!
-//! Reasoning and messages come one after the other; function calls stay open
-//! beside each other until the end, because servers interleave parallel calls.
+//! Reasoning and messages come one after the other. Function calls stay open
+//! beside each other, because servers interleave parallel calls, until they are
+//! said to have ended, or until the end.
 
 use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
@@ -39,7 +40,10 @@ pub struct Assembler {
     /// Whether the request has tools: only then is white space held.
     pub hold_blank_text: bool,
     phase: Option<String>,
+    /// Of this attempt.
     usage: Option<Usage>,
+    /// Of the turns that earlier attempts finished.
+    spent_before: Usage,
     finish: Option<Finish>,
     /// Deltas of text delivered by earlier attempts: about as many tokens.
     carried_tokens: u64,
@@ -99,12 +103,13 @@ impl Assembler {
                 }
                 self.grow_call(at, &arguments, out);
             }
+            Delta::CallEnd { key } => self.call_end(key, out),
             Delta::ItemAdded { key, item } => self.own_added(key, item, out),
             Delta::ItemEvent { key, kind, fields } => self.own_event(key, kind, &fields, out),
             Delta::ItemDone { key, item } => self.own_done(key, item, out),
             // Answered before it could come here.
             Delta::ToolSearch { .. } => {}
-            Delta::Usage(usage) => self.usage = Some(usage),
+            Delta::Usage(usage) | Delta::Spent(usage) => self.usage = Some(usage),
             Delta::Finish(finish) => self.finish = Some(finish),
         }
     }
@@ -160,25 +165,39 @@ impl Assembler {
         self.output.iter().flatten().cloned().collect()
     }
 
-    /// Token counts in the API's shape; null when the server gave none. After
-    /// a continuation the text of earlier attempts is counted by its deltas:
-    /// an estimate, since the first attempt's counts died with it.
+    /// Token counts in the API's shape; null when the server gave none.
     pub fn usage(&self) -> Value {
-        let Some(usage) = self.usage else {
+        if self.usage.is_none() && self.spent_before == Usage::default() {
             return Value::Null;
-        };
-        let input = usage.input_tokens.saturating_sub(self.carried_tokens);
-        let output = usage.output_tokens.saturating_add(self.carried_tokens);
+        }
+        let usage = self.spent();
         json!({
-            "input_tokens": input,
+            "input_tokens": usage.input_tokens,
             "input_tokens_details": {
-                "cached_tokens": usage.cached_tokens.min(input),
+                "cached_tokens": usage.cached_tokens,
                 "cache_write_tokens": 0,
             },
-            "output_tokens": output,
+            "output_tokens": usage.output_tokens,
             "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-            "total_tokens": input.saturating_add(output),
+            "total_tokens": usage.input_tokens.saturating_add(usage.output_tokens),
         })
+    }
+
+    /// Tokens of all attempts so far. After a continuation the text of the
+    /// attempt that broke off is counted by its deltas: an estimate, since its
+    /// counts died with it.
+    pub fn spent(&self) -> Usage {
+        let Some(usage) = self.usage else {
+            return self.spent_before;
+        };
+        let input_tokens = usage.input_tokens.saturating_sub(self.carried_tokens);
+        let fresh = Usage {
+            input_tokens,
+            cached_tokens: usage.cached_tokens.min(input_tokens),
+            output_tokens: usage.output_tokens.saturating_add(self.carried_tokens),
+            ..usage
+        };
+        self.spent_before + fresh
     }
 
     fn open(&mut self, kind: OpenKind, prefix: &str, out: &mut EventBatchBuilder) {

@@ -298,3 +298,31 @@ fn two_calls_never_share_an_id() {
     assert_eq!(output[0]["call_id"], "c");
     assert_ne!(output[1]["call_id"], "c");
 }
+
+#[test]
+fn a_call_that_has_ended_is_closed_before_the_next_and_never_generated_again() {
+    let first = || {
+        vec![
+            call(0, Some("a"), Some("f"), "{}"),
+            Delta::CallEnd { key: 0 },
+        ]
+    };
+    let mut deltas = first();
+    deltas.push(call(1, Some("b"), Some("g"), "{}"));
+    let (events, output) = assemble(Assembler::default(), deltas);
+    let one = [
+        "response.output_item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+    ];
+    assert_eq!(types(&events), [one, one].concat());
+    let ids: Vec<_> = output.iter().map(|item| &item["call_id"]).collect();
+    assert_eq!(ids, ["a", "b"]);
+    // After a crash: the turn that made it has not come to its end.
+    let again = replayed(first());
+    assert!(again.between_turns().is_none() && !again.is_untouched());
+    let mut talking = first();
+    talking.push(text("and"));
+    assert!(replayed(talking).open_text().is_none());
+}

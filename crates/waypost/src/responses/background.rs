@@ -21,7 +21,7 @@ use super::{
     events::{Event, encode},
     foreground::note_upstream_error,
     object::{self, Failure},
-    recover::{Folded, Plan, Seam},
+    recover::{Folded, Note, Plan, Seam},
     run::{self, End, Gone, Sink, Stop},
     sink::LogSink,
 };
@@ -182,7 +182,7 @@ impl Claim {
                 response: &self.object,
             }));
         }
-        let spent = prefix.as_ref().map_or(0, |p| p.tokens);
+        let spent = prefix.as_ref().map_or(0, |p| p.tokens) + earlier.spent.output_tokens;
         let stopped = if generation.max_output_tokens.is_some_and(|max| spent >= max) {
             Ok(Finish::Length)
         } else {
@@ -345,7 +345,8 @@ impl Claim {
 
     /// What the log holds.
     async fn fold(&self) -> Result<Folded, StoreError> {
-        let mut folded = Folded::default();
+        let note = self.job.note.as_deref().and_then(Note::decode);
+        let mut folded = Folded::new(note);
         let mut after = None;
         loop {
             let row = &self.job.response;

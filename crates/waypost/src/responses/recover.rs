@@ -4,6 +4,8 @@
 //! from scratch when nothing was delivered, from the open message's text where
 //! the model server can continue an answer, and not at all otherwise.
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use waypost_engine::events::EventBatch;
 
 use super::{assemble::Assembler, events::type_of};
@@ -11,9 +13,32 @@ use crate::{
     tools::agent::{self, Earlier},
     upstream::{
         Upstream,
-        generation::{Generation, Prefix},
+        generation::{Generation, Prefix, Usage},
     },
 };
+
+/// What a run keeps beside the log: what its turns have cost, which no event
+/// says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Of all turns that ended, over all attempts.
+    pub spent: Usage,
+    /// The events before this number are theirs. Not all of them may have been
+    /// written.
+    pub events: u64,
+}
+
+impl Note {
+    pub fn encode(&self) -> Bytes {
+        let json = serde_json::to_vec(self).expect("numbers are JSON");
+        json.into()
+    }
+
+    /// A note of another version of this program is as good as none.
+    pub fn decode(note: &[u8]) -> Option<Self> {
+        serde_json::from_slice(note).ok()
+    }
+}
 
 /// What a log says, folded.
 #[derive(Debug, Default)]
@@ -21,6 +46,9 @@ pub struct Folded {
     /// `response.in_progress` is there already.
     pub announced: bool,
     assembler: Assembler,
+    note: Note,
+    /// Events read.
+    events: u64,
 }
 
 /// How to go on.
@@ -42,9 +70,26 @@ pub enum Plan {
 }
 
 impl Folded {
+    /// Begins at the first event, with what was kept beside the log.
+    pub fn new(note: Option<Note>) -> Self {
+        let note = note.unwrap_or_default();
+        let mut assembler = Assembler::default();
+        assembler.spent_before(note.spent);
+        Self {
+            announced: false,
+            assembler,
+            note,
+            events: 0,
+        }
+    }
+
     /// Takes in the next stretch of the log.
     pub fn read(&mut self, batch: &EventBatch) {
         for event in batch.iter() {
+            if self.events == self.note.events {
+                self.assembler.is_counted();
+            }
+            self.events += 1;
             match type_of(&event) {
                 "response.created" | "response.queued" => {}
                 "response.in_progress" => self.announced = true,
@@ -61,6 +106,9 @@ impl Folded {
     /// How to go on at this upstream.
     pub fn plan(self, upstream: &Upstream, generation: &Generation) -> Plan {
         let mut assembler = Box::new(self.assembler);
+        if self.events <= self.note.events {
+            assembler.is_counted();
+        }
         if assembler.is_untouched() {
             return Plan::Run {
                 assembler,
@@ -69,7 +117,9 @@ impl Folded {
             };
         }
         let runs_tools = agent::runs_tools(generation);
-        if runs_tools && let Some(earlier) = assembler.between_turns() {
+        if (runs_tools || assembler.ends_with_search())
+            && let Some(earlier) = assembler.between_turns()
+        {
             return Plan::Run {
                 assembler,
                 prefix: None,
@@ -85,7 +135,7 @@ impl Folded {
         match can_continue(upstream, generation) {
             Ok(()) => {
                 assembler.continue_message();
-                let earlier = if runs_tools {
+                let earlier = if runs_tools || assembler.searched() {
                     assembler.earlier()
                 } else {
                     Earlier::default()
@@ -156,7 +206,80 @@ impl Seam {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use waypost_engine::events::EventBatchBuilder;
+
     use super::*;
+    use crate::upstream::generation::{Delta, Finish};
+
+    /// The text of a turn that ended is counted in what was kept; that of one
+    /// that broke off is counted by its deltas.
+    #[test]
+    fn what_was_kept_is_not_counted_twice() {
+        let text = |text: &str| Delta::Text {
+            text: text.to_owned(),
+            logprobs: Vec::new(),
+        };
+        let mut first = Assembler::default();
+        let mut out = EventBatchBuilder::default();
+        for word in ["a", "b", "c"] {
+            first.apply(text(word), &mut out);
+        }
+        let spent = Usage {
+            input_tokens: 10,
+            output_tokens: 3,
+            ..Usage::default()
+        };
+        first.apply(Delta::Spent(spent), &mut out);
+        let note = Note {
+            spent: first.spent(),
+            events: out.count(),
+        };
+        let item = json!({"id": "tsc_1", "type": "tool_search_call", "status": "in_progress"});
+        let key = 0;
+        first.apply(
+            Delta::ItemAdded {
+                key,
+                item: item.clone(),
+            },
+            &mut out,
+        );
+        first.apply(Delta::ItemDone { key, item }, &mut out);
+        let lost = out.take();
+        for word in ["d", "e"] {
+            first.apply(text(word), &mut out);
+        }
+        let written = out.take();
+        let usage = |batches: &[&EventBatch]| {
+            let note = Note::decode(&note.encode());
+            let mut folded = Folded::new(note);
+            for batch in batches {
+                folded.read(batch);
+            }
+            let mut assembler = folded.assembler;
+            assembler.apply(
+                Delta::Usage(Usage {
+                    input_tokens: 20,
+                    output_tokens: 4,
+                    ..Usage::default()
+                }),
+                &mut EventBatchBuilder::default(),
+            );
+            assembler.apply(
+                Delta::Finish(Finish::Stop),
+                &mut EventBatchBuilder::default(),
+            );
+            let usage = assembler.usage();
+            (
+                usage["input_tokens"].clone(),
+                usage["output_tokens"].clone(),
+            )
+        };
+        assert_eq!(usage(&[&lost]), (json!(30), json!(7)));
+        // Two deltas of the second turn: what continues them says nothing of them.
+        assert_eq!(usage(&[&lost, &written]), (json!(28), json!(9)));
+        assert_eq!(Note::decode(b"another version's"), None);
+    }
 
     fn through(prefix: &str, pieces: &[&str]) -> String {
         let (sent, mut seam) = Seam::new(Prefix {

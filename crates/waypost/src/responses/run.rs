@@ -23,7 +23,7 @@ use crate::{
     tools::{agent::Agent, turn::Step},
     upstream::{
         error::UpstreamError,
-        generation::{Delta, Finish},
+        generation::{Delta, Finish, Usage},
     },
 };
 
@@ -43,6 +43,16 @@ const MAX_PIECES: usize = 4096;
 pub trait Sink: Send {
     /// Takes a batch; resolves when the next one may come.
     fn write(&mut self, batch: EventBatch) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Keeps what a run after a crash has to know of this one: the tokens spent
+    /// up to the event that comes after `pending` further ones. Resolves when it
+    /// is kept, or when that is not worth waiting for.
+    fn keep(
+        &mut self,
+        _spent: Usage,
+        _pending: u64,
+    ) -> impl Future<Output = Result<(), Gone>> + Send {
+        std::future::ready(Ok(()))
+    }
     /// Resolves when nobody wants more.
     fn gone(&mut self) -> impl Future<Output = Gone> + Send;
 }
@@ -133,6 +143,7 @@ pub async fn pump<S: Sink>(
         deltas: Vec::new(),
         taken: 0,
         must_flush: false,
+        spent: None,
     };
     let mut ended: Option<Result<(), UpstreamError>> = None;
     loop {
@@ -150,12 +161,18 @@ pub async fn pump<S: Sink>(
         while !pending.is_empty()
             && ended.is_none()
             && !intake.must_flush
+            && intake.spent.is_none()
             && pending.len() < MAX_BURST
         {
             match poll_immediate(intake.step(pending)).await {
                 Some(end) => ended = end,
                 None => break,
             }
+        }
+        // Before the events that it is about: what is missing after a crash is
+        // asked for again, and that is paid for too.
+        if let Some((spent, pending)) = intake.spent.take() {
+            sink.keep(spent, pending).await.map_err(Stop::Gone)?;
         }
         if let Some(end) = ended {
             // An error is told only after what came before it is safe.
@@ -183,6 +200,7 @@ pub async fn pump<S: Sink>(
                 }
                 end = intake.step(pending), if ended.is_none()
                     && !intake.must_flush
+                    && intake.spent.is_none()
                     && pending.len() < MAX_PENDING =>
                 {
                     ended = end;
@@ -208,6 +226,8 @@ struct Intake<'a> {
     taken: usize,
     /// Nothing may be asked for before what came so far is written.
     must_flush: bool,
+    /// What is to be kept, and how many events were pending when it was said.
+    spent: Option<(Usage, u64)>,
 }
 
 impl Intake<'_> {
@@ -226,7 +246,11 @@ impl Intake<'_> {
                 }
             }
             self.taken += size(&delta);
+            let goes_on = matches!(delta, Delta::Spent(_));
             self.assembler.apply(delta, out);
+            if goes_on {
+                self.spent = Some((self.assembler.spent(), out.count()));
+            }
             if self.taken > MAX_OUTPUT {
                 return Some(Err(UpstreamError::Malformed(format!(
                     "more than {MAX_OUTPUT} bytes of output"
@@ -275,8 +299,10 @@ pub fn size(delta: &Delta) -> usize {
             Delta::ItemEvent { fields, .. } => fields.values().map(json).sum(),
             Delta::Message { phase } => phase.as_ref().map_or(0, String::len),
             Delta::ReasoningBreak
+            | Delta::CallEnd { .. }
             | Delta::ToolSearch { .. }
             | Delta::Usage(_)
+            | Delta::Spent(_)
             | Delta::Finish(_) => 0,
         }
 }

@@ -9,8 +9,10 @@ use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, 
 
 use super::{
     events::{FRAME_BYTES, frame},
+    recover::Note,
     run::{Gone, Sink},
 };
+use crate::upstream::generation::Usage;
 
 /// Frames that may wait for a foreground client.
 pub const CLIENT_QUEUE: usize = 4;
@@ -78,6 +80,23 @@ impl Sink for LogSink {
         self.engine
             .bus
             .publish_response(&self.lease.response_id, hint);
+        Ok(())
+    }
+
+    async fn keep(&mut self, spent: Usage, pending: u64) -> Result<(), Gone> {
+        let note = Note {
+            spent,
+            events: self.next_seq + pending,
+        };
+        let noted = self.engine.store.note_job(&self.lease, note.encode());
+        match noted.await {
+            Err(StoreError::Fenced) => return Err(Gone::Fenced),
+            // The next one says it all again.
+            Err(error) => {
+                tracing::warn!(response_id = %self.lease.response_id, %error, "keeping a response's token counts failed");
+            }
+            Ok(()) => {}
+        }
         Ok(())
     }
 

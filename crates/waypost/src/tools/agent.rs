@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use self::rounds::Rounds;
 use super::{
-    mcp,
+    mcp, search,
     turn::{Step, Turn},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Delta, Generation, Prefix},
+        generation::{Delta, Generation, Prefix, Usage},
     },
 };
 
@@ -39,6 +39,8 @@ enum Kind {
 /// What an earlier attempt at a response delivered.
 #[derive(Debug, Default)]
 pub struct Earlier {
+    /// Tokens of its turns that ended.
+    pub spent: Usage,
     /// Its finished items.
     pub output: Vec<Value>,
     /// Items of this server's own making that it left open.
@@ -79,9 +81,18 @@ impl Agent {
             let rounds = Rounds::new(app, upstream, generation, prefix, earlier);
             return Ok(Self(Kind::Many(Box::new(rounds))));
         }
+        let searches = earlier.output.iter().filter(|item| search::is_found(item));
+        let searches = searches.count();
+        let resumed = (!earlier.output.is_empty()).then(|| {
+            let last = searches >= search::MAX_SEARCHES;
+            let mut resumed = search::after(generation, &earlier.output, last);
+            resumed.spend(earlier.spent.output_tokens);
+            Arc::new(resumed)
+        });
+        let generation = resumed.as_ref().unwrap_or(generation);
         let told = mcp::history::told(generation);
         let turn = Turn::open(app, upstream, told.as_ref().unwrap_or(generation), prefix).await?;
-        Ok(Self(Kind::One(turn)))
+        Ok(Self(Kind::One(turn.after_searches(searches))))
     }
 
     /// Appends the next deltas to `out`. Cancel-safe: a dropped future loses

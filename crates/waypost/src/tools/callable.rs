@@ -51,6 +51,14 @@ impl<'g> Callable<'g> {
         })
     }
 
+    /// A deferred function that is in no namespace comes back under its own
+    /// name, as if that were one (OpenAI, gpt-5.4).
+    pub fn is_under_its_name(&self) -> bool {
+        self.kind == Kind::Function
+            && self.namespace.is_none()
+            && self.tool["defer_loading"] == true
+    }
+
     /// `name`, or `namespace.name`: the key of `Generation.restores`, and what
     /// people read.
     pub fn label(&self) -> String {

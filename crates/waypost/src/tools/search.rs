@@ -17,6 +17,9 @@ use crate::upstream::generation::Generation;
 
 /// Tools that one search brings at most.
 pub const MAX_FOUND: usize = 8;
+/// Searches that are answered in one turn. After them the model has to do with
+/// what it has.
+pub const MAX_SEARCHES: usize = 8;
 /// Longest query that is read, in bytes.
 const MAX_QUERY: usize = 4096;
 /// Words of one description that count.
@@ -51,6 +54,11 @@ pub fn parameters() -> Value {
         "required": ["query"],
         "additionalProperties": false,
     })
+}
+
+/// Whether an item is what a search of a server brought.
+pub fn is_found(item: &Value) -> bool {
+    item["type"] == "tool_search_output" && item["execution"] == "server"
 }
 
 /// The generation after a search: with its items in the context. With `last`,

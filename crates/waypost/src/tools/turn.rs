@@ -66,9 +66,8 @@ enum Reading {
     Anything,
 }
 
-/// Searches for tools that are answered in one turn. After them the model has
-/// to do with what it has.
-const MAX_SEARCHES: u32 = 8;
+/// What the metrics call it when a server is asked without its schemas.
+const LOOSENED: &str = "loosened";
 
 /// Where the next deltas come from.
 enum Source {
@@ -87,13 +86,18 @@ struct Enforced {
     ask: Ask,
     enforcer: Enforcer,
     emulated: Option<(Emulated, Reader)>,
+    /// The server's engine does not take the schemas: nothing but the check
+    /// here holds the model to them.
+    loosened: bool,
     /// The text of an emulated reply, to show it to the model again.
     reply: String,
     /// Nothing constrains the text of an answer, and the server can go on with
     /// one: a good beginning can be kept.
     keeps_beginnings: bool,
     reasks: u32,
-    searches: u32,
+    /// Tokens that were taken off the limit already.
+    counted: u64,
+    searches: usize,
     /// Read and not yet taken in.
     deltas: Vec<Delta>,
 }
@@ -114,7 +118,7 @@ impl Turn {
             },
         };
         let plan = plan.unwrap_or_else(|| Plan::free(generation));
-        let answer = stream::open(&app.upstreams, upstream, &plan.ask, prefix).await?;
+        let (plan, answer) = open(app, upstream, plan, prefix).await?;
         let reader = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
         Ok(Self {
             answer: Source::Open(answer),
@@ -125,14 +129,23 @@ impl Turn {
                 ask: plan.ask,
                 enforcer: Enforcer::new(plan.rules),
                 emulated: reader,
+                loosened: plan.loosened,
                 reply: String::new(),
                 keeps_beginnings: upstream.capabilities.prefill.is_some()
                     && upstream.capabilities.structured_output == StructuredOutput::None,
                 reasks: 0,
+                counted: 0,
                 searches: 0,
                 deltas: Vec::new(),
             }),
         })
+    }
+
+    /// Goes on after so many searches of the same response.
+    #[must_use]
+    pub fn after_searches(mut self, searches: usize) -> Self {
+        self.rules.searches = searches;
+        self
     }
 
     /// Lets calls through although the model has no tools: for whoever has its
@@ -188,11 +201,41 @@ impl Turn {
                 rules.reading = Reading::Enforced;
                 // Dropping the answer ends the request at the model server.
                 self.answer = Source::Ended;
-                self.answer = Source::Opening(rules.ask_again(&violation)?);
+                self.answer = Source::Opening(rules.ask_again(&violation, out)?);
                 Ok(Step::More)
             }
         }
     }
+}
+
+/// Asks for an answer; where the server's engine cannot take the schemas, once
+/// more without them: the check here is what makes calls valid in any case.
+async fn open(
+    app: &AppRef,
+    upstream: &Arc<Upstream>,
+    plan: Plan,
+    prefix: Option<&Prefix>,
+) -> Result<(Plan, AnswerStream), UpstreamError> {
+    let refused = match stream::open(&app.upstreams, upstream, &plan.ask, prefix).await {
+        Ok(answer) => return Ok((plan, answer)),
+        Err(refused) => refused,
+    };
+    let compiles = upstream.capabilities.compiles_grammars && !plan.loosened;
+    if !(compiles && refused.is_about_a_grammar()) {
+        return Err(refused);
+    }
+    let generation = &plan.ask.generation;
+    let Some(plan) = wire::loosened(app, upstream, generation, prefix.is_some()).await? else {
+        return Err(refused);
+    };
+    tracing::warn!(
+        upstream = %upstream.name,
+        error = %refused,
+        "the model server's engine cannot take the schemas of a request; asking without them"
+    );
+    app.metrics.tool_outcome(&upstream.name, LOOSENED);
+    let answer = stream::open(&app.upstreams, upstream, &plan.ask, prefix).await?;
+    Ok((plan, answer))
 }
 
 impl Enforced {
@@ -289,7 +332,11 @@ impl Enforced {
     }
 
     /// Asks the model again, or says why that is not possible.
-    fn ask_again(&mut self, violation: &Violation) -> Result<Opening, UpstreamError> {
+    fn ask_again(
+        &mut self,
+        violation: &Violation,
+        out: &mut Vec<Delta>,
+    ) -> Result<Opening, UpstreamError> {
         let may = !violation.delivered && self.reasks < self.app.config.tools.max_reasks;
         tracing::info!(
             upstream = %self.upstream.name,
@@ -311,6 +358,7 @@ impl Enforced {
         let beginning = self.good_beginning(violation);
         self.correct(violation);
         self.enforcer.again();
+        out.push(Delta::Spent(self.enforcer.spent()));
         self.deltas.clear();
         self.reply.clear();
         if let Some((emulated, reader)) = &mut self.emulated {
@@ -326,29 +374,40 @@ impl Enforced {
         let app = self.app.clone();
         let upstream = self.upstream.clone();
         let mut ask = self.ask.clone();
-        let narrows = self.emulated.is_some() && matches!(violation.about, About::Call { .. });
+        let narrows = self.emulated.is_some()
+            && !self.loosened
+            && matches!(violation.about, About::Call { .. });
         if matches!(violation.about, About::Text { .. })
             && self.enforcer.accepted().is_empty()
             && let Some(wire) = ask.wire.as_deref()
-            && let Some(text) = &wire.answer
+            && let Some(answer) = &wire.answer
         {
             // The model chose to answer: now the server can be given the format.
             ask.wire = Some(Arc::new(Wire {
-                text: Some(text.clone()),
-                tools: Vec::new(),
-                tool_choice: None,
-                parallel_tool_calls: None,
-                ..wire.clone()
+                preamble: answer.preamble.clone(),
+                items: wire.items.clone(),
+                text: Some(answer.text.clone()),
+                ..Wire::default()
             }));
         }
         Ok(async move {
+            let plain = ask.wire.clone();
             if narrows && let Some(text) = wire::narrower(&app, &upstream, &ask.generation).await {
                 let mut wire = ask.wire.as_deref().cloned().unwrap_or_default();
                 wire.text = Some(text);
                 ask.wire = Some(Arc::new(wire));
             }
-            let answer = stream::open(&app.upstreams, &upstream, &ask, beginning.as_ref());
-            Ok((None, answer.await?))
+            let beginning = beginning.as_ref();
+            let answer = stream::open(&app.upstreams, &upstream, &ask, beginning).await;
+            let answer = match answer {
+                // The wider form was taken before.
+                Err(error) if narrows && error.is_about_a_grammar() => {
+                    ask.wire = plain;
+                    stream::open(&app.upstreams, &upstream, &ask, beginning).await
+                }
+                answer => answer,
+            };
+            Ok((None, answer?))
         }
         .boxed())
     }
@@ -381,15 +440,28 @@ impl Enforced {
         }
         self.searches += 1;
         out.retain(|delta| !matches!(delta, Delta::Usage(_) | Delta::Finish(_)));
-        out.extend([Delta::Message { phase: None }, Delta::ReasoningBreak]);
-        let last = self.searches >= MAX_SEARCHES;
-        let next = Arc::new(search::after(&self.ask.generation, &found, last));
+        let spent = self.enforcer.spent();
+        out.extend([
+            Delta::Spent(spent),
+            Delta::Message { phase: None },
+            Delta::ReasoningBreak,
+        ]);
+        let last = self.searches >= search::MAX_SEARCHES;
+        let mut next = search::after(&self.ask.generation, &found, last);
+        next.spend(spent.output_tokens - self.counted);
+        self.counted = spent.output_tokens;
+        let next = Arc::new(next);
         let (app, upstream) = (self.app.clone(), self.upstream.clone());
+        let loosened = self.loosened;
         Some(
             async move {
-                let plan = wire::plan(&app, &upstream, &next, false).await?;
+                let plan = if loosened {
+                    wire::loosened(&app, &upstream, &next, false).await?
+                } else {
+                    wire::plan(&app, &upstream, &next, false).await?
+                };
                 let plan = plan.unwrap_or_else(|| Plan::free(&next));
-                let answer = stream::open(&app.upstreams, &upstream, &plan.ask, None).await?;
+                let (plan, answer) = open(&app, &upstream, plan, None).await?;
                 Ok((Some(plan), answer))
             }
             .boxed(),
@@ -399,6 +471,7 @@ impl Enforced {
     /// The model goes on after a search.
     fn goes_on(&mut self, plan: Plan) {
         self.ask = plan.ask;
+        self.loosened = plan.loosened;
         self.enforcer.goes_on(plan.rules);
         self.emulated = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
         self.reply.clear();

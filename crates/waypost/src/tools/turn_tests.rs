@@ -122,7 +122,10 @@ fn shorten(deltas: &[Delta]) -> Vec<String> {
                 }
                 out[at].push_str(arguments);
             }
-            Delta::Usage(_) | Delta::Finish(Finish::Stop) => {}
+            Delta::CallEnd { .. }
+            | Delta::Usage(_)
+            | Delta::Spent(_)
+            | Delta::Finish(Finish::Stop) => {}
             other => out.push(format!("{other:?}")),
         }
         last_is_text = is_text;
@@ -323,6 +326,43 @@ async fn accepted_calls_stay_and_the_model_is_told() {
         .as_str()
         .expect("words");
     assert!(correction.contains("Paris"), "{correction}");
+}
+
+/// The client has the first call: to give it a second one is to have it made twice.
+#[tokio::test]
+async fn accepted_calls_that_the_model_repeats_are_not_made_again() {
+    let fixed = r#"call=weather:{"city":"Rome","days":1}"#;
+    let again = r#"call=weather:{"days":3, "city":"Paris"}"#;
+    let script = format!(r#"{GOOD}&call=weather:{{"city":1}}&then&{GOOD}&{fixed}"#);
+    let got = bench(Dialect::Generic)
+        .await
+        .run(&script, tools(json!([weather(true)])))
+        .await;
+    let once = [
+        r#"weather({"city":"Paris","days":3}"#,
+        r#"weather({"city":"Rome","days":1}"#,
+    ];
+    assert_eq!(got.said, once);
+    assert_eq!((got.count("reasked"), got.count("cut")), (1, 1));
+    // Without a correction the model may mean it.
+    let got = bench(Dialect::Generic)
+        .await
+        .run(&format!("{GOOD}&{GOOD}"), tools(json!([weather(false)])))
+        .await;
+    assert_eq!(got.said.len(), 2);
+    let got = bench(Dialect::Generic)
+        .await
+        .run(
+            &format!(r#"{GOOD}&call=weather:{{"city":1}}&then&{again}&{fixed}"#),
+            tools(json!([weather(false)])),
+        )
+        .await;
+    assert_eq!(
+        got.said.len(),
+        2,
+        "the order of keys means nothing: {:?}",
+        got.said
+    );
 }
 
 #[tokio::test]

@@ -96,6 +96,9 @@ pub struct Capabilities {
     /// Takes all that the Responses API has: namespaces, tool search,
     /// `allowed_tools`. Only over that API.
     pub responses_tools: bool,
+    /// Makes grammars of schemas itself, and refuses requests over it: they may
+    /// be asked again without.
+    pub compiles_grammars: bool,
     /// The engine's name among `strict_schema`'s dialects.
     pub engine: &'static str,
     /// That of what reads the schemas of `tools`.
@@ -158,6 +161,7 @@ impl Dialect {
             },
             custom_tools: self == Self::OpenAi,
             responses_tools: self == Self::OpenAi,
+            compiles_grammars: !matches!(self, Self::OpenAi | Self::Azure | Self::DeepSeek),
             engine,
             tool_engine: match self {
                 Self::Ollama => "ollama-tools",

@@ -71,6 +71,25 @@ impl UpstreamError {
         )
     }
 
+    /// Whether the server cannot make a grammar of the request's schemas. Each
+    /// engine has its own words for it.
+    pub fn is_about_a_grammar(&self) -> bool {
+        let Self::Status {
+            status, message, ..
+        } = self
+        else {
+            return false;
+        };
+        let refuses = matches!(
+            *status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::INTERNAL_SERVER_ERROR
+        );
+        let message = message.to_ascii_lowercase();
+        refuses && GRAMMAR_WORDS.iter().any(|words| message.contains(words))
+    }
+
     /// How long the server asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -186,6 +205,23 @@ impl UpstreamError {
     }
 }
 
+/// What engines say of schemas that are beyond them, in lower case.
+const GRAMMAR_WORDS: &[&str] = &[
+    // llama.cpp, when it parses the grammar and when it makes it
+    "failed to parse grammar",
+    "json schema conversion failed",
+    // vLLM, over xgrammar and llguidance
+    "features not supported by xgrammar",
+    "json schema into a grammar",
+    "grammar specification",
+    "grammar error:",
+    // SGLang
+    "invalid grammar request",
+    "failed to compile json",
+    // TGI
+    "grammar is not valid",
+];
+
 /// Longest message taken over from a model server, in characters.
 const MAX_MESSAGE: usize = 2000;
 
@@ -194,4 +230,37 @@ fn bounded(message: String) -> String {
         return message;
     }
     message.chars().take(MAX_MESSAGE).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_engines_words_for_a_schema_beyond_it_are_known() {
+        let about = |status: u16, message: &str| {
+            let body = serde_json::json!({"error": {"message": message}}).to_string();
+            let status = StatusCode::from_u16(status).expect("a status");
+            UpstreamError::from_answer(status, None, body.as_bytes()).is_about_a_grammar()
+        };
+        for message in [
+            "Failed to initialize samplers: failed to parse grammar",
+            "JSON schema conversion failed:\nUnrecognized schema: {}",
+            "The provided JSON schema contains features not supported by xgrammar.",
+            "Failed to transform json schema into a grammar: [13:37] unsupported",
+            "Grammar error: Unimplemented keys: [\"propertyNames\"]",
+            "Input validation error: grammar is not valid: Grammar must have a 'properties' field",
+        ] {
+            assert!(about(400, message), "{message}");
+            assert!(about(500, message), "{message}");
+            assert!(!about(429, message), "{message}");
+        }
+        for message in [
+            "Invalid schema for function 'f': In context=(), 'oneOf' is not permitted.",
+            "This model's maximum context length is 8192 tokens.",
+        ] {
+            assert!(!about(400, message), "{message}");
+        }
+        assert!(!UpstreamError::Broken("failed to parse grammar".into()).is_about_a_grammar());
+    }
 }

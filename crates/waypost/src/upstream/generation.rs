@@ -77,6 +77,16 @@ pub struct Generation {
     pub encrypted_reasoning: bool,
 }
 
+impl Generation {
+    /// Takes what was written already off the limit. Model servers refuse a
+    /// limit of nothing.
+    pub fn spend(&mut self, output_tokens: u64) {
+        if let Some(max) = &mut self.max_output_tokens {
+            *max = max.saturating_sub(output_tokens).max(1);
+        }
+    }
+}
+
 /// What one request to a model server says: a generation, and where the server
 /// has to be told something else, that. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -101,9 +111,16 @@ pub struct Wire {
     pub parallel_tool_calls: Option<bool>,
     /// `None`: the generation's own `text`.
     pub text: Option<Value>,
-    /// The `text` of an answer that is asked for again, without tools: for a
-    /// server that takes no format beside them.
-    pub answer: Option<Value>,
+    /// For an answer that is asked for again, without tools, of a server that
+    /// takes no format beside them.
+    pub answer: Option<Answer>,
+}
+
+/// What a server is told of an answer's form where there are no tools.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub preamble: Option<String>,
+    pub text: Value,
 }
 
 impl Ask {
@@ -187,6 +204,9 @@ pub enum Delta {
         /// JSON text of a function call, plain text of a custom tool's input.
         arguments: String,
     },
+    /// The call is whole and judged: nothing more of it comes. Calls that are
+    /// not said to be end with the answer.
+    CallEnd { key: u64 },
     /// An item that this server makes itself (`mcp_…`, `tool_search_…`): as it
     /// is announced. Its `key` is its own, apart from those of calls.
     ItemAdded { key: u64, item: Value },
@@ -203,6 +223,9 @@ pub enum Delta {
     ToolSearch { arguments: Value },
     /// Token counts; may come after [`Delta::Finish`].
     Usage(Usage),
+    /// Token counts so far of a response that goes on with another request: a
+    /// crash in there must not lose them.
+    Spent(Usage),
     /// The model is done, and why.
     Finish(Finish),
 }
@@ -229,12 +252,25 @@ pub enum Finish {
 }
 
 /// Token counts, as the Responses API has them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub input_tokens: u64,
     pub cached_tokens: u64,
     pub output_tokens: u64,
     pub reasoning_tokens: u64,
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.saturating_add(more.input_tokens),
+            cached_tokens: self.cached_tokens.saturating_add(more.cached_tokens),
+            output_tokens: self.output_tokens.saturating_add(more.output_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(more.reasoning_tokens),
+        }
+    }
 }
 
 /// Text of an answer that an earlier attempt delivered and this one continues.

@@ -1,4 +1,4 @@
-//! Function and custom calls, which stay open beside each other.
+//! Function and custom calls, which may be open beside each other.
 
 use serde_json::Value;
 use waypost_engine::{events::EventBatchBuilder, id};
@@ -28,6 +28,19 @@ impl Assembler {
         if let Some(output_index) = call.index {
             push(out, &call.delta(output_index, arguments));
         }
+    }
+
+    pub(super) fn call_end(&mut self, key: u64, out: &mut EventBatchBuilder) {
+        let ended = |call: &Call| call.key == key && call.index.is_some();
+        let Some(at) = self.calls.iter().position(ended) else {
+            return;
+        };
+        let call = self.calls.remove(at);
+        let Some(output_index) = call.index else {
+            return;
+        };
+        push(out, &call.done(output_index));
+        self.item_done(output_index, call.item("completed"), out);
     }
 
     /// Opens the item of a call, with the arguments that came before it.

@@ -5,8 +5,11 @@ use serde_json::Value;
 
 use super::{Assembler, Call, Open, OpenKind, Own, Part};
 use crate::{
-    tools::agent::{Earlier, OpenItem},
-    upstream::generation::{CallKind, Prefix},
+    tools::{
+        agent::{Earlier, OpenItem},
+        search,
+    },
+    upstream::generation::{CallKind, Prefix, Usage},
 };
 
 impl Assembler {
@@ -47,6 +50,29 @@ impl Assembler {
         }
     }
 
+    /// What earlier attempts spent, as far as somebody kept it.
+    pub fn spent_before(&mut self, spent: Usage) {
+        self.spent_before = spent;
+    }
+
+    /// All that was replayed so far is among what was spent.
+    pub fn is_counted(&mut self) {
+        self.carried_tokens = 0;
+    }
+
+    /// Whether this response has had tools looked up by the server.
+    pub fn searched(&self) -> bool {
+        self.output.iter().flatten().any(search::is_found)
+    }
+
+    /// Whether a search was the last thing that happened. Thoughts about it may
+    /// have followed.
+    pub fn ends_with_search(&self) -> bool {
+        let mut items = self.output.iter().flatten().rev();
+        let last = items.find(|item| item["type"] != "reasoning");
+        self.own.is_empty() && last.is_some_and(search::is_found)
+    }
+
     /// The text that a model server can be asked to continue: when all that is
     /// open is one message with nothing but text.
     pub fn open_text(&self) -> Option<Prefix> {
@@ -59,7 +85,10 @@ impl Assembler {
         };
         match parts.as_slice() {
             [Part::Text { text, .. }]
-                if self.calls.is_empty() && self.own.is_empty() && !text.is_empty() =>
+                if self.calls.is_empty()
+                    && self.own.is_empty()
+                    && !self.called_client()
+                    && !text.is_empty() =>
             {
                 Some(Prefix {
                     text: text.clone(),
@@ -73,10 +102,17 @@ impl Assembler {
     /// What a run with tools of this server goes on from: where only items of
     /// its own making are open, or none.
     pub fn between_turns(&self) -> Option<Earlier> {
-        if self.open.is_some() || !self.calls.is_empty() {
+        if self.open.is_some() || !self.calls.is_empty() || self.called_client() {
             return None;
         }
         Some(self.earlier())
+    }
+
+    /// Whether the client has a whole call to answer: the turn that made it is
+    /// the last one, and it has not come to its end.
+    fn called_client(&self) -> bool {
+        let mut types = self.output.iter().flatten().map(|item| &item["type"]);
+        types.any(|kind| kind == "function_call" || kind == "custom_tool_call")
     }
 
     /// What is finished, and what of this server's own making is open.
@@ -87,6 +123,7 @@ impl Assembler {
             is_intent: own.is_intent,
         });
         Earlier {
+            spent: self.spent_before,
             output: self.output.iter().flatten().cloned().collect(),
             open: open.collect(),
         }

@@ -61,6 +61,8 @@ const OF_THE_TURN: u64 = 1 << 63;
 /// What the sorting needs to know, beside the turn.
 pub(super) struct Sorting<'a> {
     pub(super) catalogue: &'a Catalogue,
+    /// Tokens of the turns before.
+    pub(super) spent: Usage,
     /// Calls that may still be made.
     pub(super) calls_left: u64,
     /// Keys of own items.
@@ -72,7 +74,14 @@ impl Intake {
     pub(super) fn take(&mut self, delta: Delta, sorting: &mut Sorting<'_>, out: &mut Vec<Delta>) {
         match delta {
             Delta::ToolCall { .. } => self.call(delta, sorting, out),
+            Delta::CallEnd { key } => {
+                let of_client = |open: &Open| open.key == key && matches!(open.call, Call::Client);
+                if self.calls.iter().any(of_client) {
+                    out.push(delta);
+                }
+            }
             Delta::Usage(usage) => self.usage = Some(usage),
+            Delta::Spent(usage) => out.push(Delta::Spent(sorting.spent + usage)),
             Delta::Finish(finish) => self.finish = Some(finish),
             Delta::ItemAdded { key, item } => out.push(Delta::ItemAdded {
                 key: key | OF_THE_TURN,

@@ -30,6 +30,7 @@ fn take(calls_left: u64, deltas: Vec<Delta>) -> (Intake, Vec<Delta>) {
     for delta in deltas {
         let mut sorting = Sorting {
             catalogue: &catalogue,
+            spent: Usage::default(),
             calls_left,
             next_key: &mut next_key,
         };

@@ -72,6 +72,8 @@ pub(super) struct Rounds {
     calls: u64,
     /// Of all turns of this run.
     usage: Usage,
+    /// Tokens that earlier attempts wrote.
+    spent_before: u64,
     finish: Finish,
     next_key: u64,
     failure: Option<UpstreamError>,
@@ -190,6 +192,7 @@ impl Rounds {
             offered: false,
             calls,
             usage: Usage::default(),
+            spent_before: earlier.spent.output_tokens,
             finish: Finish::Stop,
             next_key: FIRST_KEY,
             failure: None,
@@ -440,7 +443,7 @@ impl Rounds {
         let left = self
             .base
             .max_output_tokens
-            .map(|max| max.saturating_sub(self.usage.output_tokens));
+            .map(|max| max.saturating_sub(self.spent_before + self.usage.output_tokens));
         if left == Some(0) {
             self.finish = Finish::Length;
             self.todo.push_front(Todo::End);
@@ -493,6 +496,7 @@ impl Rounds {
         let calls_left = if self.offered { self.calls_left() } else { 0 };
         let mut sorting = Sorting {
             catalogue: &self.catalogue,
+            spent: self.usage,
             calls_left,
             next_key: &mut self.next_key,
         };
@@ -506,10 +510,7 @@ impl Rounds {
     fn end_turn(&mut self, out: &mut Vec<Delta>) -> bool {
         let mut intake = std::mem::take(&mut self.intake);
         if let Some(usage) = intake.usage {
-            self.usage.input_tokens += usage.input_tokens;
-            self.usage.cached_tokens += usage.cached_tokens;
-            self.usage.output_tokens += usage.output_tokens;
-            self.usage.reasoning_tokens += usage.reasoning_tokens;
+            self.usage = self.usage + usage;
             out.push(Delta::Usage(self.usage));
         }
         if intake.finish != Some(Finish::Stop) {
@@ -560,6 +561,9 @@ impl Rounds {
             }
         }
         let asks = goes_on && !ends;
+        if asks || flush {
+            out.push(Delta::Spent(self.usage));
+        }
         self.todo
             .push_back(if asks { Todo::Ask } else { Todo::End });
         flush

@@ -19,6 +19,8 @@ pub struct Described<'a> {
     pub name: &'a str,
     pub description: Option<&'a str>,
     pub parameters: &'a Value,
+    /// What of the schema nothing but the model's good will keeps to.
+    pub untold: Option<&'a str>,
 }
 
 /// What the model is told of its tools.
@@ -55,6 +57,10 @@ pub fn prompt(tools: &[Described<'_>], may_answer: bool, several: bool, json: bo
         }
         out.push_str("\n  ");
         out.push_str(&tool.parameters.to_string());
+        if let Some(untold) = tool.untold {
+            out.push_str("\n  The arguments also have to keep to:");
+            out.push_str(&untold.replace('\n', "\n  "));
+        }
     }
     out
 }

@@ -55,6 +55,8 @@ enum Reading {
     /// Passed on as it is.
     Blind,
     Json(ArgumentChecker),
+    /// The input itself.
+    Input(Check),
     Wrapped {
         unwrap: Unwrap,
         check: Check,
@@ -97,7 +99,8 @@ impl Call {
             Judge::Arguments(compiled) if tool.strict => {
                 compiled.checker().map_or(Reading::Blind, Reading::Json)
             }
-            Judge::Arguments(_) | Judge::Input => Reading::Blind,
+            Judge::Arguments(_) | Judge::Input(None) => Reading::Blind,
+            Judge::Input(Some(grammar)) => Reading::Input(grammar.begin()),
             Judge::Wrapped(grammar) => Reading::Wrapped {
                 unwrap: Unwrap::default(),
                 check: grammar.as_ref().map_or(Check::Text, Grammar::begin),
@@ -121,6 +124,7 @@ impl Call {
                             sentence: violation::problem(&mismatch),
                         })
                 }
+                Reading::Input(check) => check.push(fresh).err().map(broken),
                 Reading::Wrapped {
                     unwrap,
                     check,
@@ -133,9 +137,7 @@ impl Call {
                     });
                     let checked = check.push(&input[before..]).err().map(|good| Problem {
                         good: self.read,
-                        sentence: format!(
-                            "The input does not match the tool's grammar after its first {good} bytes."
-                        ),
+                        ..broken(good)
                     });
                     checked.or(unwrapped)
                 }
@@ -148,7 +150,7 @@ impl Call {
     pub fn showable(&self) -> &str {
         match &self.reading {
             Reading::Wrapped { input, .. } => input,
-            Reading::Blind | Reading::Json(_) => &self.written,
+            Reading::Blind | Reading::Json(_) | Reading::Input(_) => &self.written,
         }
     }
 
@@ -159,6 +161,9 @@ impl Call {
         let Some(problem) = &self.problem else {
             return true;
         };
+        if matches!(self.reading, Reading::Input(_)) {
+            return false;
+        }
         if matches!(self.reading, Reading::Wrapped { .. }) {
             // Inside the input nothing is repaired; around it, anything may be.
             return !self.written.trim_start().starts_with('{');
@@ -169,10 +174,20 @@ impl Call {
     /// The verdict on a call that has ended.
     pub fn judge(&mut self, tool: &Tool) -> Result<Judged, Problem> {
         match &tool.judge {
-            Judge::Input => Ok(Judged {
-                text: self.written.clone(),
-                repaired: false,
-            }),
+            Judge::Input(_) => {
+                let whole = match &mut self.reading {
+                    Reading::Input(check) => check.is_complete(&self.written),
+                    _ => true,
+                };
+                match &self.problem {
+                    Some(problem) => Err(problem.clone()),
+                    None if !whole => Err(unfinished(&self.written)),
+                    None => Ok(Judged {
+                        text: self.written.clone(),
+                        repaired: false,
+                    }),
+                }
+            }
             Judge::Arguments(compiled) => {
                 let text = match self.written.trim() {
                     // What some servers send for no arguments.
@@ -223,10 +238,8 @@ impl Call {
                         repaired: false,
                     });
                 }
-                let problem = self.problem.clone().unwrap_or_else(|| Problem {
-                    good: self.written.len(),
-                    sentence: "The input ends before it is whole.".to_owned(),
-                });
+                let problem = self.problem.clone();
+                let problem = problem.unwrap_or_else(|| unfinished(&self.written));
                 let fits = |input: &str| {
                     let mut check = grammar.as_ref().map_or(Check::Text, Grammar::begin);
                     check.push(input).is_ok() && check.is_complete(input)
@@ -240,6 +253,23 @@ impl Call {
                     .ok_or(problem)
             }
         }
+    }
+}
+
+/// An input that leaves its grammar after so many bytes.
+fn broken(good: usize) -> Problem {
+    Problem {
+        good,
+        sentence: format!(
+            "The input does not match the tool's grammar after its first {good} bytes."
+        ),
+    }
+}
+
+fn unfinished(written: &str) -> Problem {
+    Problem {
+        good: written.len(),
+        sentence: "The input ends before it is whole.".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use waypost_engine::id;
 
 use super::{
-    About, Accepted, Enforcer, Entry, Outcome, Tool, Violation,
+    About, Accepted, Enforcer, Entry, Judge, Outcome, Tool, Violation,
     call::{Call, Problem, State},
 };
 use crate::{
@@ -78,6 +78,8 @@ impl Enforcer {
         }
         let call = &mut self.calls[at];
         call.begin(tool, &self.rules.tools[tool]);
+        // Nothing of a repeated call is to be seen.
+        call.held |= !self.repeatable.is_empty();
         if call.held {
             self.queue.push_back(Entry::Held(at));
         }
@@ -110,9 +112,40 @@ impl Enforcer {
             },
             call_id: call.call_id.clone().filter(|_| opening),
             name: opening.then(|| tool.name.clone()),
-            namespace: tool.namespace.clone().filter(|_| opening),
+            namespace: tool.shown_namespace().filter(|_| opening),
             arguments,
         }
+    }
+
+    /// Another call begins: models write one after the other, so those whose
+    /// arguments are whole and valid have ended. Servers that send calls beside
+    /// each other begin them before the others are whole.
+    pub(super) fn finish_whole(
+        &mut self,
+        beginning: u64,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), Box<Violation>> {
+        if self.calls.iter().any(|call| call.key == beginning) {
+            return Ok(());
+        }
+        for at in 0..self.calls.len() {
+            let call = &mut self.calls[at];
+            let Some(tool) = call.tool.filter(|_| call.state == State::Open) else {
+                continue;
+            };
+            let tool = &self.rules.tools[tool];
+            let ends = call.problem.is_none()
+                && tool.kind != Kind::Search
+                && !matches!(tool.judge, Judge::Input(_))
+                && call.written.trim_end().ends_with('}')
+                && call.judge(tool).is_ok_and(|judged| !judged.repaired);
+            if ends {
+                let key = call.out_key;
+                self.finish_call(at, true, false, out)?;
+                self.emit(Delta::CallEnd { key }, out);
+            }
+        }
+        Ok(())
     }
 
     /// A call has ended: the verdict.
@@ -168,6 +201,21 @@ impl Enforcer {
         let tool = &self.rules.tools[tool_at];
         let call = &mut self.calls[at];
         call.state = State::Done;
+        let repeats = |before: &Accepted| {
+            let same = || json_of(&before.arguments) == json_of(&call.written);
+            before.name == tool.wire.1 && same()
+        };
+        if call.shown.is_none()
+            && let Some(before) = self.repeatable.iter().position(repeats)
+        {
+            // The model was told not to, and some do: it was meant once.
+            self.repeatable.remove(before);
+            self.outcomes.push(Outcome::Cut);
+            self.queue
+                .retain(|entry| !matches!(entry, Entry::Held(held) if *held == at));
+            self.flush(out);
+            return;
+        }
         self.accepted.push(Accepted {
             name: tool.wire.1.clone(),
             arguments: call.written.clone(),
@@ -218,6 +266,11 @@ impl Enforcer {
             delivered: call.shown.is_some(),
         }
     }
+}
+
+/// What the arguments mean; their text where they mean nothing.
+fn json_of(arguments: &str) -> Value {
+    serde_json::from_str(arguments).unwrap_or_else(|_| Value::String(arguments.to_owned()))
 }
 
 /// A search for tools: an item for the client to answer, or a word to whoever

@@ -70,6 +70,8 @@ pub struct Enforcer {
     /// Calls that the client has, from earlier answers too: what the model is
     /// told when it is asked again.
     accepted: Vec<Accepted>,
+    /// Those of earlier answers that this one has not repeated.
+    repeatable: Vec<Accepted>,
     queue: VecDeque<Entry>,
     text: Text,
     finish: Option<Finish>,
@@ -107,6 +109,7 @@ impl Enforcer {
             rules,
             calls: Vec::new(),
             accepted: Vec::new(),
+            repeatable: Vec::new(),
             queue: VecDeque::new(),
             text: Text::default(),
             finish: None,
@@ -137,6 +140,7 @@ impl Enforcer {
             } => {
                 self.pieces += 1;
                 self.held_bytes += arguments.len();
+                self.finish_whole(key, out)?;
                 let at = self.call_at(key);
                 let call = &mut self.calls[at];
                 call.call_id = call.call_id.take().or(call_id);
@@ -206,6 +210,7 @@ impl Enforcer {
         self.finish = None;
         self.held_bytes = 0;
         self.corrects = true;
+        self.repeatable.clone_from(&self.accepted);
     }
 
     /// The model goes on, by other rules: what it did so far was good.
@@ -213,6 +218,7 @@ impl Enforcer {
         self.rules = rules;
         self.again();
         self.accepted.clear();
+        self.repeatable.clear();
         self.corrects = false;
     }
 
@@ -241,6 +247,11 @@ impl Enforcer {
             && self.calls.iter().any(|call| call.state == State::Done)
     }
 
+    /// Tokens of the answers that ended.
+    pub fn spent(&self) -> Usage {
+        self.usage
+    }
+
     /// Whether the answer came to its own end, and was not cut off.
     pub fn ended_by_itself(&self) -> bool {
         self.finish == Some(Finish::Stop)
@@ -258,10 +269,7 @@ impl Enforcer {
             output_tokens: pieces,
             ..Usage::default()
         });
-        self.usage.input_tokens += fresh.input_tokens;
-        self.usage.cached_tokens += fresh.cached_tokens;
-        self.usage.output_tokens += fresh.output_tokens;
-        self.usage.reasoning_tokens += fresh.reasoning_tokens;
+        self.usage = self.usage + fresh;
     }
 
     /// Delivers, behind whatever waits.
@@ -311,6 +319,7 @@ mod tests {
             judge: Judge::Arguments(Compiled::of(&schema)),
             restore: Restore::default(),
             searches_here: false,
+            under_its_name: false,
         };
         let mut enforcer = Enforcer::new(Rules {
             tools: vec![tool],

@@ -28,6 +28,8 @@ pub struct Tool {
     pub kind: Kind,
     pub namespace: Option<String>,
     pub name: String,
+    /// The client sees its name as its namespace.
+    pub under_its_name: bool,
     /// Namespace and name at the model server.
     pub wire: (Option<String>, String),
     /// Whether `tool_choice` lets the model call it.
@@ -49,8 +51,8 @@ pub enum Judge {
     Arguments(Arc<Compiled>),
     /// A custom tool's input, wrapped into a function's only argument.
     Wrapped(Option<Arc<Grammar>>),
-    /// A custom tool's input that the model server itself vouches for.
-    Input,
+    /// A custom tool's input, as the model server has it.
+    Input(Option<Arc<Grammar>>),
 }
 
 /// The structure of an answer's text.
@@ -63,6 +65,12 @@ pub struct TextRule {
 }
 
 impl Tool {
+    /// The namespace that the client sees.
+    pub fn shown_namespace(&self) -> Option<String> {
+        let own = self.under_its_name.then_some(&self.name);
+        self.namespace.as_ref().or(own).cloned()
+    }
+
     /// `name`, or `namespace.name`.
     pub fn label(&self) -> String {
         match &self.namespace {
@@ -88,8 +96,13 @@ impl Rules {
 
     /// The tool that the model server knows by that name.
     pub fn find(&self, namespace: Option<&str>, name: &str) -> Option<usize> {
-        self.tools
-            .iter()
-            .position(|tool| tool.wire.0.as_deref() == namespace && tool.wire.1 == name)
+        let known = |namespace: Option<&str>| {
+            self.tools
+                .iter()
+                .position(|tool| tool.wire.0.as_deref() == namespace && tool.wire.1 == name)
+        };
+        known(namespace).or_else(|| {
+            known(None).filter(|at| self.tools[*at].under_its_name && namespace == Some(name))
+        })
     }
 }

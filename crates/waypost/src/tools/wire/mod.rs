@@ -13,7 +13,8 @@ mod prompted;
 
 use std::{borrow::Cow, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use strict_schema::Dialect;
 
 use self::{
     choice::{Choice, Mode},
@@ -43,6 +44,8 @@ pub struct Plan {
     pub rules: Rules,
     /// Tools are written as text.
     pub emulated: Option<Emulated>,
+    /// The server is told no schemas; see [`loosened`].
+    pub loosened: bool,
 }
 
 impl Plan {
@@ -52,6 +55,7 @@ impl Plan {
             ask: Ask::plain(generation),
             rules: Rules::default(),
             emulated: None,
+            loosened: false,
         }
     }
 }
@@ -73,7 +77,18 @@ pub async fn plan(
     generation: &Arc<Generation>,
     continues: bool,
 ) -> Result<Option<Plan>, UpstreamError> {
-    plan_with(app, upstream, generation, continues, false).await
+    plan_with(app, upstream, generation, continues, Form::Told).await
+}
+
+/// The same for a server whose engine cannot take the schemas: it is told none,
+/// the model is told them in words, and the check here holds it to them.
+pub async fn loosened(
+    app: &AppRef,
+    upstream: &Upstream,
+    generation: &Arc<Generation>,
+    continues: bool,
+) -> Result<Option<Plan>, UpstreamError> {
+    plan_with(app, upstream, generation, continues, Form::Loose).await
 }
 
 /// The form of an emulated reply, as narrow as it takes for a server that does
@@ -83,7 +98,7 @@ pub async fn narrower(
     upstream: &Upstream,
     generation: &Arc<Generation>,
 ) -> Option<Value> {
-    let plan = plan_with(app, upstream, generation, false, true).await;
+    let plan = plan_with(app, upstream, generation, false, Form::Narrow).await;
     plan.ok()??.ask.wire?.text.clone()
 }
 
@@ -92,7 +107,7 @@ async fn plan_with(
     upstream: &Upstream,
     generation: &Arc<Generation>,
     continues: bool,
-    narrow: bool,
+    form: Form,
 ) -> Result<Option<Plan>, UpstreamError> {
     let can = &upstream.capabilities;
     let takes = Takes {
@@ -129,7 +144,7 @@ async fn plan_with(
         names: names::all(callables.iter().map(|c| (c.namespace, c.name))),
         callables,
         structured,
-        narrow,
+        form,
     };
     if planner.callables.is_empty() && structured.is_none() && !rewrites && !emulates {
         return Ok(None);
@@ -148,8 +163,18 @@ struct Planner<'a> {
     names: Vec<String>,
     /// `text.format`, where it asks for a structure.
     structured: Option<&'a Value>,
+    form: Form,
+}
+
+/// How schemas are put for the server's engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// With all that the engine is known to take.
+    Told,
     /// See [`narrower`].
-    narrow: bool,
+    Narrow,
+    /// See [`loosened`].
+    Loose,
 }
 
 /// A tool as the server is told of it.
@@ -158,6 +183,8 @@ struct Prepared {
     /// The arguments' schema for the client, and for the engine.
     parameters: Value,
     engine: Option<Arc<ForEngine>>,
+    /// The engine is told nothing of the parameters.
+    loose: bool,
 }
 
 impl Planner<'_> {
@@ -166,6 +193,7 @@ impl Planner<'_> {
         for callable in &self.callables {
             prepared.push(self.prepare(callable, emulates).await?);
         }
+        self.fit(&mut prepared);
         let mut wire = Wire {
             items: self.items(emulates),
             ..Wire::default()
@@ -180,6 +208,7 @@ impl Planner<'_> {
             self.format(&mut wire)
         };
         let can = &self.upstream.capabilities;
+        let loosened = self.form == Form::Loose;
         let must_call = self.choice.mode == Mode::Required && self.choice.allows_any();
         let obeys_choice = emulates
             || match self.choice.named {
@@ -189,7 +218,7 @@ impl Planner<'_> {
         let constrains = if emulates {
             can.constrains_output && self.takes_replies()
         } else {
-            can.constrains_tools
+            can.constrains_tools && !loosened
         };
         let rules = Rules {
             tools: self
@@ -218,7 +247,53 @@ impl Planner<'_> {
             },
             rules,
             emulated: replies,
+            loosened,
         })
+    }
+
+    /// What the server makes of the structure of an answer.
+    fn structured_output(&self) -> StructuredOutput {
+        match self.upstream.capabilities.structured_output {
+            StructuredOutput::JsonSchema if self.form == Form::Loose => {
+                StructuredOutput::JsonObject
+            }
+            known => known,
+        }
+    }
+
+    /// Loosens the largest tools where all schemas together are more than the
+    /// engine takes.
+    fn fit(&self, prepared: &mut [Prepared]) {
+        let engine = self.upstream.capabilities.engine;
+        let most = Dialect::named(engine).and_then(|dialect| dialect.max_schema_bytes);
+        let Some(most) = most else { return };
+        let size = |prepared: &Prepared| {
+            let engine = prepared.engine.as_ref();
+            engine.map_or(0, |engine| engine.schema.to_string().len())
+        };
+        let format = self.structured.map(|format| &format["schema"]);
+        let format = format.filter(|schema| schema.is_object());
+        let mut sizes: Vec<usize> = prepared.iter().map(size).collect();
+        let mut total = sizes.iter().sum::<usize>()
+            + format.map_or(0, |schema| {
+                for_engine(schema, engine).schema.to_string().len()
+            });
+        while total > most {
+            let largest = (0..sizes.len())
+                .filter(|at| prepared[*at].can_be_loosened())
+                .max_by_key(|at| sizes[*at]);
+            let Some(at) = largest else { return };
+            prepared[at].loosen(self.callables[at].kind, engine);
+            let now = size(&prepared[at]);
+            total = total - sizes[at] + now;
+            sizes[at] = now;
+            tracing::debug!(
+                upstream = %self.upstream.name,
+                tool = self.callables[at].name,
+                "the schemas of a request are more than the model server's engine takes; \
+                 it is not told this one"
+            );
+        }
     }
 
     async fn prepare(
@@ -226,13 +301,25 @@ impl Planner<'_> {
         callable: &Callable<'_>,
         emulates: bool,
     ) -> Result<Prepared, UpstreamError> {
-        let tool = callable.tool;
         let can = &self.upstream.capabilities;
         let engine = if emulates {
             can.engine
         } else {
             can.tool_engine
         };
+        let mut prepared = self.prepare_whole(callable, engine).await?;
+        if self.form == Form::Loose {
+            prepared.loosen(callable.kind, engine);
+        }
+        Ok(prepared)
+    }
+
+    async fn prepare_whole(
+        &self,
+        callable: &Callable<'_>,
+        engine: &'static str,
+    ) -> Result<Prepared, UpstreamError> {
+        let tool = callable.tool;
         match callable.kind {
             Kind::Custom => {
                 let definition = custom::grammar_of(tool);
@@ -254,6 +341,7 @@ impl Planner<'_> {
                     engine: Some(for_engine(&parameters, engine)),
                     parameters,
                     grammar,
+                    loose: false,
                 })
             }
             Kind::Function | Kind::Search => {
@@ -266,6 +354,7 @@ impl Planner<'_> {
                     engine: Some(for_engine(&parameters, engine)),
                     parameters,
                     grammar: None,
+                    loose: false,
                 })
             }
         }
@@ -292,8 +381,9 @@ impl Planner<'_> {
             .get(&callable.label())
             .cloned()
             .unwrap_or_default();
+        let constrains = constrains && !prepared.loose;
         let vouched = match callable.kind {
-            // Its own engine, its own grammar.
+            // Its own engine, its own grammar: its input comes as it is written.
             Kind::Custom if native_custom => true,
             Kind::Custom => {
                 let enforces = prepared.engine.as_ref().is_some_and(|e| e.enforces_all);
@@ -319,12 +409,13 @@ impl Planner<'_> {
             kind: callable.kind,
             namespace: callable.namespace.map(str::to_owned),
             name: callable.name.to_owned(),
+            under_its_name: callable.is_under_its_name(),
             wire,
             allowed: self.choice.allowed[at],
             strict,
             hold: buffers && !vouched || !restore.is_empty() || callable.kind == Kind::Search,
             judge: match callable.kind {
-                Kind::Custom if native_custom => Judge::Input,
+                Kind::Custom if native_custom => Judge::Input(prepared.grammar),
                 Kind::Custom => Judge::Wrapped(prepared.grammar),
                 Kind::Function | Kind::Search => {
                     Judge::Arguments(Compiled::of(&prepared.parameters))
@@ -343,10 +434,15 @@ impl Planner<'_> {
             return None;
         }
         let name = |namespace: Option<&str>, name: &str| {
-            let known = self
-                .callables
-                .iter()
-                .position(|c| c.namespace == namespace && c.name == name);
+            let at = |namespace: Option<&str>| {
+                let mut callables = self.callables.iter();
+                callables.position(|c| c.namespace == namespace && c.name == name)
+            };
+            let mut known = at(namespace);
+            if known.is_none() && namespace == Some(name) {
+                // A deferred function came back under its own name.
+                known = at(None).filter(|at| self.callables[*at].is_under_its_name());
+            }
             known.map_or_else(|| names::flat(namespace, name), |at| self.names[at].clone())
         };
         let rewritten = items::rewrite(items, self.takes, &name);
@@ -355,6 +451,29 @@ impl Planner<'_> {
         } else {
             rewritten.into_iter().map(Cow::into_owned).collect()
         })
+    }
+}
+
+impl Prepared {
+    /// Tells the engine no more than what kind of arguments there are.
+    fn loosen(&mut self, kind: Kind, engine: &'static str) {
+        if !self.can_be_loosened() {
+            return;
+        }
+        let shape = match kind {
+            Kind::Custom => unwrap::schema("", None),
+            Kind::Function | Kind::Search => json!({"type": "object"}),
+        };
+        self.engine = Some(Arc::new(ForEngine {
+            schema: for_engine(&shape, engine).schema.clone(),
+            enforces_all: false,
+            untold: None,
+        }));
+        self.loose = true;
+    }
+
+    fn can_be_loosened(&self) -> bool {
+        !self.loose && self.parameters != strict_schema::empty_parameters()
     }
 }
 

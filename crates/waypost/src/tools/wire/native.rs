@@ -59,6 +59,13 @@ impl Planner<'_> {
             out.insert("format".into(), tool["format"].clone());
             return Value::Object(out);
         }
+        if prepared.loose && callable.kind != Kind::Custom {
+            let own = description.map(|own| own + "\n").unwrap_or_default();
+            let schema = &prepared.parameters;
+            description = Some(format!(
+                "{own}The arguments have to match this JSON Schema:\n{schema}"
+            ));
+        }
         if let Some(untold) = prepared.engine.as_ref().and_then(|e| e.untold.as_deref()) {
             let own = description.map(|own| own + "\n").unwrap_or_default();
             description = Some(format!("{own}The arguments also have to keep to:{untold}"));
@@ -72,6 +79,8 @@ impl Planner<'_> {
             .map_or(&prepared.parameters, |engine| &engine.schema);
         out.insert("parameters".into(), parameters.clone());
         let strict = callable.kind == Kind::Custom || tool["strict"] == true;
+        // It says of a schema that nothing else is accepted: not of this one.
+        let strict = strict && !prepared.loose;
         let says = match self.upstream.capabilities.strict_flag {
             StrictFlag::Always => true,
             StrictFlag::WhereTrue => strict,

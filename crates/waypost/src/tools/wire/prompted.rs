@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{Planner, Prepared, choice::Mode};
+use super::{Form, Planner, Prepared, choice::Mode};
 use crate::{
     config::{Buffer, StructuredOutput},
     tools::{
@@ -13,7 +13,10 @@ use crate::{
         enforce::TextRule,
         schema::{Compiled, ForEngine, for_engine},
     },
-    upstream::{dialect::FormatShape, generation::Wire},
+    upstream::{
+        dialect::FormatShape,
+        generation::{Answer, Wire},
+    },
 };
 
 impl Planner<'_> {
@@ -36,6 +39,7 @@ impl Planner<'_> {
                 name: &self.names[at],
                 description: description.as_deref(),
                 parameters: &prepared.parameters,
+                untold: prepared.engine.as_ref().and_then(|e| e.untold.as_deref()),
             })
             .collect();
         let answer = self.structured.map(|format| match &format["schema"] {
@@ -48,7 +52,7 @@ impl Planner<'_> {
             preamble.push_str(&schema.to_string());
         }
         wire.preamble = Some(preamble);
-        let text = match can.structured_output {
+        let text = match self.structured_output() {
             StructuredOutput::JsonSchema if self.takes_replies() => {
                 let schemas: Vec<Cow<'_, Value>> = allowed()
                     .map(|(_, (_, prepared))| self.part(prepared))
@@ -74,7 +78,7 @@ impl Planner<'_> {
     /// Whether the server takes the schema of a reply, which is a union.
     pub(super) fn takes_replies(&self) -> bool {
         let can = &self.upstream.capabilities;
-        can.structured_output == StructuredOutput::JsonSchema
+        self.structured_output() == StructuredOutput::JsonSchema
             && can.format_shape != FormatShape::Value
     }
 
@@ -84,7 +88,7 @@ impl Planner<'_> {
             // Said so, it holds for engines too that know no object without properties.
             return Cow::Owned(json!({"enum": [{}]}));
         }
-        if self.narrow
+        if self.form == Form::Narrow
             && let Some(narrow) = emulate::narrow::narrow(&prepared.parameters)
         {
             let engine = for_engine(&narrow, self.upstream.capabilities.engine);
@@ -114,33 +118,38 @@ impl Planner<'_> {
             }
             text
         };
-        let alone = self.takes_alone(engine.as_deref());
-        let may_call = !wire.tools.is_empty() && self.choice.mode != Mode::None;
-        let beside = may_call && !can.formats_beside_tools;
-        let takes = if beside {
-            wire.answer = (alone != StructuredOutput::None).then(|| text(alone));
-            StructuredOutput::None
-        } else {
-            alone
-        };
-        if takes == StructuredOutput::JsonSchema {
-            let untold = engine.as_ref().and_then(|engine| engine.untold.as_ref());
-            wire.preamble =
-                untold.map(|told| format!("The JSON of your reply also has to keep to:{told}"));
-        } else {
-            let when = if beside {
-                "Whenever you answer without calling a tool, reply"
-            } else {
-                "Reply"
-            };
-            wire.preamble = Some(if schema.is_object() {
+        let preamble = |takes, when| {
+            if takes == StructuredOutput::JsonSchema {
+                let untold = engine.as_ref()?.untold.as_ref()?;
+                return Some(format!(
+                    "The JSON of your reply also has to keep to:{untold}"
+                ));
+            }
+            Some(if schema.is_object() {
                 format!(
                     "{when} with JSON that matches this JSON Schema, and nothing else:\n{schema}"
                 )
             } else {
                 format!("{when} with one JSON object and nothing else.")
+            })
+        };
+        let alone = self.takes_alone(engine.as_deref());
+        let may_call = !wire.tools.is_empty() && self.choice.mode != Mode::None;
+        let takes = if may_call && !can.formats_beside_tools {
+            wire.answer = (alone != StructuredOutput::None).then(|| Answer {
+                preamble: preamble(alone, "Reply"),
+                text: text(alone),
             });
-        }
+            StructuredOutput::None
+        } else {
+            alone
+        };
+        wire.preamble = match self.choice.mode {
+            // The model has to call: there is no answer to speak of.
+            Mode::Required if may_call => None,
+            _ if may_call => preamble(takes, "Call tools as you need them. When you answer, reply"),
+            _ => preamble(takes, "Reply"),
+        };
         wire.text = Some(text(takes));
         self.text_rule(engine.as_deref(), takes)
     }
@@ -152,7 +161,7 @@ impl Planner<'_> {
         if can.format_shape == FormatShape::Value && !has_properties {
             return StructuredOutput::None;
         }
-        can.structured_output
+        self.structured_output()
     }
 
     /// A strict format is a promise; any other is a wish. `sent`: what the

@@ -117,6 +117,8 @@ async fn finished_calls_are_kept_and_the_run_goes_on() {
     assert_eq!(response["status"], "completed", "{response}");
     assert_eq!(kinds(&response), ["mcp_list_tools", "mcp_call", "message"]);
     assert_eq!(mcp.mcp.runs("write"), 1);
+    // Of the turn that called, and of the last; the one that died said nothing.
+    assert_eq!(response["usage"]["input_tokens"], 2 * 11);
 }
 
 #[tokio::test]

@@ -221,6 +221,50 @@ async fn a_search_that_this_server_answers_is_part_of_the_response() {
     assert_eq!(response["output"][1]["tools"][0]["name"], "f");
     assert_eq!(calls(&response), [r#"{"city":"Paris"}"#]);
     assert_eq!(response["usage"]["input_tokens"], 22);
+    // A deferred function that is in no namespace comes back under its own name.
+    assert_eq!(response["output"][2]["namespace"], "f");
+}
+
+#[tokio::test]
+async fn a_deferred_function_is_replayed_under_its_own_name() {
+    let world = World::start().await;
+    let mut request = body(&format!(
+        r#"call=tool_search:{{"query":"places"}}&then&{GOOD}&then&say=Done."#
+    ));
+    request["tools"] = json!([
+        {"type": "tool_search"},
+        {"type": "function", "name": "f", "description": "Finds places.", "strict": true,
+            "defer_loading": true, "parameters": closed_object()},
+    ]);
+    let first = world.create(request.clone()).await;
+    let call = first["output"][2].clone();
+    assert_eq!(call["namespace"], "f", "{first}");
+    let output = json!({"type": "function_call_output", "call_id": call["call_id"],
+        "output": "found"});
+    let mut by_id = request.clone();
+    by_id["previous_response_id"] = first["id"].clone();
+    by_id["input"] = json!([output]);
+    let mut by_hand = request.clone();
+    let mut items = vec![json!({"role": "user", "content": "x"})];
+    items.extend(first["output"].as_array().expect("output").iter().cloned());
+    items.push(output);
+    by_hand["input"] = json!(items);
+    let mut seen = Vec::new();
+    for request in [by_id, by_hand] {
+        let second = world.create(request).await;
+        assert_eq!(second["output"][0]["type"], "message", "{second}");
+        let sent = world.last_request();
+        let names: Vec<&Value> = sent["messages"]
+            .as_array()
+            .expect("messages")
+            .iter()
+            .flat_map(|message| message["tool_calls"].as_array().into_iter().flatten())
+            .map(|call| &call["function"]["name"])
+            .collect();
+        assert_eq!(names, ["tool_search", "f"]);
+        seen.push(sent["messages"].clone());
+    }
+    assert_eq!(seen[0], seen[1]);
 }
 
 /// Tools are those of the request: no turn before it brings any.

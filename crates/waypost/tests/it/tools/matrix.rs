@@ -487,11 +487,30 @@ async fn no_tools_in_the_template_required() {
     asked(false, name, RESPONSES, script, body).await;
 }
 
+/// What the engine is not told, the model is.
+#[tokio::test]
+async fn no_tools_in_the_template_untold() {
+    let mut schema = closed_weather();
+    schema["properties"]["days"] = json!({"type": "integer", "multipleOf": 2});
+    schema["required"] = json!(["city", "unit", "days"]);
+    let body = json!({"tools": [with(function("weather", schema), "strict", json!(true))]});
+    let script = "generate=text&ignores=tools&branch=1";
+    asked(
+        false,
+        "no_tools_in_the_template_untold",
+        RESPONSES,
+        script,
+        body,
+    )
+    .await;
+}
+
 /// llama.cpp refuses the whole request for one schema that it cannot make a grammar of.
 #[tokio::test]
 async fn schema_refused_by_the_engine() {
     let tool = with(function("weather", closed_weather()), "strict", json!(true));
-    let script = "generate=calls&refuse_keywords=enum&refuse_style=llama.cpp";
+    let script = "call=weather:{\"city\":\"x\",\"unit\":\"C\"}&tool_rounds=9\
+                  &refuse_keywords=enum&refuse_style=llama.cpp";
     let body = json!({"tools": [tool]});
     matrix("schema_refused_by_the_engine", RESPONSES, script, body).await;
 }

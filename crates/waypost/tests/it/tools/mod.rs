@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use crate::{harness::Reply, support::World};
 
 mod choice;
+mod crashes;
 mod declare;
 mod enforce;
+mod engines;
 mod formats;
 mod limits;
 mod matrix;
