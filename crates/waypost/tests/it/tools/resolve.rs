@@ -306,13 +306,9 @@ async fn many_schemas_are_resolved_like_few() {
     let mut refused = tools;
     refused[2]["strict"] = json!(true);
     let reply = post(&world, json!({"tools": refused})).await;
-    let details = reply.json["error"]["details"].as_array().map(Vec::len);
-    assert_eq!(
-        (reply.status, details),
-        (400, Some(1)),
-        "{:.300}",
-        reply.text
-    );
+    assert_eq!(reply.status, 400, "{:.300}", reply.text);
+    assert_eq!(reply.json["error"]["param"], "tools[2].parameters");
+    assert!(reply.json["error"]["details"].is_array());
 
     let chat = |strict: bool| {
         let mut parameters = closed_object();
