@@ -22,8 +22,29 @@ use super::{address::ServerUrl, secrets::Credentials};
 const MARK: &str = "[redacted]";
 /// Shorter values are no secrets, and would take words out of every text.
 const MIN_SECRET: usize = 8;
-/// Segments of a URL's path that are as long, and have a digit, are tokens.
-const MIN_SEGMENT: usize = 20;
+/// Values that are as long, of letters and digits, are secrets under any name:
+/// shorter ones say `production` or `repos,issues`, and so do honest results.
+const MIN_TOKEN: usize = 20;
+/// What the last word of a name says of its value.
+const SECRET_NAMES: &[&str] = &[
+    "auth",
+    "authorization",
+    "code",
+    "cookie",
+    "credential",
+    "credentials",
+    "jwt",
+    "key",
+    "pass",
+    "passwd",
+    "password",
+    "pat",
+    "secret",
+    "session",
+    "sig",
+    "signature",
+    "token",
+];
 
 /// Finds the credentials of one server, in one pass. It does not print.
 pub(super) struct Redactor(Option<AhoCorasick>);
@@ -31,8 +52,8 @@ pub(super) struct Redactor(Option<AhoCorasick>);
 impl Redactor {
     pub(super) fn new(credentials: &Credentials, url: &ServerUrl) -> Self {
         let mut secrets = BTreeSet::new();
-        for secret in credentials.secrets() {
-            add(secret.expose_secret(), &mut secrets);
+        for (name, value) in credentials.values() {
+            add(name, value.expose_secret(), &mut secrets);
         }
         add_url(url.expose(), &mut secrets);
         // The longest first: `Bearer x` rather than `x`.
@@ -90,11 +111,13 @@ impl fmt::Debug for Redactor {
 }
 
 /// A header's value, and what follows its scheme (`Bearer`, `Basic`).
-fn add(secret: &str, to: &mut BTreeSet<String>) {
-    let secret = secret.trim();
-    add_forms(secret, to);
-    if let Some((_scheme, bare)) = secret.split_once(' ') {
-        add_forms(bare.trim(), to);
+fn add(name: &str, value: &str, to: &mut BTreeSet<String>) {
+    let value = value.trim();
+    if is_secret(name, value) {
+        add_forms(value, to);
+        if let Some((_scheme, bare)) = value.split_once(' ') {
+            add_forms(bare.trim(), to);
+        }
     }
 }
 
@@ -104,13 +127,32 @@ fn add_url(url: &str, to: &mut BTreeSet<String>) {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let path = address.split_once("://").map_or(address, |(_, rest)| rest);
     for segment in path.split('/').skip(1) {
-        if segment.len() >= MIN_SEGMENT && segment.bytes().any(|byte| byte.is_ascii_digit()) {
+        if is_token(segment) {
             add_forms(segment, to);
         }
     }
     for pair in query.split('&') {
-        add_forms(pair.split_once('=').map_or(pair, |(_, value)| value), to);
+        let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+        if is_secret(name, value) {
+            add_forms(value, to);
+        }
     }
+}
+
+fn is_secret(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next();
+    // `apikey` and `accessToken` are written as one word.
+    let says_so = |word: &&str| {
+        last == Some(*word) || matches!(*word, "key" | "secret" | "token") && name.ends_with(*word)
+    };
+    SECRET_NAMES.iter().any(says_so) || is_token(value)
+}
+
+fn is_token(value: &str) -> bool {
+    value.len() >= MIN_TOKEN
+        && value.bytes().any(|byte| byte.is_ascii_digit())
+        && value.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// A secret as it may stand in a text: itself, within JSON (where some writers
@@ -187,8 +229,8 @@ mod tests {
     fn every_form_of_a_secret_is_found() {
         let one = redactor(
             Some("tok/en+1234=="),
-            json!({"x-key": "pa\"ss word", "x-auth": "Basic dXNlcjpwYXNz", "x-team": "red"}),
-            "/s/abcdefghijklmnopqrs1/mcp?key=query%2Fsecret&region=eu",
+            json!({"x-key": "pa\"ss word", "x-auth": "Basic dXNlcjpwYXNz", "x-team": "engineering"}),
+            "/s/abcdefghijklmnopqrs1/mcp?apiKey=query%2Fsecret&toolsets=repositories",
         );
         for (said, expected) in [
             ("Bearer tok/en+1234== is bad", "Bearer [redacted] is bad"),
@@ -199,7 +241,10 @@ mod tests {
             ("dXNlcjpwYXNz", "[redacted]"),
             ("query%2Fsecret query/secret", "[redacted] [redacted]"),
             ("/s/abcdefghijklmnopqrs1/mcp", "/s/[redacted]/mcp"),
-            ("the red team in eu, token", "the red team in eu, token"),
+            (
+                "engineering has repositories",
+                "engineering has repositories",
+            ),
         ] {
             assert_eq!(text(&one, said), expected);
         }

@@ -103,10 +103,14 @@ impl Credentials {
         self.authorization.is_none() && self.headers.is_empty()
     }
 
-    /// The values alone, to find them in what a server says.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
-        let headers = self.headers.iter().map(|(_, value)| value);
-        self.authorization.iter().chain(headers)
+    /// The values with the names of their headers, to find them in what a server says.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value));
+        let authorization = self.authorization.iter();
+        authorization
+            .map(|token| (header::AUTHORIZATION.as_str(), token))
+            .chain(headers)
     }
 
     /// Puts them into a request. They are marked as secrets there.

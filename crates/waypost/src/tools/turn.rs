@@ -11,15 +11,11 @@
 
 use std::sync::Arc;
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::future::BoxFuture;
 
 use super::{
-    emulate::{
-        read::{NoReply, Piece, Reader},
-        transcript,
-    },
-    enforce::{About, Enforcer, Outcome, Violation, shortened},
-    search,
+    emulate::read::Reader,
+    enforce::{Enforcer, Violation},
     wire::{self, Emulated, Plan},
 };
 use crate::{
@@ -28,10 +24,14 @@ use crate::{
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Ask, CallKind, Delta, Generation, Prefix, Wire},
+        generation::{Ask, Delta, Generation, Prefix},
         stream::{self, AnswerStream},
     },
 };
+
+mod again;
+mod reply;
+mod searching;
 
 /// What came of asking for the next deltas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,265 +280,6 @@ impl Enforced {
         Ok(false)
     }
 
-    /// Takes in text of a reply whose tools are emulated.
-    fn reply(&mut self, text: &str, out: &mut Vec<Delta>) -> Result<(), Box<Violation>> {
-        let Some((_, reader)) = &mut self.emulated else {
-            return Ok(());
-        };
-        self.reply.push_str(text);
-        let mut pieces = Vec::new();
-        let read = reader.push(text, &mut pieces);
-        self.pieces(pieces, out)?;
-        read.map_err(|wrong| Box::new(self.form(&wrong)))
-    }
-
-    fn pieces(&mut self, pieces: Vec<Piece>, out: &mut Vec<Delta>) -> Result<(), Box<Violation>> {
-        for piece in pieces {
-            let delta = match piece {
-                Piece::Text(text) => Delta::Text {
-                    text,
-                    logprobs: Vec::new(),
-                },
-                Piece::Thought(text) => Delta::Reasoning(text),
-                Piece::Call {
-                    key,
-                    name,
-                    arguments,
-                } => Delta::ToolCall {
-                    key,
-                    kind: CallKind::Function,
-                    call_id: None,
-                    name,
-                    namespace: None,
-                    arguments,
-                },
-            };
-            self.enforcer.take(delta, out)?;
-        }
-        Ok(())
-    }
-
-    fn form(&self, wrong: &NoReply) -> Violation {
-        Violation {
-            about: About::Form,
-            problem: format!(
-                "After {} bytes, {} was expected.",
-                wrong.offset, wrong.expected
-            ),
-            written: self.reply.clone(),
-            good: wrong.offset,
-            delivered: self.enforcer.said().is_some() || self.enforcer.shows_a_call(),
-        }
-    }
-
-    /// Asks the model again, or says why that is not possible.
-    fn ask_again(
-        &mut self,
-        violation: &Violation,
-        out: &mut Vec<Delta>,
-    ) -> Result<Opening, UpstreamError> {
-        let may = !violation.delivered && self.reasks < self.app.config.tools.max_reasks;
-        tracing::info!(
-            upstream = %self.upstream.name,
-            problem = violation.sentence(),
-            asks_again = may,
-            "a model broke the rules of its tools"
-        );
-        let outcome = if may {
-            Outcome::Reasked
-        } else {
-            Outcome::Failed
-        };
-        self.enforcer.outcomes.push(outcome);
-        self.count();
-        if !may {
-            return Err(UpstreamError::Violation(violation.sentence()));
-        }
-        self.reasks += 1;
-        let beginning = self.good_beginning(violation);
-        self.correct(violation);
-        self.enforcer.again();
-        out.push(Delta::Spent(self.enforcer.spent()));
-        self.deltas.clear();
-        self.reply.clear();
-        if let Some((emulated, reader)) = &mut self.emulated {
-            *reader = Reader::new(emulated.may_answer);
-        }
-        if let Some(beginning) = &beginning {
-            // It was good before; what it brings is delivered with the rest.
-            self.deltas.push(Delta::Text {
-                text: beginning.text.clone(),
-                logprobs: Vec::new(),
-            });
-        }
-        let app = self.app.clone();
-        let upstream = self.upstream.clone();
-        let mut ask = self.ask.clone();
-        let narrows = self.emulated.is_some()
-            && !self.loosened
-            && matches!(violation.about, About::Call { .. });
-        if matches!(violation.about, About::Text { .. })
-            && self.enforcer.accepted().is_empty()
-            && let Some(wire) = ask.wire.as_deref()
-            && let Some(answer) = &wire.answer
-        {
-            // The model chose to answer: now the server can be given the format.
-            ask.wire = Some(Arc::new(Wire {
-                preamble: answer.preamble.clone(),
-                items: wire.items.clone(),
-                text: Some(answer.text.clone()),
-                ..Wire::default()
-            }));
-        }
-        Ok(async move {
-            let plain = ask.wire.clone();
-            if narrows && let Some(text) = wire::narrower(&app, &upstream, &ask.generation).await {
-                let mut wire = ask.wire.as_deref().cloned().unwrap_or_default();
-                wire.text = Some(text);
-                ask.wire = Some(Arc::new(wire));
-            }
-            let beginning = beginning.as_ref();
-            let answer = stream::open(&app.upstreams, &upstream, &ask, beginning).await;
-            let answer = match answer {
-                // The wider form was taken before.
-                Err(error) if narrows && error.is_about_a_grammar() => {
-                    ask.wire = plain;
-                    stream::open(&app.upstreams, &upstream, &ask, beginning).await
-                }
-                answer => answer,
-            };
-            Ok((None, answer?))
-        }
-        .boxed())
-    }
-
-    /// Answers the searches for tools of an answer that has ended, and asks the
-    /// model to go on; `None` if there were none, or if the client has calls to
-    /// answer first.
-    fn search(&mut self, out: &mut Vec<Delta>) -> Option<Opening> {
-        let mut found = Vec::new();
-        let mut said = Vec::with_capacity(out.len());
-        for delta in out.drain(..) {
-            let Delta::ToolSearch { arguments } = delta else {
-                said.push(delta);
-                continue;
-            };
-            let tools = search::find(&self.ask.generation, &arguments);
-            for item in search::items(&arguments, &tools) {
-                let key = self.enforcer.fresh_key();
-                let opening = search::opening(&item);
-                said.push(Delta::ItemAdded { key, item: opening });
-                found.push(item.clone());
-                said.push(Delta::ItemDone { key, item });
-            }
-        }
-        *out = said;
-        // Each search became two items.
-        let for_client = self.enforcer.accepted().len() > found.len() / 2;
-        if found.is_empty() || for_client {
-            return None;
-        }
-        self.searches += 1;
-        out.retain(|delta| !matches!(delta, Delta::Usage(_) | Delta::Finish(_)));
-        let spent = self.enforcer.spent();
-        out.extend([
-            Delta::Spent(spent),
-            Delta::Message { phase: None },
-            Delta::ReasoningBreak,
-        ]);
-        let last = self.searches >= search::MAX_SEARCHES;
-        let mut next = search::after(&self.ask.generation, &found, last);
-        next.spend(spent.output_tokens - self.counted);
-        self.counted = spent.output_tokens;
-        let next = Arc::new(next);
-        let (app, upstream) = (self.app.clone(), self.upstream.clone());
-        let loosened = self.loosened;
-        Some(
-            async move {
-                let plan = if loosened {
-                    wire::loosened(&app, &upstream, &next, false).await?
-                } else {
-                    wire::plan(&app, &upstream, &next, false).await?
-                };
-                let plan = plan.unwrap_or_else(|| Plan::free(&next));
-                let (plan, answer) = open(&app, &upstream, plan, None).await?;
-                Ok((Some(plan), answer))
-            }
-            .boxed(),
-        )
-    }
-
-    /// The model goes on after a search.
-    fn goes_on(&mut self, plan: Plan) {
-        self.ask = plan.ask;
-        self.loosened = plan.loosened;
-        self.enforcer.goes_on(plan.rules);
-        self.emulated = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
-        self.reply.clear();
-    }
-
-    /// The part of a reply that can stay: what came before the violation.
-    /// Templates trim a message's end, so it ends in no white space.
-    fn good_beginning(&self, violation: &Violation) -> Option<Prefix> {
-        if !self.keeps_beginnings {
-            return None;
-        }
-        let good = match (&violation.about, &self.emulated) {
-            (About::Text { .. }, None) => violation.written.get(..violation.good)?,
-            (About::Call { .. }, Some(_)) => {
-                let start = self.reply.rfind(&violation.written)?;
-                self.reply.get(..start + violation.good)?
-            }
-            (About::Form, Some(_)) => self.reply.get(..violation.good)?,
-            _ => return None,
-        };
-        let text = good.trim_end().to_owned();
-        (!text.is_empty()).then_some(Prefix { text, tokens: 0 })
-    }
-
-    /// Adds to the context what the model did, and what was wrong with it.
-    ///
-    /// What it wrote is shown as text, not as a call: servers parse the
-    /// arguments of calls in the context, and these cannot be parsed.
-    fn correct(&mut self, violation: &Violation) {
-        let emulated = self.emulated.is_some();
-        self.ask.appended.clear();
-        let mut said = self.enforcer.said().unwrap_or_default().trim().to_owned();
-        let wrote = if emulated && !self.reply.is_empty() {
-            violation_text(&self.reply)
-        } else {
-            violation.shown().to_owned()
-        };
-        let mut say = |text: &str| {
-            if !text.is_empty() && !said.contains(text) {
-                if !said.is_empty() {
-                    said.push('\n');
-                }
-                said.push_str(text);
-            }
-        };
-        let accepted = self.enforcer.accepted();
-        match &violation.about {
-            About::Call { wire, .. } if !emulated => say(&format!("{wire}: {wrote}")),
-            About::NotOffered { name } if !emulated => say(&shortened(name)),
-            _ => say(&wrote),
-        }
-        let mut correction = violation.correction(emulated);
-        if !accepted.is_empty() {
-            correction.push_str(" These calls were accepted; do not repeat them:");
-            for call in accepted {
-                correction.push('\n');
-                correction.push_str(&transcript::call(&call.name, &call.arguments));
-            }
-        }
-        if said.is_empty() {
-            // Templates want the sides to take turns.
-            said.push_str("(no reply)");
-        }
-        self.ask.appended.push(transcript::assistant(&said));
-        self.ask.appended.push(transcript::user(&correction));
-    }
-
     /// Hands what happened to the metrics.
     fn count(&mut self) {
         for outcome in self.enforcer.outcomes.drain(..) {
@@ -547,11 +288,6 @@ impl Enforced {
                 .tool_outcome(&self.upstream.name, outcome.word());
         }
     }
-}
-
-fn violation_text(reply: &str) -> String {
-    let end = reply.floor_char_boundary(4096);
-    reply[..end].to_owned()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     app,
     config::{self, Buffer, Config, Dialect, StructuredOutput, ToolCalling, UpstreamApi},
-    upstream::generation::Finish,
+    upstream::generation::{CallKind, Finish},
 };
 
 /// A model server of one kind, and an app that knows it.

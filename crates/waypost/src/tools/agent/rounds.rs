@@ -10,21 +10,17 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{
-    Earlier, OpenItem,
-    intake::{Intake, Sorting, Wanted},
-};
+use super::{Earlier, OpenItem, intake::Intake};
 use crate::{
     app::AppRef,
-    mcp::{Call, CallError, Outcome, Session},
-    metrics::ReasonLabels,
+    mcp::{CallError, Outcome, Session},
     tools::{
         mcp::{
             approval,
             catalogue::Catalogue,
-            choice, history, is_server, items,
+            is_server, items,
             outside::{self, Called, Listed},
             policy::Policy,
         },
@@ -37,7 +33,11 @@ use crate::{
     },
 };
 
+mod calling;
 mod plan;
+mod turns;
+
+use calling::Making;
 
 /// Turns of one response. After them the model gets no tools of servers any
 /// more, and has to come to an end.
@@ -92,45 +92,6 @@ enum Todo {
     /// Asks the model.
     Ask,
     End,
-}
-
-/// A call on its way.
-struct Making {
-    key: u64,
-    item: Value,
-    arguments: String,
-}
-
-/// A person's word for one call.
-struct Approval {
-    app: AppRef,
-    project_id: String,
-    request_id: String,
-    response_id: String,
-}
-
-impl Approval {
-    /// Takes it for this response. It is good for one call: a request that
-    /// comes twice (clients repeat a `POST` whose answer they did not get) does
-    /// not make its call twice, nor do two that race.
-    async fn take(self) -> Result<(), CallError> {
-        let store = &self.app.engine.store;
-        let taken = store.take_approval(&self.project_id, &self.request_id, &self.response_id);
-        let message = match taken.await {
-            Ok(owner) if owner == self.response_id => return Ok(()),
-            Ok(owner) => format!(
-                "The approval was good for one call, which the response '{owner}' has begun. It \
-                 was not made again."
-            ),
-            Err(error) => {
-                tracing::error!(response_id = %self.response_id, %error, "taking an approval failed");
-                "The approval could not be recorded. The call was not made.".to_owned()
-            }
-        };
-        // JSON-RPC: invalid params.
-        let code = -32602;
-        Err(CallError::McpProtocolError { code, message })
-    }
 }
 
 enum Doing {
@@ -329,77 +290,6 @@ impl Rounds {
         }
     }
 
-    fn make(&mut self, making: Making) {
-        let text = |key: &str| making.item[key].as_str().unwrap_or_default().to_owned();
-        let (label, name) = (text("server_label"), text("name"));
-        let call = Call {
-            input_schema: self
-                .catalogue
-                .by_tool(&label, &name)
-                .map_or(Value::Null, |entry| entry.tool.input_schema.clone()),
-            name,
-            arguments: Map::new(),
-            idempotency_key: format!("{}/{}", self.base.response_id, text("id")),
-        };
-        let access = self.base.mcp.get(&label).cloned();
-        let session = self.sessions.remove(&label);
-        let servers = self.app.mcp.clone();
-        let arguments = making.arguments.clone();
-        let approval = self.approval_of(&making.item);
-        let calling = async move {
-            if let Some(approval) = approval
-                && let Err(why) = approval.take().await
-            {
-                return (session, Outcome::Failed(why));
-            }
-            outside::call(servers, label, access, session, call, arguments).await
-        };
-        self.doing = Doing::Calling(making, calling.boxed());
-    }
-
-    /// The approval that a call was made possible by, if it needed one.
-    fn approval_of(&self, item: &Value) -> Option<Approval> {
-        Some(Approval {
-            app: self.app.clone(),
-            project_id: self.base.project_id.clone(),
-            request_id: item["approval_request_id"].as_str()?.to_owned(),
-            response_id: self.base.response_id.clone(),
-        })
-    }
-
-    fn called(
-        &mut self,
-        making: Making,
-        session: Option<Session>,
-        outcome: Outcome,
-        out: &mut Vec<Delta>,
-    ) {
-        let Making {
-            key,
-            mut item,
-            arguments,
-        } = making;
-        if let (Some(session), Some(label)) = (session, item["server_label"].as_str()) {
-            self.sessions.insert(label.to_owned(), session);
-        }
-        item["arguments"] = arguments.into();
-        let reason = ReasonLabels {
-            reason: outcome.reason(),
-        };
-        self.app.metrics.mcp_calls.get_or_create(&reason).inc();
-        let kind = match &outcome {
-            Outcome::Output(_) => "response.mcp_call.completed",
-            Outcome::Failed(_) => "response.mcp_call.failed",
-        };
-        items::end_call(&mut item, outcome);
-        out.push(items::event(key, kind));
-        out.push(Delta::ItemDone {
-            key,
-            item: item.clone(),
-        });
-        self.history.push(item);
-    }
-
     fn listed(
         &mut self,
         at: usize,
@@ -437,136 +327,6 @@ impl Rounds {
             item: item.clone(),
         });
         self.history.push(item);
-    }
-
-    fn ask(&mut self) {
-        let left = self
-            .base
-            .max_output_tokens
-            .map(|max| max.saturating_sub(self.spent_before + self.usage.output_tokens));
-        if left == Some(0) {
-            self.finish = Finish::Length;
-            self.todo.push_front(Todo::End);
-            return;
-        }
-        self.offered = self.calls_left() > 0 && self.turns < MAX_TURNS;
-        let nothing = Catalogue::default();
-        let offer = if self.offered {
-            &self.catalogue
-        } else {
-            &nothing
-        };
-        let mut tools = self.tools.clone();
-        tools.extend(offer.functions());
-        let is_first = self.turns == 0 && self.offered;
-        let choice = choice::for_turn(self.base.tool_choice.as_ref(), offer, is_first);
-        let choice = match choice {
-            Ok(choice) => choice,
-            Err(message) => {
-                self.failure = Some(UpstreamError::Unsupported {
-                    message,
-                    param: "tool_choice".to_owned(),
-                });
-                return;
-            }
-        };
-        let generation = Arc::new(Generation {
-            items: history::for_model(&self.history, &self.catalogue),
-            tool_choice: choice.filter(|_| !tools.is_empty()),
-            tools,
-            max_output_tokens: left,
-            ..self.base.clone()
-        });
-        self.turns += 1;
-        let (app, upstream) = (self.app.clone(), self.upstream.clone());
-        let prefix = self.prefix.take();
-        self.intake = Intake::default();
-        // Calls beyond what is allowed are ignored, not held against the model.
-        let ignores = !self.offered;
-        self.doing = Doing::Asking(
-            async move {
-                let turn = Turn::open(&app, &upstream, &generation, prefix.as_ref()).await?;
-                Ok(if ignores { turn.with_any_calls() } else { turn })
-            }
-            .boxed(),
-        );
-    }
-
-    fn sort(&mut self, out: &mut Vec<Delta>) {
-        let calls_left = if self.offered { self.calls_left() } else { 0 };
-        let mut sorting = Sorting {
-            catalogue: &self.catalogue,
-            spent: self.usage,
-            calls_left,
-            next_key: &mut self.next_key,
-        };
-        for delta in self.scratch.drain(..) {
-            self.intake.take(delta, &mut sorting, out);
-        }
-    }
-
-    /// The model is done with this turn. Whether calls follow, which must not
-    /// be made before what was given so far is safe.
-    fn end_turn(&mut self, out: &mut Vec<Delta>) -> bool {
-        let mut intake = std::mem::take(&mut self.intake);
-        if let Some(usage) = intake.usage {
-            self.usage = self.usage + usage;
-            out.push(Delta::Usage(self.usage));
-        }
-        if intake.finish != Some(Finish::Stop) {
-            // Cut off: what calls there are may not be whole. Without any
-            // finish the run says so itself.
-            match intake.finish {
-                Some(finish) => self.finish = finish,
-                None => {
-                    self.failure =
-                        Some(UpstreamError::Broken("end without a finish reason".into()));
-                }
-            }
-            self.todo.push_back(Todo::End);
-            return false;
-        }
-        let wanted = intake.wanted(out);
-        let mut ends = intake.calls_client;
-        // A model that calls what it was not offered comes to no end.
-        let goes_on = !wanted.is_empty() || (intake.ignored > 0 && self.offered);
-        self.history.extend(intake.into_record());
-        let mut flush = false;
-        for Wanted {
-            key,
-            entry,
-            item,
-            arguments,
-        } in wanted
-        {
-            if let Some(key) = key {
-                out.push(items::arguments_done(key, &arguments));
-                self.calls += 1;
-                flush = true;
-                self.todo.push_back(Todo::Make(Making {
-                    key,
-                    item,
-                    arguments,
-                }));
-            } else {
-                // A person decides: this response ends with the question.
-                ends = true;
-                let key = self.fresh_key();
-                let item = items::approval_request(&entry.label, &entry.tool.name, &arguments);
-                out.push(Delta::ItemAdded {
-                    key,
-                    item: item.clone(),
-                });
-                out.push(Delta::ItemDone { key, item });
-            }
-        }
-        let asks = goes_on && !ends;
-        if asks || flush {
-            out.push(Delta::Spent(self.usage));
-        }
-        self.todo
-            .push_back(if asks { Todo::Ask } else { Todo::End });
-        flush
     }
 
     /// Calls that `max_tool_calls` still allows.
