@@ -134,21 +134,28 @@ fn summary(report: &Report, paint: &Paint) -> String {
         (report.count(Verdict::Refused), "refused"),
         (
             report.warnings(),
-            if report.warnings() == 1 {
-                "warning"
-            } else {
-                "warnings"
-            },
+            one_or_more(report.warnings(), "warning", "warnings"),
         ),
         (report.problems.len(), "unreadable"),
-        (report.passed_over, "files without tools"),
+        (
+            report.passed_over,
+            one_or_more(
+                report.passed_over,
+                "file without tools",
+                "files without tools",
+            ),
+        ),
     ];
     let tools = report.tools.len();
-    let mut text = format!("{tools} {}", if tools == 1 { "tool" } else { "tools" });
+    let mut text = format!("{tools} {}", one_or_more(tools, "tool", "tools"));
     for (count, what) in parts.iter().filter(|(count, _)| *count > 0) {
         let _ = write!(text, ", {count} {what}");
     }
     paint.bold(&text)
+}
+
+fn one_or_more(count: usize, one: &'static str, more: &'static str) -> &'static str {
+    if count == 1 { one } else { more }
 }
 
 fn place(file: &str, position: Option<Position>) -> String {
