@@ -64,7 +64,23 @@ impl<'r> Target<'r> {
     }
 }
 
+/// References one after the other. A longer chain is a cycle, or deserves the same
+/// answer.
+pub(crate) const MAX_CHAIN: usize = 64;
+
 impl Target<'_> {
+    /// What the reference itself names; see [`follow`] for where it leads in the end.
+    pub(crate) fn node<'v>(&self, root: &'v Value) -> Option<&'v Value> {
+        match self {
+            Target::Root => Some(root),
+            Target::Definition { keyword, name } => {
+                definition(root.as_object()?, keyword, name).map(|(_, node)| node)
+            }
+            Target::Elsewhere(tokens) => path::schema_at(root, tokens),
+            Target::Foreign => None,
+        }
+    }
+
     /// The JSON pointer of the target.
     pub(crate) fn pointer(&self) -> String {
         match self {
@@ -99,17 +115,10 @@ pub(crate) fn follow<'v>(root: &'v Value, node: &'v Value) -> Option<&'v Value> 
 
 /// The pointer and the node that a reference leads to in the end.
 pub(crate) fn locate<'v>(root: &'v Value, reference: &str) -> Option<(String, &'v Value)> {
-    let map = root.as_object()?;
     let mut reference: &str = reference;
-    // A chain longer than this is a cycle, or deserves the same answer.
-    for _ in 0..64 {
+    for _ in 0..MAX_CHAIN {
         let target = Target::of(reference);
-        let node = match &target {
-            Target::Root => root,
-            Target::Definition { keyword, name } => definition(map, keyword, name)?.1,
-            Target::Elsewhere(tokens) => path::schema_at(root, tokens)?,
-            Target::Foreign => return None,
-        };
+        let node = target.node(root)?;
         match node.get("$ref") {
             None => return Some((target.pointer(), node)),
             Some(next) => reference = next.as_str()?,

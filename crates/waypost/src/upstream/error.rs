@@ -90,6 +90,17 @@ impl UpstreamError {
         refuses && GRAMMAR_WORDS.iter().any(|words| message.contains(words))
     }
 
+    /// Whether the server does not take the request's `tool_choice`.
+    pub fn is_about_a_choice(&self) -> bool {
+        let refused = [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY];
+        match self {
+            Self::Status {
+                status, message, ..
+            } => refused.contains(status) && message.contains("tool_choice"),
+            _ => false,
+        }
+    }
+
     /// How long the server asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

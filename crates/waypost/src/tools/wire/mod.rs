@@ -57,6 +57,36 @@ impl Plan {
             loosened: false,
         }
     }
+
+    /// Takes a forced call back, for a server that refuses one: it is asked for
+    /// in words, and the check here holds the model to it. Whether there was one.
+    pub fn unforce(&mut self) -> bool {
+        let Some(wire) = self.ask.wire.as_deref() else {
+            return false;
+        };
+        let Some(choice) = &wire.tool_choice else {
+            return false;
+        };
+        if choice == "auto" || choice == "none" || choice["type"] == "allowed_tools" {
+            return false;
+        }
+        let mut wire = wire.clone();
+        let word = if let Some(name) = choice["name"].as_str() {
+            wire.tools.retain(|tool| tool["name"] == name);
+            format!("Reply with a call of the tool '{name}'.")
+        } else {
+            "Reply with a call of a tool.".to_owned()
+        };
+        wire.preamble = Some(match wire.preamble {
+            Some(preamble) => format!("{preamble}\n\n{word}"),
+            None => word,
+        });
+        // Left out it is `auto` everywhere.
+        wire.tool_choice = None;
+        self.ask.wire = Some(Arc::new(wire));
+        self.rules.hold_text = self.rules.must_call;
+        true
+    }
 }
 
 /// How tools are emulated.

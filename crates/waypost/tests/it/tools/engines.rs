@@ -204,3 +204,37 @@ async fn the_input_of_a_native_custom_tool_is_judged() {
         }
     }
 }
+
+/// A server that takes no forced call is asked in words, and the model is held to it here.
+#[tokio::test]
+async fn a_forced_call_that_the_server_refuses_is_asked_for_in_words() {
+    let world = behind("deepseek", "chat").await;
+    let tools = || json!([strict("f", closed_object()), strict("g", closed_object())]);
+    let ask = |key: &str, script: &str, choice: Value| {
+        json!({"model": format!("m?key={key}&refuse_fields=tool_choice&{script}"), "input": "x",
+            "tools": tools(), "tool_choice": choice})
+    };
+    let named = json!({"type": "function", "name": "f"});
+    let call = r#"call=f:{"city":"Oslo"}"#;
+    let good = world.create(ask("a", call, named)).await;
+    assert_eq!(good["status"], "completed", "{good}");
+    assert_eq!(good["output"][0]["name"], "f");
+    let asked = world.upstream.requests_of("a");
+    assert_eq!(asked.len(), 2);
+    let body = asked[1].json();
+    assert_eq!(body.get("tool_choice"), None);
+    assert_eq!(body["tools"].as_array().map(Vec::len), Some(1));
+    let told = body["messages"].to_string();
+    assert!(told.contains("a call of the tool 'f'"), "{told}");
+    assert_eq!(outcomes(&world, "unforced").await, 1);
+    // Words instead of the call are held back, and the call is asked for.
+    let script = format!("say=no&then&refuse_fields=tool_choice&{call}");
+    let again = world.create(ask("b", &script, json!("required"))).await;
+    assert_eq!(again["status"], "completed", "{again}");
+    assert_eq!(again["output"].as_array().map(Vec::len), Some(1));
+    assert_eq!(again["output"][0]["type"], "function_call");
+    // Where nothing was forced the refusal is the client's.
+    let body = ask("c", call, json!("auto"));
+    let refused = world.client().post("/v1/responses", body).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+}
