@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use strict_schema::{
-    Automaton, Profile, Resolved, Validator, Where, check_strict, repair, resolve,
+    Automaton, Dialect, Profile, Resolved, Validator, Where, check_strict, downlevel, repair,
+    resolve,
 };
 
 /// A hang takes longer; a debug build on a busy machine does not.
@@ -205,4 +206,69 @@ fn a_pattern_that_compiles_nowhere_is_a_violation() {
         resolve(&schema, &Profile::default()),
         Resolved::Fallback { .. }
     ));
+}
+
+/// References that lead round in circles, through every keyword that one can stand below. The
+/// stack of a thread that serves is as small as that of this test.
+#[test]
+fn circles_do_not_use_up_the_stack() {
+    let to = json!({"$ref": "#/$defs/a"});
+    let root = json!({"$ref": "#"});
+    let mut circles = vec![
+        to.clone(),
+        json!({"$ref": "#/$defs/b"}),
+        json!({"$ref": "#/properties/x"}),
+        json!({"$ref": "#/$defs/a", "nullable": true, "description": "x"}),
+        json!({"type": "object", "properties": {"x": to}}),
+        json!({"properties": {"x": to}}),
+        json!({"type": "array", "items": to, "minItems": 1}),
+        json!({"type": "object", "additionalProperties": to}),
+        json!({"type": "object", "patternProperties": {"a": to}}),
+        json!({"not": to}),
+        json!({"if": to, "then": to, "else": to}),
+        json!({"dependentSchemas": {"a": to}}),
+        json!({"type": "array", "prefixItems": [to], "contains": to}),
+        json!({"unevaluatedProperties": to}),
+    ];
+    for keyword in ["anyOf", "oneOf", "allOf"] {
+        circles.push(json!({keyword: [to]}));
+        circles.push(json!({keyword: [to, to]}));
+        circles.push(json!({keyword: [root, to]}));
+        circles.push(json!({keyword: [{keyword: [to]}, {"type": "null"}]}));
+        circles.push(json!({keyword: [{"anyOf": [to]}, {"type": "string", "nullable": true}]}));
+        circles.push(json!({keyword: [to], "type": "object", "properties": {"y": to}}));
+    }
+    let mut profiles = vec![Profile::default()];
+    let mut open = Profile::default();
+    open.rewrites.nullable_optionals = true;
+    open.rewrites.maps_to_arrays = true;
+    open.rewrites.constraints_to_description = true;
+    profiles.push(open);
+    let at = Where::ResponsesTool {
+        index: 0,
+        name: "f",
+    };
+    for circle in circles {
+        for x in [&to, &circle, &json!({"oneOf": [to, {"type": "null"}]})] {
+            let schema = json!({"type": "object", "properties": {"x": x},
+                "$defs": {"a": circle, "b": to}});
+            for profile in &profiles {
+                let _ = check_strict(&schema, profile, at);
+                if let Resolved::Strict {
+                    schema, restore, ..
+                } = resolve(&schema, profile)
+                {
+                    let _ = Automaton::compile(&schema);
+                    restore.apply(&mut json!({"x": {"x": {"x": [null, {"key": "a"}]}}}));
+                }
+            }
+            for name in Dialect::NAMES {
+                let _ = downlevel(&schema, &Dialect::named(name).expect("a built-in name"));
+            }
+            let _ = repair(r#"{"x": {"x": [1, 2,]}"#, &schema);
+            if let Ok(validator) = Validator::new(&schema) {
+                let _ = validator.verdict(&json!({"x": {"x": {"x": [null]}}}));
+            }
+        }
+    }
 }

@@ -19,6 +19,10 @@ const MAX_PLACES: usize = 64;
 const MAX_ALIASES: usize = 16;
 const MAX_QUOTED: usize = 2;
 
+/// Conversions within one another. Lists of lists may refer to themselves, and one value is
+/// put into as many as there are.
+const MAX_DEPTH: usize = 150;
+
 const ROOT: &str = "urn:strict-schema:root";
 
 /// A conversion that could go two ways, or too much work.
@@ -30,6 +34,7 @@ pub(super) struct Coercer<'s> {
     registry: Registry<'s>,
     places: HashMap<String, Option<jsonschema::Validator>>,
     steps: usize,
+    depth: usize,
 }
 
 impl<'s> Coercer<'s> {
@@ -46,6 +51,7 @@ impl<'s> Coercer<'s> {
             registry,
             places: HashMap::new(),
             steps: 0,
+            depth: 0,
         })
     }
 
@@ -67,6 +73,22 @@ impl<'s> Coercer<'s> {
         quoted: usize,
     ) -> Result<Value, Stop> {
         self.charge(1)?;
+        if self.depth == MAX_DEPTH {
+            return Err(Stop);
+        }
+        self.depth += 1;
+        let converted = self.converted(value, schema, pointer, quoted);
+        self.depth -= 1;
+        converted
+    }
+
+    fn converted(
+        &mut self,
+        value: Value,
+        schema: &'s Value,
+        pointer: &str,
+        quoted: usize,
+    ) -> Result<Value, Stop> {
         let (schema, pointer) = self.resolve(schema, pointer)?;
         for keyword in ["anyOf", "oneOf"] {
             if let Some(branches) = schema[keyword].as_array() {

@@ -46,6 +46,10 @@ const DESCRIBABLE: KeywordSet = KeywordSet::of(&[
     Keyword::MultipleOf,
 ]);
 
+/// Unions within unions that are asked whether they accept null. The limits of a
+/// schema do not hold here: references lead round in circles.
+const MAX_UNIONS: usize = 100;
+
 /// Bytes of one constraint that a description repeats.
 const LONGEST_CONSTRAINT: usize = 500;
 
@@ -184,7 +188,7 @@ fn describe_constraints(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
 
 /// A property that was not required and is now.
 pub(super) fn require(rewriter: &mut Rewriter<'_>, property: &mut Value, at: &At<'_>) {
-    if accepts_null(rewriter.base, property, &mut rewriter.looks) {
+    if accepts_null(rewriter.base, property, &mut rewriter.looks, 0) {
         return rewriter.changed(at, ChangeCode::PropertyRequired, Level::A);
     }
     if !rewriter.profile.rewrites.nullable_optionals {
@@ -200,8 +204,12 @@ pub(super) fn require(rewriter: &mut Rewriter<'_>, property: &mut Value, at: &At
 
 /// Whether null may be a value of its own here. Yes in doubt: a null that the
 /// original knows must not be taken away.
-/// `looks` bounds the nodes that are asked, for unions of references multiply.
-fn accepts_null(base: &Value, node: &Value, looks: &mut usize) -> bool {
+/// `looks` bounds the nodes that are asked, for unions of references multiply; `depth`
+/// bounds the stack, for a union can refer to itself.
+fn accepts_null(base: &Value, node: &Value, looks: &mut usize, depth: usize) -> bool {
+    if depth > MAX_UNIONS {
+        return true;
+    }
     let Some(node) = follow(base, node) else {
         return true;
     };
@@ -224,12 +232,14 @@ fn accepts_null(base: &Value, node: &Value, looks: &mut usize) -> bool {
     }
     let branches = |key: &str| get(map, key).and_then(Value::as_array);
     if let Some(parts) = branches("allOf") {
-        return parts.iter().all(|part| accepts_null(base, part, looks));
+        return parts
+            .iter()
+            .all(|part| accepts_null(base, part, looks, depth + 1));
     }
     match branches("anyOf").or_else(|| branches("oneOf")) {
         Some(branches) => branches
             .iter()
-            .any(|branch| accepts_null(base, branch, looks)),
+            .any(|branch| accepts_null(base, branch, looks, depth + 1)),
         // Properties without a type are read as an object.
         None => get(map, "properties").is_none(),
     }
