@@ -172,6 +172,11 @@ fn order_is_kept(before: &Value, after: &Value) {
     if let (Some(old), Some(new)) = (properties(before), properties(after)) {
         let old: Vec<_> = old.keys().collect();
         let new: Vec<_> = new.keys().collect();
+        // A part of `allOf` that is closed takes keys away; nothing else does.
+        let old: Vec<_> = old
+            .into_iter()
+            .filter(|key| before.get("allOf").is_none() || new.contains(key))
+            .collect();
         // A merged `allOf` adds keys; those there were stay in order.
         let kept: Vec<_> = new
             .iter()
@@ -231,6 +236,13 @@ pub fn heard(schema: &Value) -> Value {
         out.insert("type".to_owned(), kinds.into());
     } else if nullable && !object.contains_key("type") {
         // Beside a reference or its `allOf` it is how OpenAPI writes "that one, or null".
+        let null = json!({"type": "null"});
+        for key in ["anyOf", "oneOf"] {
+            if let Some(Value::Array(branches)) = out.get_mut(key) {
+                branches.push(null);
+                return Value::Object(out);
+            }
+        }
         for key in ["$ref", "allOf"] {
             if let Some(value) = out.shift_remove(key) {
                 out.insert(
