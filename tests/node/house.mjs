@@ -20,11 +20,12 @@ export const SUBJECT = 'system:serviceaccount:tests:worker';
 const PATIENCE_MS = 20_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'waypost-node-'));
-const parent = ['--parent-pid', String(process.pid)];
-const { WAYPOST_BIN, WAYPOST_TESTKIT_BIN } = process.env;
+export const parent = ['--parent-pid', String(process.pid)];
+const { WAYPOST_BIN } = process.env;
+export const { WAYPOST_TESTKIT_BIN } = process.env;
 
 /** A program that writes its address to a ready file. */
-class Process {
+export class Process {
   constructor(name, program, args, env = {}) {
     Object.assign(this, { name, program, args, env, child: null, url: '' });
   }
@@ -68,13 +69,13 @@ export const waypost = new Process(
   { WAYPOST_ADMIN_KEY: adminKey },
 );
 
-/** Where mcp.mjs starts its server. */
+/** Where a file of tests starts an MCP server of its own. */
 export const everything = `http://127.0.0.1:${await freePort()}`;
 
 let key;
 
-// One scripted model server as three: a sound one, a weak one, and one whose model knows no tools if
-// its script says `capabilities=completion`.
+// One scripted model server as four: a sound one, a weak one, one whose model knows no tools if its
+// script says `capabilities=completion`, and one that speaks the Responses API itself.
 before(async () => {
   await upstream.start();
   await issuer.start();
@@ -102,6 +103,12 @@ name = "plain"
 base_url = "${upstream.url}/v1"
 models = ["plain?*"]
 dialect = "ollama"
+
+[[upstreams]]
+name = "native"
+base_url = "${upstream.url}/v1"
+models = ["native?*"]
+api = "responses"
 
 [[upstreams]]
 name = "scripted"

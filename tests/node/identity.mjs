@@ -80,10 +80,13 @@ test('a revoked token is exchanged again', async () => {
 
 test('refused tokens say what OAuth says', async () => {
   const trust = await federation();
+  // A wrong audience is told only once the signature is verified: the keys must be at hand.
+  await keyless(trust, () => jwt()).models.list();
   for (const [token, code] of [
     [{ sub: 'somebody:else' }, 'invalid_grant'],
     [{ aud: 'https://elsewhere.example' }, 'invalid_subject_token'],
     [{ lifetime: -600 }, 'invalid_subject_token'],
+    [{ claims: { iss: 'https://issuer.example' } }, 'invalid_grant'],
   ]) {
     const workload = keyless(trust, () => jwt(token));
     await assert.rejects(workload.models.list(), (error) => {

@@ -1,15 +1,22 @@
 """The Agents SDK runs its tool loop against the server, over both APIs."""
 
 import asyncio
+import base64
+import json
 
 import pytest
 from agents import (
     Agent,
+    ApplyPatchTool,
+    AsyncComputer,
+    ComputerTool,
+    LocalShellTool,
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
     RunConfig,
     Runner,
+    ShellTool,
     function_tool,
 )
 from conftest import unique
@@ -169,3 +176,88 @@ def test_previous_response_id(run, desk):
 
     result = run(OpenAIResponsesModel, "scripted?generate=calls", story)
     assert len(desk.seen) == 2 and result.final_output.startswith("0 1 2 ")
+
+
+class Screen(AsyncComputer):
+    """A computer that notes what is done with it."""
+
+    environment = "browser"
+    dimensions = (10, 10)
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    async def screenshot(self) -> str:
+        return "aGk="
+
+    async def click(self, x, y, button) -> None:
+        self.seen.append((x, y, button))
+
+    async def double_click(self, x, y) -> None: ...
+    async def scroll(self, x, y, scroll_x, scroll_y) -> None: ...
+    async def type(self, text) -> None: ...
+    async def wait(self) -> None: ...
+    async def move(self, x, y) -> None: ...
+    async def keypress(self, keys) -> None: ...
+    async def drag(self, path) -> None: ...
+
+
+class Editor:
+    def __init__(self, seen):
+        self.seen = seen
+
+    def create_file(self, operation):
+        self.seen.append((operation.path, operation.diff))
+        return "one file"
+
+    update_file = delete_file = create_file
+
+
+def client_tools(seen):
+    """The tools that the client runs: what the model asks, and what is seen of it."""
+
+    def shell(request):
+        seen.append(request.data.action.commands)
+        return "one file"
+
+    def local(request):
+        seen.append(request.data.action.command)
+        return "one file"
+
+    click = {"type": "click", "button": "left", "x": 1, "y": 2}
+    patch = {"type": "create_file", "path": "a.txt", "diff": "+one\n"}
+    return {
+        "shell": (ShellTool(executor=shell), {"commands": ["ls"]}, ["ls"], "one file"),
+        "local_shell": (LocalShellTool(executor=local), {"command": ["ls"]}, ["ls"], "one file"),
+        "apply_patch": (
+            ApplyPatchTool(editor=Editor(seen)),
+            {"operation": patch},
+            ("a.txt", "+one\n"),
+            "one file",
+        ),
+        "computer": (ComputerTool(Screen(seen)), {"actions": [click]}, (1, 2, "left"), "aGk="),
+    }
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("name", ["shell", "local_shell", "apply_patch", "computer"])
+def test_tools_that_the_client_runs(run, house, name, streamed):
+    seen, key = [], unique()
+    tool, asked, wanted, answer = client_tools(seen)[name]
+    call = base64.urlsafe_b64encode(json.dumps(asked).encode()).decode().rstrip("=")
+
+    async def story(model):
+        agent = Agent(name="clerk", model=model, tools=[tool])
+        if not streamed:
+            return await Runner.run(agent, "Go.", run_config=QUIET)
+        result = Runner.run_streamed(agent, "Go.", run_config=QUIET)
+        async for _ in result.stream_events():
+            pass
+        return result
+
+    script = f"scripted?key={key}&call64={name}:{call}&then&say=Done."
+    result = run(OpenAIResponsesModel, script, story)
+    assert result.final_output == "Done."
+    assert seen == [wanted]
+    heard = json.dumps(house.requests_of(key)[-1]["body"]["messages"])
+    assert answer in heard

@@ -111,10 +111,13 @@ def test_revoked_token_is_exchanged_again(house, federation, organization):
     ids=["subject", "audience", "expired", "issuer"],
 )
 def test_refused_tokens(house, federation, claims):
+    # A wrong audience is told only once the signature is verified: the keys must be at hand.
+    federation.auth().get_token()
     auth = federation.auth(lambda: house.jwt(**claims))
     with pytest.raises(openai.OAuthError) as refused:
         auth.get_token()
-    expected = "invalid_grant" if "subject" in claims else "invalid_subject_token"
+    told = "audience" in claims or "lifetime" in claims
+    expected = "invalid_subject_token" if told else "invalid_grant"
     assert (refused.value.status_code, refused.value.error) == (401, expected)
     assert house.issuer.url not in str(refused.value)
 

@@ -1,27 +1,21 @@
 //! `cargo xtask test`: every check there is, a part at a time.
 //!
 //! A part whose tool is missing is skipped with one line; with `WAYPOST_TEST_REQUIRE_ALL=1`, as in
-//! CI, that is a failure. The tools' own output is shown as it is.
+//! CI, that is a failure. The tools' own output is shown as it is. The compliance suite of Open
+//! Responses runs where somebody names a checkout of it; nothing here brings one.
 
-use std::path::{Path, PathBuf};
+mod clients;
+mod open_responses;
+
 use std::process::{Command, ExitCode};
 use std::time::Instant;
-
-use anyhow::Context;
 
 use crate::corpora;
 use crate::model;
 use crate::process;
 use crate::terminal::{bold, dim, green, red, span, yellow};
-use crate::tools::{self, Venv, cargo, find, root, target};
+use crate::tools::{self, cargo, find};
 
-/// The official SDKs and the runner of the Python tests.
-const PYTHON_PACKAGES: [&str; 4] = [
-    "openai==3.54.0",
-    "openai-agents==0.24.0",
-    "pytest==9.2.0",
-    "pytest-timeout==2.4.0",
-];
 const REQUIRE_ALL: &str = "WAYPOST_TEST_REQUIRE_ALL";
 
 #[derive(clap::Args)]
@@ -49,6 +43,10 @@ enum Part {
     Python,
     /// The server through the official Node SDK
     Node,
+    /// The server through what people use on top: agent frameworks, coding agents
+    Clients,
+    /// The compliance suite of Open Responses, of the checkout that OPEN_RESPONSES_DIR names
+    OpenResponses,
     /// A hundred strict calls of a small real model that knows no tools
     Model,
 }
@@ -70,6 +68,8 @@ pub fn run(args: &Args) -> ExitCode {
         Part::Corpora,
         Part::Python,
         Part::Node,
+        Part::Clients,
+        Part::OpenResponses,
         Part::Model,
     ];
     let require_all = std::env::var_os(REQUIRE_ALL).is_some_and(|value| value == "1");
@@ -77,6 +77,12 @@ pub fn run(args: &Args) -> ExitCode {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for part in all {
         if !args.only.is_empty() && !args.only.contains(&part) {
+            continue;
+        }
+        if args.only.is_empty()
+            && let Some(why) = part.not_asked_for()
+        {
+            lines.push(format!("not asked for: {why}"));
             continue;
         }
         println!("\n{}", bold(&format!("── {}", part.title())));
@@ -99,7 +105,7 @@ pub fn run(args: &Args) -> ExitCode {
             }
         };
         let line = format!(
-            "{mark}  {:<26}{:>12}{why}",
+            "{mark}  {:<28}{:>12}{why}",
             part.title(),
             dim(&span(since.elapsed()))
         );
@@ -120,6 +126,12 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 impl Part {
+    /// Why the part is left out of the whole command; asked for by name, it says so as an error.
+    fn not_asked_for(self) -> Option<String> {
+        let is_left_out = self == Self::OpenResponses && open_responses::checkout().is_none();
+        is_left_out.then(|| format!("open-responses, {} is not set", open_responses::DIR))
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Fmt => "fmt: formatting",
@@ -130,6 +142,8 @@ impl Part {
             Self::Corpora => "corpora: public schemas",
             Self::Python => "python: the official SDK",
             Self::Node => "node: the official SDK",
+            Self::Clients => "clients: agents, frameworks",
+            Self::OpenResponses => "open-responses: its suite",
             Self::Model => "model: 100 strict calls",
         }
     }
@@ -149,8 +163,10 @@ impl Part {
             Self::Rust => rust(),
             Self::Doc => in_cargo(&["test", "--workspace", "--doc"]),
             Self::Corpora => public_schemas(),
-            Self::Python => python(),
-            Self::Node => node(),
+            Self::Python => clients::python(),
+            Self::Node => clients::node(),
+            Self::Clients => clients::frameworks(),
+            Self::OpenResponses => open_responses::run(),
             Self::Model => real_model(),
         }
     }
@@ -200,42 +216,6 @@ fn public_schemas() -> anyhow::Result<Outcome> {
     })
 }
 
-fn python() -> anyhow::Result<Outcome> {
-    if find("python3").is_none() {
-        return Ok(missing("python3", "Debian: python3 python3-venv"));
-    }
-    let venv = match Venv::at(target().join("test").join("python")) {
-        Ok(venv) => venv,
-        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
-    };
-    if let Err(error) = venv.install(&PYTHON_PACKAGES) {
-        return Ok(Outcome::Skipped(format!("{error:#}")));
-    }
-    let mut pytest = Command::new(venv.python());
-    pytest
-        .args(["-m", "pytest", "-p", "no:cacheprovider"])
-        .arg(root().join("tests/python"));
-    for_clients(&mut pytest)?;
-    finish("pytest", &mut pytest)
-}
-
-fn node() -> anyhow::Result<Outcome> {
-    for (program, how) in [("node", "Debian: nodejs"), ("npm", "Debian: npm")] {
-        if find(program).is_none() {
-            return Ok(missing(program, how));
-        }
-    }
-    let folder = target().join("test").join("node");
-    if let Err(error) = install_node(&folder) {
-        return Ok(Outcome::Skipped(format!("{error:#}")));
-    }
-    let mut node = Command::new("node");
-    node.current_dir(&folder)
-        .args(["--test", "--test-reporter=spec", "all.test.mjs"]);
-    for_clients(&mut node)?;
-    finish("node", &mut node)
-}
-
 fn real_model() -> anyhow::Result<Outcome> {
     if find("python3").is_none() {
         return Ok(missing("python3", "Debian: python3 python3-venv"));
@@ -246,70 +226,8 @@ fn real_model() -> anyhow::Result<Outcome> {
     };
     let scene = model::Scene::start(&venv, tools::build_binaries()?)?;
     let mut client = scene.client(&venv);
-    for_clients(&mut client)?;
+    clients::surround(&mut client)?;
     finish("strict_calls.py", scene.trust(&mut client))
-}
-
-/// Copies the tests below the build directory, where their packages go: Node looks for packages
-/// beside the file that asks for them.
-fn install_node(folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for old in sources(folder)? {
-        std::fs::remove_file(old)?;
-    }
-    for file in sources(&root().join("tests/node"))? {
-        let name = file.file_name().context("a file has a name")?;
-        std::fs::copy(&file, folder.join(name))?;
-    }
-    let lock = std::fs::read_to_string(folder.join("package-lock.json"))?;
-    let done = folder.join("installed-lock.txt");
-    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == lock) {
-        return Ok(());
-    }
-    let mut npm = Command::new("npm");
-    npm.current_dir(folder)
-        .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    anyhow::ensure!(
-        process::run("npm", &mut npm)?.success(),
-        "npm cannot install the packages of tests/node"
-    );
-    Ok(std::fs::write(done, lock)?)
-}
-
-/// The files of a folder that belong to the Node tests.
-fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|ext| ext == "mjs" || ext == "json")
-        {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Where the clients find the programs, and none of the shell's credentials.
-fn for_clients(command: &mut Command) -> anyhow::Result<()> {
-    let binaries = tools::build_binaries()?;
-    command
-        .env("WAYPOST_BIN", binaries.waypost)
-        .env("WAYPOST_TESTKIT_BIN", binaries.testkit)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy();
-        if name.starts_with("OPENAI_") || is_server_setting(&name) {
-            command.env_remove(&*name);
-        }
-    }
-    Ok(())
-}
-
-fn is_server_setting(name: &str) -> bool {
-    name.starts_with("WAYPOST_") && !name.ends_with("_BIN")
 }
 
 fn in_cargo(arguments: &[&str]) -> anyhow::Result<Outcome> {

@@ -63,12 +63,16 @@
 pub mod argument;
 mod check;
 mod cost;
+mod decide;
 mod downlevel;
 mod error;
 mod facts;
 mod json;
 mod keyword;
 mod limits;
+mod malformed;
+mod mend;
+mod nullable;
 mod path;
 mod pattern;
 mod pointer;
@@ -81,11 +85,15 @@ pub mod verdict;
 
 pub use argument::{ArgumentChecker, Automaton, valid_prefix};
 pub use check::{Violation, ViolationKind, Where, check_root, check_strict};
+pub use decide::{Decision, decide};
 pub use downlevel::{Dialect, Downleveled, PatternStyle, downlevel};
 pub use error::{CompileError, Mismatch};
 pub use json::{ParseError, ParseErrorKind, parse};
 pub use keyword::KeywordSet;
 pub use limits::Limits;
+pub use mend::mend;
+pub use nullable::admit_null;
+pub use pattern::{MAX_LARGE_CLASSES, large_classes};
 pub use profile::{Choices, Counts, LevelCounting, Profile, Rewrites};
 pub use repair::repair;
 pub use resolve::{

@@ -7,6 +7,8 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use strict_json::pointer::unescaped;
+pub(crate) use strict_json::pointer::{push_index, push_token};
 
 use crate::keyword::{Keyword, Shape};
 
@@ -77,22 +79,6 @@ impl<'a> At<'a> {
     }
 }
 
-/// Appends one reference token, escaped.
-pub(crate) fn push_token(pointer: &mut String, token: &str) {
-    pointer.push('/');
-    for character in token.chars() {
-        match character {
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            other => pointer.push(other),
-        }
-    }
-}
-
-pub(crate) fn push_index(pointer: &mut String, index: usize) {
-    let _ = write!(pointer, "/{index}");
-}
-
 /// A pointer one token longer.
 pub(crate) fn join(pointer: &str, token: &str) -> String {
     let mut out = String::with_capacity(pointer.len() + token.len() + 1);
@@ -107,11 +93,7 @@ pub(crate) fn tokens(pointer: &str) -> Option<Vec<String>> {
         return Some(Vec::new());
     }
     let rest = pointer.strip_prefix('/')?;
-    Some(
-        rest.split('/')
-            .map(|token| token.replace("~1", "/").replace("~0", "~"))
-            .collect(),
-    )
+    Some(rest.split('/').map(unescaped).collect())
 }
 
 /// The schema that a pointer leads to, going only where schemas are: not into

@@ -10,6 +10,11 @@ use serde_json::Value;
 /// repetitions stay counters, so a small text costs little. The error is a
 /// clause that can follow a colon.
 pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
+    if large_classes(pattern) > MAX_LARGE_CLASSES {
+        return Err(format!(
+            "it has more than {MAX_LARGE_CLASSES} classes like '\\w' or '\\p{{L}}'"
+        ));
+    }
     regex_syntax::ParserBuilder::new()
         .nest_limit(100)
         .build()
@@ -19,6 +24,21 @@ pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
             regex_syntax::Error::Translate(error) => error.kind().to_string(),
             _ => "it is not a regular expression".into(),
         })
+}
+
+/// Classes like `\w` in one pattern. Each is hundreds of ranges as soon as the pattern is read.
+pub const MAX_LARGE_CLASSES: usize = 1_000;
+
+/// Escapes of classes in a regular expression that may be as large as Unicode's letters, within
+/// brackets and without.
+pub fn large_classes(pattern: &str) -> usize {
+    let mut escaped = false;
+    let mut count = 0;
+    for byte in pattern.bytes() {
+        count += usize::from(escaped && b"wWdDsSpP".contains(&byte));
+        escaped = byte == b'\\' && !escaped;
+    }
+    count
 }
 
 /// States of an automaton above which a pattern is compiled to see whether it can be. Every

@@ -8,7 +8,7 @@
 //! - Publishing never waits and never fails.
 //! - A hint about events may carry them. They are committed before the hint is
 //!   published; a reader may use them when they continue exactly where it is,
-//!   and reads the store otherwise.
+//!   in the same state of the log (`rewinds`), and reads the store otherwise.
 
 use std::{any::Any, time::Duration};
 
@@ -37,6 +37,8 @@ pub enum ResponseHint {
     Events {
         first_seq: u64,
         batch: EventBatch,
+        /// How often the log had been rewound when they were committed.
+        rewinds: u64,
         terminal: bool,
     },
     /// Something changed; read the store.

@@ -67,9 +67,8 @@ pub struct Provider {
     pub enabled: bool,
     pub attribute_transformations: Value,
     pub verification: Value,
-    /// Goes up by one whenever what the provider trusts changes (issuer,
-    /// audience, transformations, verification). Access tokens carry it, so
-    /// that tokens issued under the old trust are refused.
+    /// Goes up by one whenever what the provider trusts changes. Access tokens
+    /// carry it, so that tokens issued under the old trust are refused.
     pub trust_epoch: i64,
     pub created_at: Millis,
     pub updated_at: Millis,
@@ -191,6 +190,13 @@ pub struct ServiceAccountPatch {
 }
 
 #[derive(Debug, Clone, Default)]
+pub struct ApiKeyPatch {
+    /// `Some(None)`: all that the owner may do.
+    pub scopes: Option<Option<Vec<String>>>,
+    pub expires_at: Option<Millis>,
+}
+
+#[derive(Debug, Clone, Default)]
 pub struct ProviderPatch {
     pub name: Option<String>,
     pub description: Option<Option<String>>,
@@ -210,32 +216,65 @@ pub struct RulePatch {
     pub permissions: Option<Value>,
 }
 
+/// What a provider trusts. Whatever of it changes, tokens issued under the old
+/// trust are refused.
+#[derive(PartialEq)]
+struct Trust<'p> {
+    issuer: &'p str,
+    audience: &'p str,
+    attribute_transformations: &'p Value,
+    verification: &'p Value,
+}
+
+impl Provider {
+    /// Without `..`, so that a field added later has to say whether it is trust.
+    fn trust(&self) -> Trust<'_> {
+        let Self {
+            issuer,
+            audience,
+            attribute_transformations,
+            verification,
+            id: _,
+            name: _,
+            description: _,
+            enabled: _,
+            trust_epoch: _,
+            created_at: _,
+            updated_at: _,
+        } = self;
+        Trust {
+            issuer,
+            audience,
+            attribute_transformations,
+            verification,
+        }
+    }
+}
+
 impl ProviderPatch {
     /// Applies the patch; the trust epoch moves when the trust does.
     pub fn apply(self, provider: &mut Provider) {
-        let before = (
-            provider.issuer.clone(),
-            provider.audience.clone(),
-            provider.attribute_transformations.clone(),
-            provider.verification.clone(),
-        );
-        set(&mut provider.name, self.name);
-        set(&mut provider.description, self.description);
-        set(&mut provider.issuer, self.issuer);
-        set(&mut provider.audience, self.audience);
-        set(&mut provider.enabled, self.enabled);
+        let before = provider.clone();
+        let Self {
+            name,
+            description,
+            issuer,
+            audience,
+            enabled,
+            attribute_transformations,
+            verification,
+        } = self;
+        set(&mut provider.name, name);
+        set(&mut provider.description, description);
+        set(&mut provider.issuer, issuer);
+        set(&mut provider.audience, audience);
+        set(&mut provider.enabled, enabled);
         set(
             &mut provider.attribute_transformations,
-            self.attribute_transformations,
+            attribute_transformations,
         );
-        set(&mut provider.verification, self.verification);
-        let after = (
-            &provider.issuer,
-            &provider.audience,
-            &provider.attribute_transformations,
-            &provider.verification,
-        );
-        if (&before.0, &before.1, &before.2, &before.3) != after {
+        set(&mut provider.verification, verification);
+        if before.trust() != provider.trust() {
             provider.trust_epoch += 1;
         }
     }
@@ -267,6 +306,14 @@ impl ServiceAccountPatch {
     pub fn apply(self, account: &mut ServiceAccount) {
         set(&mut account.name, self.name);
         set(&mut account.role, self.role);
+    }
+}
+
+impl ApiKeyPatch {
+    /// Applies the patch.
+    pub fn apply(self, key: &mut ApiKey) {
+        set(&mut key.scopes, self.scopes);
+        set(&mut key.expires_at, self.expires_at.map(Some));
     }
 }
 

@@ -23,7 +23,7 @@ pub mod store;
 pub mod conformance;
 
 pub use error::StoreError;
-pub use store::Store;
+pub use store::{Store, StoreSize};
 
 /// Milliseconds since the Unix epoch, by the engine's clock.
 pub type Millis = i64;

@@ -1,5 +1,7 @@
 //! Stored responses, their event logs and their jobs. Plain data.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{Millis, events::EventBatch};
@@ -72,6 +74,35 @@ pub struct NewResponse {
     pub previous_response_id: Option<String>,
     /// This request's own input, in order.
     pub input: Vec<InputItem>,
+    /// Items of the body's output that requests may refer to.
+    pub output: Vec<OutputItem>,
+    /// The caller's name for this create, if it has one.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A caller's name for one create: under it a second response is never made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Unique in a project.
+    pub key: String,
+    /// Of the request; opaque here.
+    pub fingerprint: [u8; 32],
+}
+
+/// What was created under an idempotency key. The response may be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedUnder {
+    pub response_id: String,
+    /// Of the request that created it.
+    pub fingerprint: [u8; 32],
+}
+
+/// An item of a final body's `output`, by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputItem {
+    pub id: String,
+    /// Its place in `output`, from 0.
+    pub position: u32,
 }
 
 /// The work behind a background response.
@@ -100,8 +131,11 @@ pub struct StoredResponse {
     pub streamable: bool,
     pub store: bool,
     pub previous_response_id: Option<String>,
-    /// The number the next event would get: how many the log has held.
+    /// The number the next event would get: how many the log holds.
     pub next_seq: u64,
+    /// How often the log's end was taken back; see
+    /// [`rewind`](crate::store::ResponseStore::rewind).
+    pub rewinds: u64,
     /// The log was dropped by retention; the response itself remains.
     pub log_dropped: bool,
 }
@@ -122,9 +156,9 @@ pub struct ClaimedJob {
     pub response: StoredResponse,
     pub queue: String,
     pub request: Bytes,
-    /// The last note of an earlier claim; see
-    /// [`note_job`](crate::store::ResponseStore::note_job).
-    pub note: Option<Bytes>,
+    /// The last checkpoint of an earlier claim; see
+    /// [`save_checkpoint`](crate::store::ResponseStore::save_checkpoint).
+    pub checkpoint: Option<Bytes>,
     /// Which claim this is, counted from 1; releases that do not count are
     /// left out.
     pub attempt: u32,
@@ -132,14 +166,16 @@ pub struct ClaimedJob {
     pub taken_over: bool,
 }
 
-/// Longest note about a job, in bytes.
-pub const MAX_NOTE: usize = 4096;
+/// Longest checkpoint of a job, in bytes.
+pub const MAX_CHECKPOINT: usize = 4096;
 
 /// How many jobs of a queue a worker can take now.
 #[derive(Debug, Clone)]
 pub struct Want {
     pub queue: String,
     pub max: u32,
+    /// Of these, only jobs whose response was created longer ago.
+    pub older_than: Option<Duration>,
 }
 
 /// The end of a response.
@@ -148,6 +184,8 @@ pub struct Terminal {
     pub status: Status,
     /// The final Response object as JSON text.
     pub body: String,
+    /// Items of its output that requests may refer to.
+    pub output: Vec<OutputItem>,
 }
 
 /// What became of a cancel.
@@ -170,16 +208,20 @@ pub struct EventPage {
     /// The number after the log's last event at the same moment: when the last
     /// batch here ends before it, read on.
     pub next_seq: u64,
+    /// How often the log had been rewound at the same moment.
+    pub rewinds: u64,
+    /// Readers may have been given the events before this number.
+    pub read_to: u64,
     /// The log was dropped by retention.
     pub log_dropped: bool,
 }
 
-/// One turn of a conversation chained by `previous_response_id`.
+/// A response in a chain, which `previous_response_id` makes.
 #[derive(Debug, Clone)]
-pub struct Turn {
+pub struct ChainLink {
     pub id: String,
     pub status: Status,
-    /// The turn's own input items, JSON texts.
+    /// Its own input items, JSON texts.
     pub input: Vec<String>,
     /// The Response object; its `output` continues the context.
     pub body: String,
@@ -192,7 +234,7 @@ pub struct ChainLimits {
     pub max_bytes: usize,
 }
 
-/// How long things are kept after they ended.
+/// How long things are kept, those that end after they ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Event logs of terminal responses.
@@ -201,6 +243,10 @@ pub struct Retention {
     pub stored_ms: Option<Millis>,
     /// Responses with `store: false`, log and all.
     pub ephemeral_ms: Millis,
+    /// Idempotency keys, from when they were taken.
+    pub idempotency_ms: Millis,
+    /// Events of the audit log, from when they happened; `None` keeps them.
+    pub audit_ms: Option<Millis>,
 }
 
 /// What one sweep removed.
@@ -209,6 +255,10 @@ pub struct Swept {
     pub logs: u64,
     pub responses: u64,
     pub revocations: u64,
+    /// Idempotency keys.
+    pub keys: u64,
+    /// Events of the audit log.
+    pub audit_events: u64,
 }
 
 /// Jobs by state, for metrics and poll hints.
@@ -216,4 +266,6 @@ pub struct Swept {
 pub struct JobCounts {
     pub queued: u64,
     pub running: u64,
+    /// When the oldest of the queued ones was created.
+    pub oldest_queued_at: Option<Millis>,
 }

@@ -22,15 +22,15 @@ use crate::{
     Millis, StoreError,
     audit::{AuditDraft, AuditEntry, AuditFilter},
     directory::{
-        ApiKey, Directory, NewApiKey, NewProject, NewProvider, NewRule, NewServiceAccount, Project,
-        ProjectPatch, Provider, ProviderPatch, Revocation, Rule, RulePatch, SealedSigningKey,
-        ServiceAccount, ServiceAccountPatch,
+        ApiKey, ApiKeyPatch, Directory, NewApiKey, NewProject, NewProvider, NewRule,
+        NewServiceAccount, Project, ProjectPatch, Provider, ProviderPatch, Revocation, Rule,
+        RulePatch, SealedSigningKey, ServiceAccount, ServiceAccountPatch,
     },
     events::EventBatch,
     page::{Page, PageQuery},
     responses::{
-        Cancelled, ChainLimits, ClaimedJob, EventPage, InputItem, JobCounts, Lease, NewJob,
-        NewResponse, Retention, StoredResponse, Swept, Terminal, Turn, Want,
+        Cancelled, ChainLimits, ChainLink, ClaimedJob, CreatedUnder, EventPage, InputItem,
+        JobCounts, Lease, NewJob, NewResponse, Retention, StoredResponse, Swept, Terminal, Want,
     },
 };
 
@@ -47,8 +47,21 @@ pub trait Store: DirectoryStore + ResponseStore + AuditStore {
     /// error says what does not.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// How large it is. What is removed becomes free, and free bytes are used
+    /// before it grows.
+    async fn size(&self) -> Result<StoreSize, StoreError>;
+
     /// Finishes what was accepted, then closes. Later calls are `Unavailable`.
     async fn close(&self);
+}
+
+/// The size of a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreSize {
+    /// Bytes that it takes, without a log of what is not merged into it yet.
+    pub bytes: u64,
+    /// Of these, how many hold nothing.
+    pub free_bytes: u64,
 }
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -135,6 +148,14 @@ pub trait DirectoryStore: Send + Sync {
         service_account_id: Option<&str>,
         page: PageQuery,
     ) -> Result<Page<ApiKey>>;
+    /// `Refused` when the key has expired or its project is archived.
+    async fn update_project_key(
+        &self,
+        project_id: &str,
+        id: &str,
+        patch: ApiKeyPatch,
+        audit: AuditDraft,
+    ) -> Result<ApiKey>;
     async fn delete_project_key(&self, project_id: &str, id: &str, audit: AuditDraft)
     -> Result<()>;
     /// Keeps `last_used_at`, many keys in one call; an older time never
@@ -199,12 +220,16 @@ pub trait DirectoryStore: Send + Sync {
 ///   not fit is `Internal`. A batch without events changes nothing.
 /// - A response becomes terminal once: of any number of racing `finish` and
 ///   `cancel` calls, exactly one wins.
-/// - A log is read while it grows: what a reader saw stays.
+/// - A log is read while it grows: what a reader was given stays. Readers mark
+///   what they are about to be given (`mark_read`), and what lies before a mark
+///   is never taken back (`rewind`).
 #[async_trait]
 pub trait ResponseStore: Send + Sync {
-    /// Row, input, first events and job, as `queued`. An id that is there is a
-    /// `Conflict`. `LimitReached` when `max_queued` jobs wait already, in all
-    /// queues together; a job that a worker has does not wait.
+    /// Row, input, first events and job, as `queued`. The first events count as
+    /// given to readers. An id that is there is a `Conflict`. `LimitReached` when `max_queued` jobs wait already, in all
+    /// queues together; a job that a worker has does not wait. With an
+    /// idempotency key, the key is taken in the same transaction; one that is
+    /// taken is a `Conflict`, and nothing is stored.
     async fn create_background(
         &self,
         new: NewResponse,
@@ -215,12 +240,17 @@ pub trait ResponseStore: Send + Sync {
 
     /// A foreground response, complete, with its terminal status; it has no
     /// log and no job. An id that is there is a `Conflict`, a status that is
-    /// not terminal `Internal`.
+    /// not terminal `Internal`. An idempotency key is taken as above.
     async fn insert_finished(
         &self,
         new: NewResponse,
         status: crate::responses::Status,
     ) -> Result<()>;
+
+    /// What was created under an idempotency key. Keys of other projects are
+    /// others. A create that failed took none. A key outlives its response,
+    /// until it is swept.
+    async fn find_created(&self, project_id: &str, key: &str) -> Result<Option<CreatedUnder>>;
 
     async fn get_response(&self, project_id: &str, id: &str) -> Result<StoredResponse>;
 
@@ -233,7 +263,7 @@ pub trait ResponseStore: Send + Sync {
         page: PageQuery,
     ) -> Result<Page<InputItem>>;
 
-    /// The turns that lead to and include `id`, oldest first. `NotFound` names
+    /// The responses that lead to and include `id`, oldest first. `NotFound` names
     /// a response that is missing anywhere in the chain; `LimitReached` when
     /// it is longer or larger than the limits.
     async fn load_chain(
@@ -241,7 +271,20 @@ pub trait ResponseStore: Send + Sync {
         project_id: &str,
         id: &str,
         limits: ChainLimits,
-    ) -> Result<Vec<Turn>>;
+    ) -> Result<Vec<ChainLink>>;
+
+    /// The items of these ids, as JSON texts, in the order asked for; `None`
+    /// for an id that no item has. Those of stored responses (`store`) of the
+    /// project count: input items from when the response is created, output
+    /// items (those that were named) from when it is finished, until it is
+    /// deleted or swept. Of several items with one id the newest
+    /// response's counts. `LimitReached` when they have more than `max_bytes`.
+    async fn find_items(
+        &self,
+        project_id: &str,
+        ids: &[String],
+        max_bytes: usize,
+    ) -> Result<Vec<Option<String>>>;
 
     /// Row, input and log. `Refused` while it is queued or in progress.
     async fn delete_response(&self, project_id: &str, id: &str) -> Result<()>;
@@ -269,7 +312,8 @@ pub trait ResponseStore: Send + Sync {
 
     /// Claims ready jobs: oldest first in each queue, at most `max` of each.
     /// Ready is: never claimed or released and due, or under an expired lease.
-    /// The response becomes `in_progress`.
+    /// With `older_than`, only those of them count whose response was created
+    /// longer ago. The response becomes `in_progress`.
     async fn claim_jobs(
         &self,
         worker: &str,
@@ -284,13 +328,26 @@ pub trait ResponseStore: Send + Sync {
     /// all, and names them. A lease not named is lost.
     async fn heartbeat(&self, worker: &str, lease: Duration) -> Result<Vec<Lease>>;
 
+    /// A reader is about to be given the events before number `to`, as the log
+    /// stood after `rewinds` rewinds. `false`: it was rewound since, and what was
+    /// read of its end may be gone; read again. A log that has ended keeps no
+    /// marks: nothing of it can go.
+    async fn mark_read(&self, project_id: &str, id: &str, to: u64, rewinds: u64) -> Result<bool>;
+
+    /// Takes back the events from number `to` on, for the worker to write others
+    /// in their place. Returns how often the log has been rewound now. `None`,
+    /// and nothing is changed, when a reader may have been given one of them. To
+    /// the log's end is no rewind; to beyond it is `Internal`.
+    async fn rewind(&self, lease: &Lease, to: u64) -> Result<Option<u64>>;
+
     /// See the trait's rules.
     async fn append_events(&self, lease: &Lease, first_seq: u64, batch: EventBatch) -> Result<()>;
 
-    /// Keeps a note of the worker's for later claims ([`ClaimedJob::note`]), in
-    /// place of the one before. It goes with the job. At most
-    /// [`MAX_NOTE`](crate::responses::MAX_NOTE) bytes; more is `Internal`.
-    async fn note_job(&self, lease: &Lease, note: Bytes) -> Result<()>;
+    /// Keeps a checkpoint of the worker's for later claims
+    /// ([`ClaimedJob::checkpoint`]), in place of the one before. It goes with the
+    /// job. At most
+    /// [`MAX_CHECKPOINT`](crate::responses::MAX_CHECKPOINT) bytes; more is `Internal`.
+    async fn save_checkpoint(&self, lease: &Lease, checkpoint: Bytes) -> Result<()>;
 
     /// Appends the last events, sets the terminal status and body, and removes
     /// the job. Finishing again with the same lease, `first_seq` and status is
@@ -308,11 +365,11 @@ pub trait ResponseStore: Send + Sync {
     /// stays `in_progress`: no status ever goes back.
     async fn release_job(&self, lease: &Lease, delay: Duration, counts: bool) -> Result<()>;
 
-    /// Takes a person's approval of one call (`request_id` is the question that
+    /// Uses up a person's approval of one call (`request_id` is the question that
     /// it answers) for the response that is about to make the call. Whoever
     /// comes first has it, for as long as responses are stored; returned is the
     /// response that has it now.
-    async fn take_approval(
+    async fn consume_approval(
         &self,
         project_id: &str,
         request_id: &str,
@@ -322,10 +379,13 @@ pub trait ResponseStore: Send + Sync {
     /// Removes what is past its retention, a bounded number of rows per call;
     /// call again while it removes something. A response that is not terminal
     /// is never removed, nor is its log. A dropped log reads as empty, with
-    /// `log_dropped`. Sweeping revocations does not raise
+    /// `log_dropped`. Events of the audit log go only where a time is given
+    /// for them. Sweeping revocations does not raise
     /// [`Directory::version`]: they were not in it any more.
     async fn sweep(&self, retention: Retention) -> Result<Swept>;
 
+    /// Jobs by state, and the age of the queue: when the response of the oldest
+    /// job that is not running was created.
     async fn job_counts(&self) -> Result<JobCounts>;
 }
 

@@ -10,7 +10,8 @@ use aws_lc_rs::signature::{
 use serde_json::{Value, json};
 
 use crate::text::encode_base64url;
-use crate::{Algorithm, KeySet, Refusal, TrustPolicy, VerifiedClaims, verify};
+use crate::verify::{DEFAULT_SKEW_SECONDS, Presented};
+use crate::{Algorithm, KeySet, Refusal, TrustPolicy, VerifiedClaims};
 
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const ISSUER: &str = "https://issuer.example";
@@ -65,7 +66,11 @@ pub(crate) fn key_for(algorithm: Algorithm) -> &'static TestKey {
     }
 }
 
-fn ec(kid: &'static str, crv: &'static str, algorithm: &'static EcdsaSigningAlgorithm) -> TestKey {
+pub(crate) fn ec(
+    kid: &'static str,
+    crv: &'static str,
+    algorithm: &'static EcdsaSigningAlgorithm,
+) -> TestKey {
     let pair = EcdsaKeyPair::generate(algorithm).unwrap();
     TestKey {
         kid,
@@ -203,6 +208,16 @@ pub(crate) fn token_under(header: &Value) -> String {
 
 pub(crate) fn policy() -> TrustPolicy {
     TrustPolicy::new(ISSUER, AUDIENCE, OWN_ISSUER).unwrap()
+}
+
+/// Both steps for one token, with the default skew.
+pub(crate) fn verify(
+    token: &str,
+    policy: &TrustPolicy,
+    keys: &KeySet,
+    now: i64,
+) -> Result<VerifiedClaims, Refusal> {
+    Presented::read(token, DEFAULT_SKEW_SECONDS, now)?.verify(policy, keys)
 }
 
 pub(crate) fn check(token: &str) -> Result<VerifiedClaims, Refusal> {

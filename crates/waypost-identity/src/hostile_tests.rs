@@ -4,13 +4,13 @@
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 
+use crate::KeySet;
 use crate::algorithm::Algorithm;
 use crate::forge::{
     KEYS, NOW, P384, RSA, check, claims, header, policy, refused, token, token_of, token_under,
-    unsigned,
+    unsigned, verify,
 };
 use crate::text::encode_base64url;
-use crate::{KeySet, verify};
 
 #[test]
 fn alg_none_is_refused_in_every_spelling() {

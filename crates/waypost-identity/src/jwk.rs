@@ -16,6 +16,9 @@ const MIN_RSA_BITS: usize = 2048;
 /// The work of a verification grows with the square of the modulus, so it is bounded too.
 const MAX_RSA_BITS: usize = 8192;
 const MAX_RSA_EXPONENT_BYTES: usize = 4;
+/// Most leading zero octets that an EC coordinate may lack. A coordinate that lacks more than this
+/// by chance occurs once in 2^40 keys, so a shorter one was cut off.
+const MAX_COORDINATE_PADDING: usize = 4;
 /// RFC 7517 §4, RFC 7518 §6.2.2, §6.3.2, §6.4.1: members that only a private or shared key has.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
@@ -23,6 +26,7 @@ const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
 #[derive(Debug)]
 pub struct PublicKey {
     kid: String,
+    padded: bool,
     verifiers: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
@@ -41,6 +45,15 @@ impl PublicKey {
     /// The algorithms that this key may be used with.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
         self.verifiers.iter().map(|(algorithm, _)| *algorithm)
+    }
+
+    pub(crate) fn serves(&self, algorithm: Algorithm) -> bool {
+        self.algorithms().any(|served| served == algorithm)
+    }
+
+    /// Whether a coordinate came without its leading zeros, against RFC 7518 §6.2.1.2.
+    pub(crate) fn was_padded(&self) -> bool {
+        self.padded
     }
 
     pub(crate) fn verify(
@@ -75,8 +88,8 @@ pub enum JwkProblem {
     TooLong { max: usize },
     #[error("contains a control character")]
     ControlCharacter,
-    #[error("repeats the kid of an earlier key; every key needs a kid of its own")]
-    DuplicateKid,
+    #[error("repeats the kid of `keys[{earlier}]`; every key needs a kid of its own")]
+    DuplicateKid { earlier: usize },
     #[error(
         "is private key material; publish and upload public keys only, and replace this key, \
          because it has now been disclosed"
@@ -130,26 +143,30 @@ pub(crate) fn parse_key(value: &Value) -> Result<PublicKey, JwkFault> {
     }
     if let Some(member) = PRIVATE_MEMBERS
         .into_iter()
-        .find(|member| jwk.contains_key(*member))
+        .find(|member| jwk.get(*member).is_some_and(|value| !is_absent(value)))
     {
         return Err(fault(member, JwkProblem::PrivateMaterial));
     }
     let kid = key_id(jwk)?;
     check_use(jwk)?;
-    let mut verifiers = match kty {
-        "RSA" => rsa(jwk)?,
+    let (mut verifiers, padded) = match kty {
+        "RSA" => (rsa(jwk)?, false),
         "EC" => elliptic(jwk)?,
-        "OKP" => edwards(jwk)?,
+        "OKP" => (edwards(jwk)?, false),
         other => return Err(fault("kty", JwkProblem::UnsupportedType(quote(other)))),
     };
-    if let Some(name) = optional_string(jwk, "alg")? {
+    if let Some(name) = optional_string(jwk, "alg")?.filter(|name| !name.is_empty()) {
         let named = Algorithm::from_name(name);
         verifiers.retain(|(algorithm, _)| Some(*algorithm) == named);
         if verifiers.is_empty() {
             return Err(fault("alg", JwkProblem::AlgorithmMismatch(quote(name))));
         }
     }
-    Ok(PublicKey { kid, verifiers })
+    Ok(PublicKey {
+        kid,
+        padded,
+        verifiers,
+    })
 }
 
 /// The kid of a key that [`parse_key`] refused, for failing closed under that name.
@@ -177,12 +194,12 @@ fn key_id(jwk: &Map<String, Value>) -> Result<String, JwkFault> {
 /// RFC 7517 §4.2, §4.3. `jwt-svid` is the `use` that SPIFFE bundles give to JWT keys
 /// (SPIFFE Trust Domain and Bundle §4.2.2).
 fn check_use(jwk: &Map<String, Value>) -> Result<(), JwkFault> {
-    if let Some(purpose) = optional_string(jwk, "use")?
+    if let Some(purpose) = optional_string(jwk, "use")?.filter(|purpose| !purpose.is_empty())
         && !matches!(purpose, "sig" | "jwt-svid")
     {
         return Err(fault("use", JwkProblem::WrongUse(quote(purpose))));
     }
-    let Some(operations) = jwk.get("key_ops") else {
+    let Some(operations) = jwk.get("key_ops").filter(|value| !is_absent(value)) else {
         return Ok(());
     };
     let names: Option<Vec<&str>> = operations
@@ -201,6 +218,16 @@ fn check_use(jwk: &Map<String, Value>) -> Result<(), JwkFault> {
         _ => Err(fault("key_ops", JwkProblem::WrongKeyOps)),
     }
 }
+
+/// What an RSA key verifies with each algorithm.
+pub(crate) static RSA_USES: [(Algorithm, &RsaParameters); 6] = [
+    (Algorithm::Rs256, &signature::RSA_PKCS1_2048_8192_SHA256),
+    (Algorithm::Rs384, &signature::RSA_PKCS1_2048_8192_SHA384),
+    (Algorithm::Rs512, &signature::RSA_PKCS1_2048_8192_SHA512),
+    (Algorithm::Ps256, &signature::RSA_PSS_2048_8192_SHA256),
+    (Algorithm::Ps384, &signature::RSA_PSS_2048_8192_SHA384),
+    (Algorithm::Ps512, &signature::RSA_PSS_2048_8192_SHA512),
+];
 
 fn rsa(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, JwkFault> {
     // RFC 7518 §6.3.1.1 forbids a leading zero octet and admits that libraries emit one. It
@@ -221,16 +248,9 @@ fn rsa(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Jw
         n: modulus,
         e: exponent,
     };
-    let uses: [(Algorithm, &'static RsaParameters); 6] = [
-        (Algorithm::Rs256, &signature::RSA_PKCS1_2048_8192_SHA256),
-        (Algorithm::Rs384, &signature::RSA_PKCS1_2048_8192_SHA384),
-        (Algorithm::Rs512, &signature::RSA_PKCS1_2048_8192_SHA512),
-        (Algorithm::Ps256, &signature::RSA_PSS_2048_8192_SHA256),
-        (Algorithm::Ps384, &signature::RSA_PSS_2048_8192_SHA384),
-        (Algorithm::Ps512, &signature::RSA_PSS_2048_8192_SHA512),
-    ];
-    uses.into_iter()
-        .map(|(algorithm, parameters)| {
+    RSA_USES
+        .iter()
+        .map(|&(algorithm, parameters)| {
             let key = components
                 .to_parsed_public_key(parameters)
                 .map_err(|_| fault("n", JwkProblem::Rejected))?;
@@ -239,8 +259,11 @@ fn rsa(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Jw
         .collect()
 }
 
-fn elliptic(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, JwkFault> {
-    let (algorithm, verification, length): (_, &'static dyn VerificationAlgorithm, _) =
+/// The verifiers, and whether a coordinate had to be padded.
+fn elliptic(
+    jwk: &Map<String, Value>,
+) -> Result<(Vec<(Algorithm, ParsedPublicKey)>, bool), JwkFault> {
+    let (algorithm, verification, length): (_, &'static dyn VerificationAlgorithm, usize) =
         match string(jwk, "crv")? {
             "P-256" => (Algorithm::Es256, &signature::ECDSA_P256_SHA256_FIXED, 32),
             "P-384" => (Algorithm::Es384, &signature::ECDSA_P384_SHA384_FIXED, 48),
@@ -249,11 +272,20 @@ fn elliptic(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)
         };
     // SEC 1 §2.3.3, uncompressed. The library checks that the point lies on the curve.
     let mut point = vec![4];
-    point.extend(coordinate(jwk, "x", length)?);
-    point.extend(coordinate(jwk, "y", length)?);
+    let mut padded = false;
+    for member in ["x", "y"] {
+        let bytes = octets(jwk, member)?;
+        let missing = length.saturating_sub(bytes.len());
+        if bytes.len() > length || missing > MAX_COORDINATE_PADDING {
+            return Err(wrong_length(member, length, bytes.len()));
+        }
+        padded |= missing > 0;
+        point.resize(point.len() + missing, 0);
+        point.extend(bytes);
+    }
     let key = ParsedPublicKey::new(verification, point)
         .map_err(|_| fault("x", JwkProblem::NotOnCurve))?;
-    Ok(vec![(algorithm, key)])
+    Ok((vec![(algorithm, key)], padded))
 }
 
 fn edwards(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, JwkFault> {
@@ -261,7 +293,11 @@ fn edwards(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)>
     if curve != "Ed25519" {
         return Err(fault("crv", JwkProblem::UnsupportedCurve(quote(curve))));
     }
-    let point = coordinate(jwk, "x", signature::ED25519_PUBLIC_KEY_LEN)?;
+    let point = octets(jwk, "x")?;
+    if point.len() != signature::ED25519_PUBLIC_KEY_LEN {
+        let expected = signature::ED25519_PUBLIC_KEY_LEN;
+        return Err(wrong_length("x", expected, point.len()));
+    }
     if has_small_order(&point) {
         return Err(fault("x", JwkProblem::SmallOrder));
     }
@@ -270,21 +306,19 @@ fn edwards(jwk: &Map<String, Value>) -> Result<Vec<(Algorithm, ParsedPublicKey)>
     Ok(vec![(Algorithm::EdDsa, key)])
 }
 
-/// RFC 7518 §6.2.1.2: the full size of a coordinate, leading zeros included.
-fn coordinate(
-    jwk: &Map<String, Value>,
-    member: &'static str,
-    length: usize,
-) -> Result<Vec<u8>, JwkFault> {
-    let bytes = octets(jwk, member)?;
-    if bytes.len() != length {
-        let problem = JwkProblem::WrongLength {
-            expected: length,
-            got: bytes.len(),
-        };
-        return Err(fault(member, problem));
+fn wrong_length(member: &'static str, expected: usize, got: usize) -> JwkFault {
+    fault(member, JwkProblem::WrongLength { expected, got })
+}
+
+/// Serializers write members that a key does not have as null or empty. They say nothing: above
+/// all not that a private key was disclosed.
+fn is_absent(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
     }
-    Ok(bytes)
 }
 
 /// The eight points whose order divides 8, in each encoding that decoders accept, without the
@@ -335,7 +369,7 @@ fn optional_string<'j>(
     member: &'static str,
 ) -> Result<Option<&'j str>, JwkFault> {
     match jwk.get(member) {
-        None => Ok(None),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(fault(member, JwkProblem::NotAString)),
     }

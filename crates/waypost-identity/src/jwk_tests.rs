@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::forge::{ED, P256, P384, P521, RSA, all_keys};
+use crate::forge::{ED, P256, P384, P521, RSA, TestKey, all_keys, ec};
 use crate::text::encode_base64url;
 
 fn problem(jwk: &Value) -> (&'static str, JwkProblem) {
@@ -109,7 +109,7 @@ fn use_and_key_ops_must_be_for_verifying() {
     for purpose in ["sig", "jwt-svid"] {
         assert!(parse_key(&with(P256.jwk(), "use", json!(purpose))).is_ok());
     }
-    for purpose in ["enc", "SIG", "", "x509-svid"] {
+    for purpose in ["enc", "SIG", "x509-svid"] {
         let (member, found) = problem(&with(P256.jwk(), "use", json!(purpose)));
         assert_eq!(member, "use");
         assert!(matches!(found, JwkProblem::WrongUse(_)), "{purpose}");
@@ -122,13 +122,12 @@ fn use_and_key_ops_must_be_for_verifying() {
         assert!(parse_key(&with(P256.jwk(), "key_ops", operations)).is_ok());
     }
     for operations in [
-        json!([]),
+        json!({}),
         json!(["sign"]),
         json!(["encrypt", "wrapKey"]),
         json!("verify"),
         json!(["verify", 1]),
         json!(["verify", "verify"]),
-        json!(null),
     ] {
         let found = problem(&with(P256.jwk(), "key_ops", operations.clone()));
         assert_eq!(found, ("key_ops", JwkProblem::WrongKeyOps), "{operations}");
@@ -142,11 +141,36 @@ fn private_and_shared_keys_are_refused() {
             let found = problem(&with(key.jwk(), member, json!("AQAB")));
             assert_eq!(found, (member, JwkProblem::PrivateMaterial));
         }
-        let found = problem(&with(RSA.jwk(), member, json!(null)));
-        assert_eq!(found, (member, JwkProblem::PrivateMaterial));
+        for disclosed in [json!(7), json!([{"r": "AQ"}]), json!({})] {
+            let found = problem(&with(RSA.jwk(), member, disclosed));
+            assert_eq!(found, (member, JwkProblem::PrivateMaterial));
+        }
     }
     let oct = json!({"kty": "oct", "kid": "s", "k": "c2VjcmV0"});
     assert_eq!(problem(&oct), ("kty", JwkProblem::Symmetric));
+}
+
+#[test]
+fn members_that_are_null_or_empty_count_as_absent() {
+    let optional = [
+        "d", "p", "q", "dp", "dq", "qi", "oth", "k", "use", "alg", "key_ops",
+    ];
+    for member in optional {
+        for key in all_keys() {
+            for nothing in [json!(null), json!(""), json!([])] {
+                // Only a list may be an empty list, and only a name an empty string.
+                if matches!(member, "use" | "alg") && nothing.is_array() {
+                    continue;
+                }
+                let jwk = with(key.jwk(), member, nothing.clone());
+                assert!(parse_key(&jwk).is_ok(), "{member}: {nothing}");
+            }
+        }
+    }
+    for required in ["kty", "kid", "x"] {
+        let found = problem(&with(P256.jwk(), required, json!(null)));
+        assert_eq!(found, (required, JwkProblem::Missing));
+    }
 }
 
 #[test]
@@ -254,7 +278,7 @@ fn ec_points_lie_on_their_curve() {
         let zero = json!(encode_base64url(vec![0; length]));
         let infinity = with(with(key.jwk(), "x", zero.clone()), "y", zero);
         assert_eq!(problem(&infinity), ("x", JwkProblem::NotOnCurve));
-        for wrong in [0, 1, length - 1, length + 1] {
+        for wrong in [0, 1, length - MAX_COORDINATE_PADDING - 1, length + 1] {
             let short = with(key.jwk(), "y", json!(encode_base64url(vec![1; wrong])));
             let expected = JwkProblem::WrongLength {
                 expected: length,
@@ -262,7 +286,45 @@ fn ec_points_lie_on_their_curve() {
             };
             assert_eq!(problem(&short), ("y", expected));
         }
+        let cut = with(key.jwk(), "y", json!(encode_base64url(vec![1; length - 1])));
+        assert_eq!(problem(&cut), ("x", JwkProblem::NotOnCurve));
     }
+}
+
+/// Libraries that write numbers instead of octets leave out leading zeros: one key in 128 has a
+/// coordinate with one.
+#[test]
+fn ec_coordinates_without_their_leading_zeros_are_padded() {
+    let short = |key: &TestKey| {
+        let mut jwk = key.jwk();
+        let mut shortened = false;
+        for member in ["x", "y"] {
+            let full = decode_base64url(jwk[member].as_str().unwrap()).unwrap();
+            let zeros = full.iter().take_while(|byte| **byte == 0).count();
+            shortened |= zeros > 0;
+            jwk[member] = json!(encode_base64url(&full[zeros..]));
+        }
+        shortened.then_some(jwk)
+    };
+    let (key, jwk) = (0..20_000)
+        .map(|_| {
+            ec(
+                "short",
+                "P-256",
+                &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+            )
+        })
+        .find_map(|key| short(&key).map(|jwk| (key, jwk)))
+        .unwrap();
+    let parsed = parse_key(&jwk).unwrap();
+    assert!(parsed.was_padded());
+    let signed = key.sign(Algorithm::Es256, b"message");
+    assert_eq!(parsed.verify(Algorithm::Es256, b"message", &signed), Ok(()));
+    assert_eq!(
+        parsed.verify(Algorithm::Es256, b"another", &signed),
+        Err(SignatureFault::Invalid)
+    );
+    assert!(!parse_key(&key.jwk()).unwrap().was_padded());
 }
 
 #[test]

@@ -2,14 +2,16 @@
 //!
 //! An uploaded set is refused as a whole at the first fault, with the path of what is wrong: a
 //! person is there to correct it. A fetched set is somebody else's: keys that cannot be used are
-//! skipped and counted, and a `kid` that occurs twice serves nobody. Lookup is by exact `kid`
-//! only; keys are never tried one after the other.
+//! skipped and counted. Several of its entries may share a `kid` (one for `enc` and one for `sig`,
+//! one for each algorithm): the one that serves the token's `alg` is used, and where two serve it,
+//! neither is. Keys are never tried one after the other.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use serde_json::Value;
 
+use crate::algorithm::Algorithm;
 use crate::json::{JsonFault, parse_object};
 use crate::jwk::{JwkFault, JwkProblem, PublicKey, claimed_kid, parse_key};
 
@@ -24,13 +26,50 @@ const MAX_JWKS_DEPTH: usize = 16;
 pub struct KeySet {
     keys: HashMap<String, Slot>,
     skipped: Vec<SkippedKey>,
+    entries: usize,
 }
 
-#[derive(Debug)]
-enum Slot {
-    Usable(PublicKey),
-    /// The set names this kid, but no key may be used under it.
-    Unusable(JwkProblem),
+/// The entries of one kid.
+#[derive(Debug, Default)]
+struct Slot {
+    keys: Vec<PublicKey>,
+    /// Why an entry, or the choice among the keys, is unusable; of several, what weighs most.
+    problem: Option<JwkProblem>,
+    /// Position in `keys` of the document of the first entry.
+    first: usize,
+}
+
+impl Slot {
+    /// The one key for this algorithm.
+    fn key(&self, algorithm: Algorithm) -> Option<&PublicKey> {
+        let mut fitting = self.keys.iter().filter(|key| key.serves(algorithm));
+        let key = fitting.next().filter(|_| !self.discloses())?;
+        fitting.next().is_none().then_some(key)
+    }
+
+    /// Whether the set holds a private key under this kid: then nothing signed under it means
+    /// anything.
+    fn discloses(&self) -> bool {
+        self.problem == Some(JwkProblem::PrivateMaterial)
+    }
+
+    fn note(&mut self, problem: &JwkProblem) {
+        let weighs_more = match problem {
+            JwkProblem::PrivateMaterial => true,
+            JwkProblem::DuplicateKid { .. } => !self.discloses(),
+            _ => self.problem.is_none(),
+        };
+        if weighs_more {
+            self.problem = Some(problem.clone());
+        }
+    }
+
+    fn usable(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().filter(|key| {
+            key.algorithms()
+                .any(|algorithm| self.key(algorithm).is_some())
+        })
+    }
 }
 
 /// A key of a fetched set that is not used, and why.
@@ -83,6 +122,8 @@ impl JwksError {
 pub(crate) enum Lookup<'k> {
     Found(&'k PublicKey),
     Unusable(&'k JwkProblem),
+    /// The keys of this kid are for other algorithms.
+    OtherAlgorithm,
     Unknown,
 }
 
@@ -93,23 +134,31 @@ impl KeySet {
     pub fn parse_uploaded(bytes: &[u8]) -> Result<Self, JwksError> {
         let mut set = Self::default();
         for (index, value) in key_list(bytes)?.iter().enumerate() {
+            set.entries += 1;
             let key = parse_key(value).map_err(|fault| located(index, fault))?;
             match set.keys.entry(key.kid().to_owned()) {
-                Entry::Vacant(slot) => slot.insert(Slot::Usable(key)),
-                Entry::Occupied(_) => return Err(located(index, duplicate_kid())),
+                Entry::Vacant(slot) => slot.insert(Slot {
+                    keys: vec![key],
+                    first: index,
+                    ..Slot::default()
+                }),
+                Entry::Occupied(slot) => {
+                    return Err(located(index, duplicate_kid(slot.get().first)));
+                }
             };
         }
         Ok(set)
     }
 
     /// Reads a set that was fetched from `jwks_uri`. Unusable keys are skipped (RFC 7517 §5) and
-    /// listed in [`KeySet::skipped`]. A `kid` that occurs twice, or whose key is unusable, is
-    /// remembered as such, so a token that names it is refused without a reason to refresh.
+    /// listed in [`KeySet::skipped`]. A `kid` whose keys are unusable, or of whose keys two serve
+    /// an algorithm, is remembered, so a token that names it is refused without a reason to refresh.
     ///
     /// An `Err` means that the document says nothing, and earlier keys may be kept for a while.
     pub fn parse_fetched(bytes: &[u8]) -> Result<Self, JwksError> {
         let mut set = Self::default();
         for (index, value) in key_list(bytes)?.iter().enumerate() {
+            set.entries += 1;
             let parsed = parse_key(value);
             let Some(kid) = claimed_kid(value) else {
                 if let Err(fault) = parsed {
@@ -117,18 +166,23 @@ impl KeySet {
                 }
                 continue;
             };
-            match (set.keys.entry(kid.to_owned()), parsed) {
-                (Entry::Vacant(slot), Ok(key)) => {
-                    slot.insert(Slot::Usable(key));
+            let slot = set.keys.entry(kid.to_owned()).or_insert_with(|| Slot {
+                first: index,
+                ..Slot::default()
+            });
+            let fault = match parsed {
+                Ok(key) => {
+                    let repeats = key
+                        .algorithms()
+                        .any(|algorithm| slot.keys.iter().any(|other| other.serves(algorithm)));
+                    slot.keys.push(key);
+                    repeats.then(|| duplicate_kid(slot.first))
                 }
-                (Entry::Vacant(slot), Err(fault)) => {
-                    slot.insert(Slot::Unusable(fault.problem.clone()));
-                    set.skip(index, fault);
-                }
-                (Entry::Occupied(mut slot), _) => {
-                    slot.insert(Slot::Unusable(JwkProblem::DuplicateKid));
-                    set.skip(index, duplicate_kid());
-                }
+                Err(fault) => Some(fault),
+            };
+            if let Some(fault) = fault {
+                slot.note(&fault.problem);
+                set.skip(index, fault);
             }
         }
         Ok(set)
@@ -136,13 +190,16 @@ impl KeySet {
 
     /// How many keys can verify tokens.
     pub fn usable(&self) -> usize {
-        self.keys
-            .values()
-            .filter(|slot| matches!(slot, Slot::Usable(_)))
-            .count()
+        self.iter().count()
     }
 
-    /// Keys of a fetched set that are not used; for the second of two keys with one `kid` too.
+    /// How many keys the document holds, usable or not.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Keys of a fetched set that are not used; for the second of two keys with one `kid` and
+    /// an algorithm in common too.
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
     }
@@ -154,17 +211,28 @@ impl KeySet {
 
     /// The usable keys, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
-        self.keys.values().filter_map(|slot| match slot {
-            Slot::Usable(key) => Some(key),
-            Slot::Unusable(_) => None,
-        })
+        self.keys.values().flat_map(Slot::usable)
     }
 
-    pub(crate) fn lookup(&self, kid: &str) -> Lookup<'_> {
-        match self.keys.get(kid) {
-            Some(Slot::Usable(key)) => Lookup::Found(key),
-            Some(Slot::Unusable(problem)) => Lookup::Unusable(problem),
-            None => Lookup::Unknown,
+    /// The usable keys whose coordinates came without leading zeros (RFC 7518 §6.2.1.2 wants
+    /// them) and were padded: their publisher has a fault to mend.
+    pub fn padded(&self) -> impl Iterator<Item = &PublicKey> {
+        self.iter().filter(|key| key.was_padded())
+    }
+
+    pub(crate) fn lookup(&self, kid: &str, algorithm: Algorithm) -> Lookup<'_> {
+        let Some(slot) = self.keys.get(kid) else {
+            return Lookup::Unknown;
+        };
+        if let Some(key) = slot.key(algorithm) {
+            return Lookup::Found(key);
+        }
+        let fits = slot.keys.iter().any(|key| key.serves(algorithm));
+        match &slot.problem {
+            Some(problem) if fits || slot.keys.is_empty() || slot.discloses() => {
+                Lookup::Unusable(problem)
+            }
+            _ => Lookup::OtherAlgorithm,
         }
     }
 
@@ -197,10 +265,10 @@ fn key_list(bytes: &[u8]) -> Result<Vec<Value>, JwksError> {
     }
 }
 
-fn duplicate_kid() -> JwkFault {
+fn duplicate_kid(earlier: usize) -> JwkFault {
     JwkFault {
         member: "kid",
-        problem: JwkProblem::DuplicateKid,
+        problem: JwkProblem::DuplicateKid { earlier },
     }
 }
 

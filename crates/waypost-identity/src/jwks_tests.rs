@@ -155,29 +155,103 @@ fn a_fetched_set_skips_what_it_cannot_use() {
     assert_eq!(reasons[2].1, "`keys[3].kid` is missing.");
     assert_eq!(reasons[3].1, "`keys[4]` is not a JSON object.");
     assert!(matches!(
-        set.lookup("shared"),
+        set.lookup("shared", Algorithm::Es256),
         Lookup::Unusable(JwkProblem::Symmetric)
     ));
     assert!(set.knows("enc") && !set.knows("other"));
 }
 
+fn finds(set: &KeySet, kid: &str, algorithm: Algorithm) -> bool {
+    matches!(set.lookup(kid, algorithm), Lookup::Found(_))
+}
+
+/// Real issuers publish one kid for signing and for encryption, for each algorithm, or for two
+/// key types.
 #[test]
-fn a_repeated_kid_fails_closed_in_any_order() {
+fn of_entries_with_one_kid_the_one_that_fits_the_algorithm_is_used() {
+    let mut encrypting = named(RSA.jwk(), "k");
+    encrypting["use"] = json!("enc");
+    let rs = |alg: &str| {
+        let mut jwk = named(RSA.jwk(), "k");
+        jwk["alg"] = json!(alg);
+        jwk
+    };
+    for (keys, fitting, usable) in [
+        (
+            json!([encrypting, named(P256.jwk(), "k")]),
+            vec![Algorithm::Es256],
+            1,
+        ),
+        (
+            json!([rs("RS256"), rs("RS512")]),
+            vec![Algorithm::Rs256, Algorithm::Rs512],
+            2,
+        ),
+        (
+            json!([named(P384.jwk(), "k"), named(P256.jwk(), "k"), rs("PS256")]),
+            vec![Algorithm::Es256, Algorithm::Es384, Algorithm::Ps256],
+            3,
+        ),
+        (
+            json!([named(P256.jwk(), "k"), {"kty": "oct", "kid": "k"}]),
+            vec![Algorithm::Es256],
+            1,
+        ),
+    ] {
+        let reversed: Vec<_> = keys.as_array().unwrap().iter().rev().cloned().collect();
+        for keys in [keys.clone(), json!(reversed)] {
+            let set = fetched(&json!({ "keys": keys }));
+            assert_eq!(set.usable(), usable, "{keys}");
+            for algorithm in Algorithm::ALL {
+                let expected = fitting.contains(&algorithm);
+                assert_eq!(finds(&set, "k", algorithm), expected, "{algorithm}: {keys}");
+            }
+        }
+        uploaded(&json!({ "keys": [named(P256.jwk(), "k"), rs("RS256")] })).unwrap_err();
+    }
+}
+
+#[test]
+fn two_keys_for_one_kid_and_algorithm_fail_closed_in_any_order() {
     let good = named(P256.jwk(), "k");
     let other = named(P384.jwk(), "k");
-    let broken = json!({"kty": "oct", "kid": "k"});
+    for (keys, usable) in [
+        (json!([good, good]), 0),
+        (json!([good, other, good]), 1),
+        (json!([other, good, good]), 1),
+    ] {
+        let set = fetched(&json!({ "keys": keys }));
+        assert_eq!(set.usable(), usable, "{keys}");
+        assert!(matches!(
+            set.lookup("k", Algorithm::Es256),
+            Lookup::Unusable(JwkProblem::DuplicateKid { earlier: 0 })
+        ));
+    }
+}
+
+#[test]
+fn a_kid_whose_private_key_the_set_discloses_serves_nobody() {
+    let good = named(P256.jwk(), "k");
+    let mut private = good.clone();
+    private["d"] = json!("AQ");
     for keys in [
-        json!([good, other]),
-        json!([good, good]),
-        json!([good, broken]),
-        json!([broken, good]),
-        json!([good, other, good]),
+        json!([good, private]),
+        json!([private, good]),
+        json!([private, good, good]),
     ] {
         let set = fetched(&json!({ "keys": keys }));
         assert_eq!(set.usable(), 0, "{keys}");
         assert!(matches!(
-            set.lookup("k"),
-            Lookup::Unusable(JwkProblem::DuplicateKid)
+            set.lookup("k", Algorithm::Es256),
+            Lookup::Unusable(JwkProblem::PrivateMaterial)
         ));
     }
+}
+
+#[test]
+fn an_upload_with_a_kid_twice_names_both_entries() {
+    let keys = [ED.jwk(), P256.jwk(), named(P384.jwk(), ED.kid)];
+    let error = uploaded(&json!({ "keys": keys })).unwrap_err().to_string();
+    assert!(error.contains("`keys[2].kid`"), "{error}");
+    assert!(error.contains("`keys[0]`"), "{error}");
 }

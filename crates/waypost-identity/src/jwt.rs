@@ -133,16 +133,22 @@ fn read_algorithm(alg: Option<&Value>) -> Result<Algorithm, Refusal> {
     })
 }
 
+/// Types are case-insensitive, and `application/` may be left out (RFC 7515 §4.1.9).
+fn is_accepted_type(typ: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let short = match typ.split_at_checked(PREFIX.len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
+        _ => typ,
+    };
+    ACCEPTED_TYPES
+        .iter()
+        .any(|accepted| short.eq_ignore_ascii_case(accepted))
+}
+
 fn check_type(typ: Option<&Value>) -> Result<(), Refusal> {
     match typ {
         None => Ok(()),
-        Some(Value::String(typ))
-            if ACCEPTED_TYPES
-                .iter()
-                .any(|accepted| typ.eq_ignore_ascii_case(accepted)) =>
-        {
-            Ok(())
-        }
+        Some(Value::String(typ)) if is_accepted_type(typ) => Ok(()),
         Some(Value::String(typ)) => Err(Refusal::TypeNotAccepted { typ: quote(typ) }),
         Some(_) => Err(Refusal::TypeNotAccepted {
             typ: "a value that is no string".to_owned(),

@@ -26,7 +26,16 @@ fn crit_and_b64_are_refused() {
 
 #[test]
 fn typ_is_from_a_short_list() {
-    for typ in ["JWT", "jwt", "JOSE", "at+jwt", "AT+JWT"] {
+    for typ in [
+        "JWT",
+        "jwt",
+        "JOSE",
+        "at+jwt",
+        "AT+JWT",
+        "application/jwt",
+        "application/at+jwt",
+        "Application/AT+JWT",
+    ] {
         let token = token_under(&json!({"alg": "ES256", "kid": "p256", "typ": typ}));
         assert!(check(&token).is_ok(), "{typ}");
     }
@@ -36,6 +45,10 @@ fn typ_is_from_a_short_list() {
         json!("secevent+jwt"),
         json!("logout+jwt"),
         json!("JWE"),
+        json!("application/secevent+jwt"),
+        json!("application/application/jwt"),
+        json!("application/"),
+        json!("text/jwt"),
         json!(""),
         json!(1),
         json!(null),

@@ -1,7 +1,8 @@
 //! Workload identity: JWT and JWKS verification, rule matching, scopes, access tokens.
 //!
-//! Flow of an exchange: [`verify`] checks a subject token against a [`TrustPolicy`] and a
-//! [`KeySet`]; [`AttributeMatchers::matches`] decides whether a rule admits its claims;
+//! Flow of an exchange: [`Presented::read`] checks what a subject token shows by itself;
+//! [`Presented::verify`] checks it against a [`TrustPolicy`] and a [`KeySet`];
+//! [`AttributeMatchers::matches`] decides whether a rule admits its claims;
 //! [`mint`] signs the access token; [`AccessTokenVerifier`] recognises it on later requests.
 //!
 //! Everything here is a pure function of bytes and a `now` in Unix seconds: this crate never
@@ -12,6 +13,7 @@
 mod access_token;
 mod address;
 mod algorithm;
+mod decoy;
 mod discovery;
 mod fingerprint;
 mod issuer;
@@ -47,7 +49,7 @@ pub use jwk::{JwkProblem, PublicKey};
 pub use jwks::{JwksError, KeySet, MAX_JWKS_BYTES, MAX_JWKS_KEYS, SkippedKey};
 pub use jwt::{MAX_JSON_DEPTH, MAX_KID_BYTES, MAX_TOKEN_BYTES, Peek, peek};
 pub use matching::{
-    AttributeMatchers, ClaimKind, MAX_MATCHER_KEY_BYTES, MAX_MATCHER_ROWS, MAX_MATCHER_VALUE_BYTES,
+    AttributeMatchers, MAX_MATCHER_KEY_BYTES, MAX_MATCHER_ROWS, MAX_MATCHER_VALUE_BYTES,
     MatcherError, MatcherWarning, Mismatch,
 };
 pub use mint::{
@@ -55,9 +57,11 @@ pub use mint::{
     access_token_lifetime, mint, new_token_id,
 };
 pub use permissions::{Permissions, PermissionsError};
-pub use policy::{DEFAULT_SKEW_SECONDS, MAX_SKEW_SECONDS, PolicyError, TrustPolicy};
+pub use policy::{PolicyError, TrustPolicy};
 pub use refusal::{Part, Refusal};
 pub use scope::{Scope, ScopeError, ScopeSet};
 pub use signing_key::{Pkcs8Der, PublicJwk, SigningKey, SigningKeyError};
 pub use url::{NotReachable, Origin, UrlError, UrlRules, WebUrl};
-pub use verify::{MAX_SUBJECT_BYTES, VerifiedClaims, verify};
+pub use verify::{
+    DEFAULT_SKEW_SECONDS, MAX_SKEW_SECONDS, MAX_SUBJECT_BYTES, Presented, VerifiedClaims,
+};

@@ -6,8 +6,6 @@
 //! trailing `*` makes a string a plain prefix, which crosses `/`, `:` and everything else. A list
 //! matches only for `aud`, if any element does. A missing claim matches nothing, not even `""`.
 
-use std::fmt;
-
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
@@ -93,49 +91,33 @@ pub struct MatcherWarning {
     pub message: String,
 }
 
-/// What a claim turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimKind {
-    Missing,
-    Null,
-    Bool,
-    Number,
-    String,
-    Array,
-    Object,
-}
-
-impl fmt::Display for ClaimKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "no such claim",
-            Self::Null => "null",
-            Self::Bool => "a boolean",
-            Self::Number => "a number",
-            Self::String => "a string",
-            Self::Array => "a list",
-            Self::Object => "an object",
-        })
-    }
-}
-
-/// The first row that a token's claims do not satisfy. It carries the rule's side only.
+/// The first row that a token's claims do not satisfy. For operators: it shows the claim.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("The row {row} expects {expected}; the token has {}.", describe(*got_kind, *same_kind))]
+#[error("The row {row} expects {expected}; the token has {got}.")]
 pub struct Mismatch {
     /// Key of the row, quoted.
     pub row: String,
     /// The expected value as JSON, with its `*`.
     pub expected: String,
-    pub got_kind: ClaimKind,
-    same_kind: bool,
+    /// The claim's value, escaped and cut; of lists and objects only what they are.
+    got: String,
 }
 
-fn describe(got: ClaimKind, same_kind: bool) -> String {
-    if same_kind {
-        format!("{got} of another value")
-    } else {
-        got.to_string()
+fn describe(claim: Option<&Value>) -> String {
+    match claim {
+        None => "no such claim".to_owned(),
+        Some(Value::String(text)) => quote(text),
+        Some(scalar @ (Value::Null | Value::Bool(_) | Value::Number(_))) => scalar.to_string(),
+        Some(Value::Array(list)) if list.is_empty() => "an empty list".to_owned(),
+        Some(Value::Array(list)) => list
+            .iter()
+            .map(Value::as_str)
+            .collect::<Option<Vec<_>>>()
+            .map_or_else(
+                || "a list".to_owned(),
+                |texts| format!("a list of {}", quote(&texts.join(" "))),
+            ),
+        Some(Value::Object(_)) => "an object".to_owned(),
     }
 }
 
@@ -228,12 +210,10 @@ impl Row {
         if matched {
             return Ok(());
         }
-        let got_kind = claim.map_or(ClaimKind::Missing, kind_of);
         Err(Mismatch {
             row: quote(&self.key),
             expected: self.expected.to_json().to_string(),
-            got_kind,
-            same_kind: got_kind == self.expected.kind(),
+            got: describe(claim),
         })
     }
 
@@ -283,14 +263,6 @@ impl Expected {
         }
     }
 
-    fn kind(&self) -> ClaimKind {
-        match self {
-            Self::Text(_) | Self::Prefix(_) => ClaimKind::String,
-            Self::Bool(_) => ClaimKind::Bool,
-            Self::Number(_) => ClaimKind::Number,
-        }
-    }
-
     fn to_json(&self) -> Value {
         match self {
             Self::Text(text) => Value::String(text.clone()),
@@ -298,17 +270,6 @@ impl Expected {
             Self::Bool(flag) => Value::Bool(*flag),
             Self::Number(number) => Value::Number(number.clone()),
         }
-    }
-}
-
-fn kind_of(claim: &Value) -> ClaimKind {
-    match claim {
-        Value::Null => ClaimKind::Null,
-        Value::Bool(_) => ClaimKind::Bool,
-        Value::Number(_) => ClaimKind::Number,
-        Value::String(_) => ClaimKind::String,
-        Value::Array(_) => ClaimKind::Array,
-        Value::Object(_) => ClaimKind::Object,
     }
 }
 

@@ -3,10 +3,6 @@
 use crate::algorithm::AlgorithmSet;
 use crate::issuer::is_own_issuer;
 
-/// Clock skew tolerated unless configured otherwise, in seconds.
-pub const DEFAULT_SKEW_SECONDS: u32 = 60;
-/// Largest skew that may be configured, in seconds.
-pub const MAX_SKEW_SECONDS: u32 = 300;
 /// Longest issuer or audience that a provider may have, in bytes.
 const MAX_POLICY_TEXT_BYTES: usize = 2048;
 
@@ -17,7 +13,6 @@ pub struct TrustPolicy {
     pub(crate) audience: String,
     pub(crate) own_issuer: String,
     pub(crate) algorithms: AlgorithmSet,
-    pub(crate) skew_seconds: u32,
     pub(crate) max_lifetime_seconds: Option<u32>,
 }
 
@@ -36,14 +31,12 @@ pub enum PolicyError {
     OwnIssuer,
     #[error("At least one signature algorithm must be allowed.")]
     NoAlgorithm,
-    #[error("The clock skew is {seconds} s; at most {MAX_SKEW_SECONDS} s are allowed.")]
-    SkewTooLarge { seconds: u32 },
     #[error("The longest lifetime of a token must be at least one second.")]
     NoLifetime,
 }
 
 impl TrustPolicy {
-    /// A policy with every supported algorithm, the default skew and no limit on the lifetime.
+    /// A policy with every supported algorithm and no limit on the lifetime.
     ///
     /// `own_issuer` is this server's issuer: it is refused as a provider's issuer, and so are
     /// tokens that carry it.
@@ -58,7 +51,6 @@ impl TrustPolicy {
             audience: audience.to_owned(),
             own_issuer: own_issuer.to_owned(),
             algorithms: AlgorithmSet::ALL,
-            skew_seconds: DEFAULT_SKEW_SECONDS,
             max_lifetime_seconds: None,
         })
     }
@@ -68,18 +60,6 @@ impl TrustPolicy {
             return Err(PolicyError::NoAlgorithm);
         }
         Ok(Self { algorithms, ..self })
-    }
-
-    pub fn with_skew_seconds(self, skew_seconds: u32) -> Result<Self, PolicyError> {
-        if skew_seconds > MAX_SKEW_SECONDS {
-            return Err(PolicyError::SkewTooLarge {
-                seconds: skew_seconds,
-            });
-        }
-        Ok(Self {
-            skew_seconds,
-            ..self
-        })
     }
 
     /// The longest accepted span from `iat` to `exp`, in seconds.

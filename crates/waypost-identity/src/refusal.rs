@@ -1,13 +1,15 @@
 //! Why a subject token was refused.
 //!
-//! The sentence is for operators (audit, explain); callers get one opaque answer whatever the
-//! variant. Sentences quote single header and claim values, escaped and cut, never the token.
+//! The sentence is for operators (log, audit). Callers are told what [`Refusal::told`] gives, and
+//! otherwise one opaque answer. Sentences quote single header and claim values, escaped and cut,
+//! never the token.
 
 use std::fmt;
 
 use crate::algorithm::Algorithm;
 use crate::jwk::JwkProblem;
 use crate::jwt::{MAX_JSON_DEPTH, MAX_TOKEN_BYTES};
+use crate::text::utc;
 
 /// A segment of the compact form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,10 @@ pub enum Refusal {
     CriticalHeader,
     #[error("The token's header has `b64` (RFC 7797), which is not supported.")]
     UnencodedPayload,
-    #[error("The token's `typ` is {typ}; accepted are none, JWT, JOSE and at+jwt.")]
+    #[error(
+        "The token's `typ` is {typ}; accepted are none, JWT, JOSE and at+jwt, also after \
+         `application/`."
+    )]
     TypeNotAccepted { typ: String },
     #[error("The token's header has no `kid`, so its key cannot be chosen.")]
     KidMissing,
@@ -100,19 +105,31 @@ pub enum Refusal {
     #[error(
         "The token's `aud` is {got}, which does not contain the provider's audience {expected}."
     )]
-    AudienceMismatch { expected: String, got: String },
-    #[error("The token expired: `exp` is {exp}, the time is {now} (skew allowed: {skew} s).")]
+    AudienceMismatch {
+        expected: String,
+        got: String,
+        /// The signature holds, so the token is at least its issuer's.
+        signed: bool,
+    },
+    #[error(
+        "The token expired: `exp` is {}, the time is {} (skew allowed: {skew} s).",
+        utc(*exp),
+        utc(*now)
+    )]
     Expired { exp: i64, now: i64, skew: u32 },
     #[error(
-        "The token is not valid yet: `nbf` is {nbf}, the time is {now} (skew allowed: {skew} s)."
+        "The token is not valid yet: `nbf` is {}, the time is {} (skew allowed: {skew} s).",
+        utc(*nbf),
+        utc(*now)
     )]
     NotYetValid { nbf: i64, now: i64, skew: u32 },
     #[error(
-        "The token was issued in the future: `iat` is {iat}, the time is {now} (skew allowed: \
-         {skew} s)."
+        "The token was issued in the future: `iat` is {}, the time is {} (skew allowed: {skew} s).",
+        utc(*iat),
+        utc(*now)
     )]
     IssuedInFuture { iat: i64, now: i64, skew: u32 },
-    #[error("The token's `exp` ({exp}) is not after its `iat` ({iat}).")]
+    #[error("The token's `exp` ({}) is not after its `iat` ({}).", utc(*exp), utc(*iat))]
     ExpiryNotAfterIssue { exp: i64, iat: i64 },
     #[error("The token lives {seconds} s from `iat` to `exp`; the provider allows {max} s.")]
     LifetimeTooLong { seconds: i64, max: u32 },
@@ -159,8 +176,58 @@ impl Refusal {
         }
     }
 
+    /// What the caller may be told, if anything: what its own token shows to anybody, whatever
+    /// provider was named, and a wrong audience once the signature holds. Without quotes and
+    /// backslashes, as RFC 6749 §5.2 wants an `error_description`.
+    pub fn told(&self) -> Option<String> {
+        match self {
+            Self::AlgorithmUnsupported { .. } => {
+                Some("The token's `alg` is not supported.".to_owned())
+            }
+            Self::TypeNotAccepted { .. } => Some(
+                "The token's `typ` is not accepted; accepted are none, JWT, JOSE and at+jwt."
+                    .to_owned(),
+            ),
+            Self::AudienceMismatch { signed: true, .. } => {
+                Some("The token's `aud` is not the audience that is expected of it.".to_owned())
+            }
+            Self::TokenTooLarge { .. }
+            | Self::NotCompact { .. }
+            | Self::Encrypted
+            | Self::JsonSerialization
+            | Self::NotBase64Url(_)
+            | Self::NotJson(_)
+            | Self::NotAnObject(_)
+            | Self::DuplicateMember(_)
+            | Self::TooDeep(_)
+            | Self::AlgorithmMissing
+            | Self::AlgorithmInvalid
+            | Self::AlgorithmNone
+            | Self::AlgorithmSymmetric
+            | Self::CriticalHeader
+            | Self::UnencodedPayload
+            | Self::KidMissing
+            | Self::KidInvalid { .. }
+            | Self::ClaimMissing { .. }
+            | Self::ClaimInvalid { .. }
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::IssuedInFuture { .. }
+            | Self::ExpiryNotAfterIssue { .. } => Some(self.to_string()),
+            Self::AlgorithmNotAllowed { .. }
+            | Self::UnknownKid { .. }
+            | Self::KeyUnusable { .. }
+            | Self::KeyAlgorithmMismatch { .. }
+            | Self::SignatureInvalid { .. }
+            | Self::OwnToken
+            | Self::IssuerMismatch { .. }
+            | Self::AudienceMismatch { signed: false, .. }
+            | Self::LifetimeTooLong { .. } => None,
+        }
+    }
+
     /// Whether newer keys could change the verdict. True for an unknown `kid` alone, which
-    /// [`crate::verify`] reports only for tokens that are otherwise well-formed and current.
+    /// [`crate::Presented::verify`] reports only for tokens that are otherwise well-formed and current.
     pub const fn may_be_cured_by_new_keys(&self) -> bool {
         matches!(self, Self::UnknownKid { .. })
     }

@@ -1,24 +1,31 @@
 //! Verification of subject tokens: RFC 7519 §7.2 with the rules of RFC 8725.
 //!
-//! The caller chose the provider by the request's id, so the policy and the keys are fixed before
-//! the token is looked at. Checks go from cheap to dear: form, algorithm, claims, key, signature.
-//! Reading claims first is safe because nothing leaves [`verify`] unless the signature holds, and
-//! it means that a stale or foreign token costs no cryptography and, above all, no key refresh:
-//! [`Refusal::UnknownKid`] is only reported for a token whose claims would have passed.
+//! Two steps. [`Presented::read`] checks what the token shows by itself: form, claims that must be
+//! there, times. Its refusals say nothing about this server, so callers may be told them.
+//! [`Presented::verify`] checks the token against the provider that the request named (the token
+//! never chooses it), from cheap to dear: algorithm, issuer, audience, key, signature. Reading
+//! claims first is safe because nothing leaves it unless the signature holds, and it means that a
+//! stale or foreign token causes, above all, no key refresh: [`Refusal::UnknownKid`] is only
+//! reported for a token whose claims would have passed.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
 use crate::algorithm::Algorithm;
+use crate::decoy;
 use crate::issuer::same_issuer;
-use crate::jwk::SignatureFault;
+use crate::jwk::{PublicKey, SignatureFault};
 use crate::jwks::{KeySet, Lookup};
 use crate::jwt::{UnverifiedJwt, parse};
 use crate::policy::TrustPolicy;
 use crate::refusal::Refusal;
 use crate::text::quote;
 
+/// Clock skew tolerated unless configured otherwise, in seconds.
+pub const DEFAULT_SKEW_SECONDS: u32 = 60;
+/// Largest skew that may be configured, in seconds.
+pub const MAX_SKEW_SECONDS: u32 = 300;
 /// Longest accepted `sub`, in bytes.
 pub const MAX_SUBJECT_BYTES: usize = 4096;
 /// Numbers beyond this are not exact in JSON implementations that use doubles (RFC 8259 §6).
@@ -111,52 +118,130 @@ struct Times {
     iat: i64,
 }
 
-/// Verifies a subject token against one provider. `now` is in Unix seconds.
-pub fn verify(
-    token: &str,
-    policy: &TrustPolicy,
-    keys: &KeySet,
-    now: i64,
-) -> Result<VerifiedClaims, Refusal> {
-    let jwt = parse(token)?;
-    let algorithm = jwt.header.algorithm;
-    if !policy.algorithms.contains(algorithm) {
-        return Err(Refusal::AlgorithmNotAllowed { algorithm });
-    }
-    check_issuer(&jwt.claims, policy)?;
-    check_audience(&jwt.claims, policy)?;
-    check_subject(&jwt.claims)?;
-    let times = check_times(&jwt.claims, policy, now)?;
-    check_signature(&jwt, keys)?;
-    Ok(VerifiedClaims {
-        claims: jwt.claims,
-        kid: jwt.header.kid,
-        algorithm,
-        times,
-    })
+/// A subject token that is in order by itself. Nothing of it is verified yet.
+pub struct Presented<'t> {
+    jwt: UnverifiedJwt<'t>,
+    times: Times,
 }
 
-fn check_signature(jwt: &UnverifiedJwt<'_>, keys: &KeySet) -> Result<(), Refusal> {
-    let kid = || quote(&jwt.header.kid);
-    let algorithm = jwt.header.algorithm;
-    let key = match keys.lookup(&jwt.header.kid) {
-        Lookup::Found(key) => key,
-        Lookup::Unusable(problem) => {
-            return Err(Refusal::KeyUnusable {
-                kid: kid(),
-                problem: problem.clone(),
+impl<'t> Presented<'t> {
+    /// Reads a token. `now` is in Unix seconds; clocks may differ by `skew_seconds`.
+    pub fn read(token: &'t str, skew_seconds: u32, now: i64) -> Result<Self, Refusal> {
+        let jwt = parse(token)?;
+        text_claim(&jwt.claims, "iss")?;
+        audiences(&jwt.claims)?;
+        check_subject(&jwt.claims)?;
+        let times = check_times(&jwt.claims, skew_seconds, now)?;
+        Ok(Self { jwt, times })
+    }
+
+    /// Expiry in Unix seconds, as the token says; fractions are rounded down.
+    pub fn exp(&self) -> i64 {
+        self.times.exp
+    }
+
+    /// Verifies the token against one provider. Whatever the verdict, it costs what verifying one
+    /// signature does.
+    pub fn verify(&self, policy: &TrustPolicy, keys: &KeySet) -> Result<VerifiedClaims, Refusal> {
+        self.verify_unless_newer_keys_help(policy, keys)
+            .inspect_err(|refusal| {
+                if refusal.may_be_cured_by_new_keys() {
+                    self.spend_a_verification();
+                }
+            })
+    }
+
+    /// As [`Presented::verify`], for keys of which there may be newer ones: where those could
+    /// change the verdict, nothing was spent, since the token is looked at once more.
+    pub fn verify_unless_newer_keys_help(
+        &self,
+        policy: &TrustPolicy,
+        keys: &KeySet,
+    ) -> Result<VerifiedClaims, Refusal> {
+        self.check_policy(policy)
+            .inspect_err(|_| self.spend_a_verification())?;
+        let audiences = audiences(&self.jwt.claims)?;
+        let admitted = audiences.contains(&policy.audience.as_str());
+        let signature = match self.key(keys) {
+            Ok(key) => self.check_signature(key),
+            Err(unknown) if admitted && unknown.may_be_cured_by_new_keys() => return Err(unknown),
+            Err(refusal) => {
+                self.spend_a_verification();
+                Err(refusal)
+            }
+        };
+        if !admitted {
+            return Err(Refusal::AudienceMismatch {
+                expected: quote(&policy.audience),
+                got: quote(&audiences.join(" ")),
+                signed: signature.is_ok(),
             });
         }
-        Lookup::Unknown => return Err(Refusal::UnknownKid { kid: kid() }),
-    };
-    key.verify(algorithm, jwt.signing_input, &jwt.signature)
-        .map_err(|fault| match fault {
-            SignatureFault::AlgorithmMismatch => Refusal::KeyAlgorithmMismatch {
-                kid: kid(),
-                algorithm,
-            },
-            SignatureFault::Invalid => Refusal::SignatureInvalid { kid: kid() },
+        signature?;
+        Ok(VerifiedClaims {
+            claims: self.jwt.claims.clone(),
+            kid: self.jwt.header.kid.clone(),
+            algorithm: self.jwt.header.algorithm,
+            times: self.times,
         })
+    }
+
+    /// Costs what verifying the signature would. For refusals that look at no signature, so that
+    /// their time does not tell them apart from a signature that does not hold.
+    pub fn spend_a_verification(&self) {
+        let UnverifiedJwt {
+            header,
+            signing_input,
+            signature,
+            ..
+        } = &self.jwt;
+        decoy::spend(header.algorithm, signing_input, signature);
+    }
+
+    fn check_policy(&self, policy: &TrustPolicy) -> Result<(), Refusal> {
+        let algorithm = self.jwt.header.algorithm;
+        if !policy.algorithms.contains(algorithm) {
+            return Err(Refusal::AlgorithmNotAllowed { algorithm });
+        }
+        check_issuer(&self.jwt.claims, policy)?;
+        let seconds = self.times.exp - self.times.iat;
+        match policy.max_lifetime_seconds {
+            Some(max) if seconds > i64::from(max) => Err(Refusal::LifetimeTooLong { seconds, max }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key that the token names.
+    fn key<'k>(&self, keys: &'k KeySet) -> Result<&'k PublicKey, Refusal> {
+        let header = &self.jwt.header;
+        let kid = || quote(&header.kid);
+        match keys.lookup(&header.kid, header.algorithm) {
+            Lookup::Found(key) => Ok(key),
+            Lookup::Unusable(problem) => Err(Refusal::KeyUnusable {
+                kid: kid(),
+                problem: problem.clone(),
+            }),
+            Lookup::OtherAlgorithm => Err(Refusal::KeyAlgorithmMismatch {
+                kid: kid(),
+                algorithm: header.algorithm,
+            }),
+            Lookup::Unknown => Err(Refusal::UnknownKid { kid: kid() }),
+        }
+    }
+
+    fn check_signature(&self, key: &PublicKey) -> Result<(), Refusal> {
+        let jwt = &self.jwt;
+        let kid = || quote(&jwt.header.kid);
+        let algorithm = jwt.header.algorithm;
+        key.verify(algorithm, jwt.signing_input, &jwt.signature)
+            .map_err(|fault| match fault {
+                SignatureFault::AlgorithmMismatch => Refusal::KeyAlgorithmMismatch {
+                    kid: kid(),
+                    algorithm,
+                },
+                SignatureFault::Invalid => Refusal::SignatureInvalid { kid: kid() },
+            })
+    }
 }
 
 fn check_issuer(claims: &Map<String, Value>, policy: &TrustPolicy) -> Result<(), Refusal> {
@@ -174,31 +259,23 @@ fn check_issuer(claims: &Map<String, Value>, policy: &TrustPolicy) -> Result<(),
 }
 
 /// RFC 7519 §4.1.3. Every element of a list must be a string, not only the one that matches.
-fn check_audience(claims: &Map<String, Value>, policy: &TrustPolicy) -> Result<(), Refusal> {
+fn audiences(claims: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
     const CLAIM: &str = "aud";
     let invalid = |reason| Refusal::ClaimInvalid {
         claim: CLAIM,
         reason,
     };
-    let audiences: Vec<&str> = match claims.get(CLAIM) {
-        None => return Err(Refusal::ClaimMissing { claim: CLAIM }),
-        Some(Value::String(audience)) => vec![audience],
-        Some(Value::Array(list)) if list.is_empty() => return Err(invalid("is an empty list")),
+    match claims.get(CLAIM) {
+        None => Err(Refusal::ClaimMissing { claim: CLAIM }),
+        Some(Value::String(audience)) => Ok(vec![audience]),
+        Some(Value::Array(list)) if list.is_empty() => Err(invalid("is an empty list")),
         Some(Value::Array(list)) => list
             .iter()
             .map(Value::as_str)
             .collect::<Option<_>>()
-            .ok_or_else(|| invalid("has an element that is not a string"))?,
-        Some(_) => return Err(invalid("is neither a string nor a list of strings")),
-    };
-    if audiences.contains(&policy.audience.as_str()) {
-        return Ok(());
+            .ok_or_else(|| invalid("has an element that is not a string")),
+        Some(_) => Err(invalid("is neither a string nor a list of strings")),
     }
-    let expected = quote(&policy.audience);
-    Err(Refusal::AudienceMismatch {
-        expected,
-        got: quote(&audiences.join(" ")),
-    })
 }
 
 fn check_subject(claims: &Map<String, Value>) -> Result<(), Refusal> {
@@ -220,15 +297,10 @@ fn check_subject(claims: &Map<String, Value>) -> Result<(), Refusal> {
     }
 }
 
-fn check_times(
-    claims: &Map<String, Value>,
-    policy: &TrustPolicy,
-    now: i64,
-) -> Result<Times, Refusal> {
+fn check_times(claims: &Map<String, Value>, skew: u32, now: i64) -> Result<Times, Refusal> {
     let exp = required_time(claims, "exp")?;
     let iat = required_time(claims, "iat")?;
     let nbf = time_claim(claims, "nbf")?;
-    let skew = policy.skew_seconds;
     let tolerance = i64::from(skew);
     if exp <= iat {
         return Err(Refusal::ExpiryNotAfterIssue { exp, iat });
@@ -243,14 +315,6 @@ fn check_times(
         && nbf > now.saturating_add(tolerance)
     {
         return Err(Refusal::NotYetValid { nbf, now, skew });
-    }
-    if let Some(max) = policy.max_lifetime_seconds
-        && exp - iat > i64::from(max)
-    {
-        return Err(Refusal::LifetimeTooLong {
-            seconds: exp - iat,
-            max,
-        });
     }
     Ok(Times { exp, iat })
 }

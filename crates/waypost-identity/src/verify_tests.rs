@@ -3,9 +3,9 @@ use serde_json::json;
 use super::*;
 use crate::forge::{
     AUDIENCE, ISSUER, KEYS, NOW, OWN_ISSUER, P256, check, claims, claims_with, header, policy,
-    refused, token, token_of,
+    refused, token, token_of, verify,
 };
-use crate::policy::{DEFAULT_SKEW_SECONDS, PolicyError};
+use crate::policy::PolicyError;
 
 #[test]
 fn every_algorithm_verifies_with_its_key() {
@@ -200,24 +200,20 @@ fn fractions_of_seconds_are_rounded_down() {
 }
 
 #[test]
-fn the_skew_can_be_set_to_nothing_and_is_bounded() {
-    let strict = policy().with_skew_seconds(0).unwrap();
+fn the_skew_can_be_set_to_nothing() {
     let token = token_of(&claims());
-    assert!(verify(&token, &strict, &KEYS, NOW + 599).is_ok());
-    let late = verify(&token, &strict, &KEYS, NOW + 600);
+    let strict = |now| Presented::read(&token, 0, now).err();
+    assert_eq!(strict(NOW + 599), None);
     assert_eq!(
-        late,
-        Err(Refusal::Expired {
+        strict(NOW + 600),
+        Some(Refusal::Expired {
             exp: NOW + 600,
             now: NOW + 600,
             skew: 0
         })
     );
-    let early = verify(&token, &strict, &KEYS, NOW - 11).unwrap_err();
+    let early = strict(NOW - 11).unwrap();
     assert_eq!(early.code(), "issued_in_future");
-    assert!(policy().with_skew_seconds(300).is_ok());
-    let refused = policy().with_skew_seconds(301).unwrap_err();
-    assert_eq!(refused, PolicyError::SkewTooLarge { seconds: 301 });
 }
 
 #[test]
@@ -272,11 +268,126 @@ fn an_unknown_kid_is_reported_only_for_an_otherwise_good_token() {
     }
 }
 
+/// A caller that could tell verdicts apart by their time would learn which providers there are.
+#[test]
+fn every_verdict_costs_one_verification() {
+    let decoys = |verdict: &dyn Fn() -> Result<VerifiedClaims, Refusal>| {
+        let before = decoy::spent();
+        let code = verdict().map_err(|refusal| refusal.code()).err();
+        (code, decoy::spent() - before)
+    };
+    let mut rotated = header(Algorithm::Es256);
+    rotated["kid"] = json!("rotated");
+    let mut foreign = header(Algorithm::Es256);
+    foreign["kid"] = json!("rsa");
+    let elsewhere = claims_with(&json!({"aud": "other"}));
+    let good = token_of(&claims());
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    for (token, code, expected) in [
+        (good.clone(), None, 0),
+        (token_of(&elsewhere), Some("audience_mismatch"), 0),
+        (
+            format!("{signed}.{}", "A".repeat(86)),
+            Some("signature_invalid"),
+            0,
+        ),
+        (
+            token_of(&claims_with(&json!({"iss": "https://other.example"}))),
+            Some("issuer_mismatch"),
+            1,
+        ),
+        (
+            token(Algorithm::Es256, &foreign, &claims()),
+            Some("key_algorithm_mismatch"),
+            1,
+        ),
+        (
+            token(Algorithm::Es256, &rotated, &elsewhere),
+            Some("audience_mismatch"),
+            1,
+        ),
+        (
+            token(Algorithm::Es256, &rotated, &claims()),
+            Some("unknown_kid"),
+            1,
+        ),
+    ] {
+        let presented = Presented::read(&token, DEFAULT_SKEW_SECONDS, NOW).unwrap();
+        let verdict = decoys(&|| presented.verify(&policy(), &KEYS));
+        assert_eq!(verdict, (code, expected));
+        // A token that is looked at again with newer keys costs nothing before.
+        let first = decoys(&|| presented.verify_unless_newer_keys_help(&policy(), &KEYS));
+        let again = code == Some("unknown_kid");
+        assert_eq!(first, (code, if again { 0 } else { expected }));
+    }
+}
+
+/// What is told needs no provider: the same token is refused by itself, with the same words.
+#[test]
+fn only_what_the_token_shows_is_told_and_a_wrong_audience_once_the_signature_holds() {
+    let alone = |token: &str| {
+        let read = Presented::read(token, DEFAULT_SKEW_SECONDS, NOW);
+        read.err().and_then(|refusal| refusal.told())
+    };
+    for changes in [
+        json!({"exp": NOW - 99, "iat": NOW - 999}),
+        json!({"iat": NOW + 99}),
+        json!({"nbf": NOW + 99}),
+        json!({"exp": NOW - 10}),
+        json!({"iss": null}),
+        json!({"sub": 7}),
+        json!({"aud": [1]}),
+    ] {
+        let token = token_of(&claims_with(&changes));
+        let told = check(&token).unwrap_err().told();
+        assert!(told.is_some(), "{changes}");
+        assert_eq!(told, alone(&token));
+    }
+    let mut unknown = header(Algorithm::Es256);
+    unknown["kid"] = json!("other");
+    let mut foreign = header(Algorithm::Es256);
+    foreign["kid"] = json!("rsa");
+    let audience = claims_with(&json!({"aud": "other"}));
+    let good = token_of(&claims());
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    for token in [
+        token_of(&claims_with(&json!({"iss": "https://other.example"}))),
+        token_of(&claims_with(&json!({"iss": OWN_ISSUER}))),
+        token(Algorithm::Es256, &unknown, &claims()),
+        token(Algorithm::Es256, &foreign, &claims()),
+        token(Algorithm::Es256, &unknown, &audience),
+        format!("{signed}.{}", "A".repeat(86)),
+    ] {
+        assert_eq!(alone(&token), None);
+        let refusal = check(&token).unwrap_err();
+        assert_eq!(refusal.told(), None, "{refusal}");
+    }
+    let audience = check(&token_of(&audience)).unwrap_err();
+    assert!(matches!(
+        audience,
+        Refusal::AudienceMismatch { signed: true, .. }
+    ));
+    let told = audience.told().unwrap();
+    assert!(told.contains("`aud`") && !told.contains(AUDIENCE), "{told}");
+}
+
+#[test]
+fn refusals_show_times_as_times() {
+    let expired = claims_with(&json!({"exp": NOW - 3600, "iat": NOW - 7200}));
+    let refusal = check(&token_of(&expired)).unwrap_err().to_string();
+    assert!(
+        refusal.contains("`exp` is 2027-01-15T07:00:00Z"),
+        "{refusal}"
+    );
+    assert!(
+        refusal.contains("the time is 2027-01-15T08:00:00Z"),
+        "{refusal}"
+    );
+}
+
 #[test]
 fn a_key_that_a_fetched_set_repeats_serves_nobody() {
-    let mut other = crate::forge::P384.jwk();
-    other["kid"] = json!(P256.kid);
-    let document = json!({"keys": [P256.jwk(), other]}).to_string();
+    let document = json!({"keys": [P256.jwk(), P256.jwk()]}).to_string();
     let keys = KeySet::parse_fetched(document.as_bytes()).unwrap();
     let refusal = verify(&token_of(&claims()), &policy(), &keys, NOW).unwrap_err();
     assert_eq!(refusal.code(), "key_unusable");

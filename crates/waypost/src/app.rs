@@ -11,7 +11,7 @@ use crate::{
     identity::{Identity, keys::BootstrapKey, snapshot::DirectoryHandle},
     mcp,
     metrics::Metrics,
-    responses::jobs::Jobs,
+    responses::{idempotency::RunningKeys, jobs::Jobs},
     shutdown::Shutdown,
     tools::prepare::Preparer,
     upstream::{Upstreams, listing::ModelListing},
@@ -37,6 +37,8 @@ pub struct App {
     pub models: ModelListing,
     /// The background jobs that run here.
     pub jobs: Jobs,
+    /// The idempotency keys of what runs here while its client waits.
+    pub running_keys: RunningKeys,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Ends everything.
@@ -108,6 +110,7 @@ pub(crate) mod tests {
             upstreams,
             models: ModelListing::default(),
             jobs: Jobs::default(),
+            running_keys: RunningKeys::default(),
             metrics,
             mcp: mcp::Servers::new(&config::McpConfig::default(), &Shutdown::default()),
             shutdown: Shutdown::default(),

@@ -3,16 +3,17 @@
 //! Exit codes: 0 done, 1 failed, 64 the configuration or the command is wrong
 //! (EX_USAGE of sysexits.h).
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{self, Config, ConfigError, Overrides},
+    config::{self, Config, ConfigError, Environment, Overrides},
     serve,
 };
 
 mod admin_key;
+mod config_check;
 mod schema;
 mod signing_key;
 
@@ -74,11 +75,14 @@ struct Serve {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Check it and print what is in effect, with secrets masked
+    /// Check it and what it names, and print what is in effect as a file
     Check {
         /// Configuration file [env: WAYPOST_CONFIG]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Also look at the store, and ask issuers and model servers
+        #[arg(long)]
+        connect: bool,
     },
 }
 
@@ -139,14 +143,17 @@ pub fn run() -> ExitCode {
                 listen: serve.listen,
                 data_dir: serve.data_dir,
             };
-            match load(flags) {
-                Ok(config) => finish(serve::run(config, serve.ready_file)),
+            match load(flags.clone()) {
+                Ok(config) => {
+                    let again = Box::new(move || load(flags.clone()));
+                    finish(serve::run(config, serve.ready_file, again))
+                }
                 Err(error) => usage(&error),
             }
         }
         Command::Config {
-            command: ConfigCommand::Check { config },
-        } => check(config),
+            command: ConfigCommand::Check { config, connect },
+        } => check(config, connect),
         Command::AdminKey {
             command:
                 AdminKeyCommand::Create {
@@ -160,8 +167,8 @@ pub fn run() -> ExitCode {
                 listen: None,
                 data_dir,
             };
-            match load(flags) {
-                Ok(config) => finish(admin_key::create(&config, &name)),
+            match config::load::data_dir(flags, &Environment::of_process()) {
+                Ok(data_dir) => finish(admin_key::create(&data_dir, &name)),
                 Err(error) => usage(&error),
             }
         }
@@ -190,21 +197,16 @@ pub fn run() -> ExitCode {
 }
 
 fn load(flags: Overrides) -> Result<Config, ConfigError> {
-    config::load::load(flags, &|name| std::env::var(name).ok())
+    config::load::load(flags, &Environment::of_process())
 }
 
-fn check(config: Option<PathBuf>) -> ExitCode {
+fn check(config: Option<PathBuf>, connect: bool) -> ExitCode {
     let flags = Overrides {
         config,
         ..Overrides::default()
     };
     match load(flags) {
-        Ok(config) => {
-            let text = toml::to_string_pretty(&config).expect("plain data always prints");
-            // A closed pipe is the reader's business.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(config) => config_check::check(&config, connect),
         Err(error) => usage(&error),
     }
 }

@@ -15,6 +15,8 @@ pub mod identity;
 pub mod mcp;
 pub mod metrics;
 pub mod models;
+pub mod passed;
+pub mod redact;
 pub mod responses;
 pub mod serve;
 pub mod shutdown;

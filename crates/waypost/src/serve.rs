@@ -1,17 +1,25 @@
 //! `waypost serve`: from a configuration to a running server, and its end.
 //!
 //! Flow: log -> engine -> directory -> listener -> [`App`] -> tasks -> serve
-//! until SIGTERM or SIGINT -> drain within `shutdown_grace` -> close the store.
-//! A second signal ends the process at once.
+//! until SIGTERM or SIGINT -> leave for `drain_delay` -> drain, all of it within
+//! `shutdown_grace` -> close the store. A second signal ends the process at once.
+//! SIGHUP reads certificate and log level again ([`reload`]).
 
 mod banner;
 mod log_writer;
 mod logging;
+mod open_files;
 mod ready_file;
+mod reload;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -22,12 +30,9 @@ use waypost_engine::{
     embedded::{self, EmbeddedOptions, OpenError},
 };
 
-use waypost_identity::UrlRules;
-
 use crate::{
     app::App,
-    clock,
-    config::Config,
+    config::{Config, ConfigError},
     http::{ops::StoreCheck, routes, server},
     identity::{
         self, Identity,
@@ -38,10 +43,13 @@ use crate::{
     },
     mcp,
     metrics::Metrics,
-    responses::jobs::{self, Jobs},
+    responses::{
+        idempotency::RunningKeys,
+        jobs::{self, Jobs},
+    },
     shutdown::Shutdown,
     tools::prepare::Preparer,
-    upstream::{Upstreams, discover::discover, listing::ModelListing},
+    upstream::{Upstreams, discover, listing::ModelListing, watch},
 };
 
 /// How much of the grace is kept for runs to hand their jobs back and streams
@@ -52,48 +60,75 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// Exit code after a second signal, as a shell reports SIGINT.
 const EX_SECOND_SIGNAL: i32 = 130;
 
+/// Reads the configuration again, from where it came.
+pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
 /// Runs the server until a signal ends it.
-pub fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
-    let _log = logging::start(&config.log)?;
+pub fn run(config: Config, ready_file: Option<PathBuf>, reload: Reload) -> anyhow::Result<()> {
+    let (_log, levels) = logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(config, ready_file))
+    runtime.block_on(serve(config, ready_file, reload, levels))
 }
 
-/// Opens the engine that the configuration names.
-pub fn open_engine(config: &Config) -> Result<Engine, OpenError> {
-    embedded::open(&EmbeddedOptions::new(&config.data_dir))
+/// Opens the engine in a data directory, for the server and for commands.
+pub fn open_engine(data_dir: &Path) -> Result<Engine, OpenError> {
+    embedded::open(&EmbeddedOptions::new(data_dir))
 }
 
-async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    ready_file: Option<PathBuf>,
+    reload: Reload,
+    levels: logging::Levels,
+) -> anyhow::Result<()> {
     let shutdown = Shutdown::default();
     watch_signals(shutdown.clone())?;
+    // From here on it ends nothing.
+    let hangup = signal(SignalKind::hangup()).context("cannot watch signals")?;
+    let open_files = open_files::raise();
 
-    let engine = open_engine(&config)?;
+    banner::data_dir(&config);
+    let engine = open_engine(&config.data_dir)?;
     let directory = DirectoryHandle::load(engine.clone())
         .await
         .context("cannot read the directory")?;
     let organization_id = engine.store.organization_id().await?;
     let master_key = signing::prepare(&config, &engine, &directory).await?;
     let tls = config.tls.as_ref().map(server::tls_acceptor).transpose()?;
+    let tls = tls.map(|tls| Arc::new(ArcSwap::from_pointee(tls)));
+    // Not through `Shutdown::spawn`: it lives until the process ends.
+    tokio::spawn(reload::watch(hangup, reload, levels, tls.clone()));
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let base_url = base_url(&config, &listener)?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("metrics_listen: cannot listen on {address}"))?,
+        ),
+        None => None,
+    };
 
-    let upstreams = upstreams(&config, listener.local_addr()?.port()).await?;
+    let own_port = listener.local_addr()?.port();
+    let mut upstreams = Upstreams::new(&config.upstreams, config.responses.upstream_idle_timeout)?;
+    if config.upstreams.is_empty() {
+        discover::look(&upstreams, own_port).await;
+    } else {
+        watch::first_look(&upstreams).await;
+    }
     let metrics = Metrics::new();
-    metrics.start_time.set(clock::now() as f64 / 1000.0);
+    upstreams.metrics = Arc::new(metrics.clone());
     let preparer = Preparer::new(&config.tools, &metrics).context("[tools] profile")?;
     let public_url = config
         .public_url
         .clone()
         .unwrap_or_else(|| base_url.clone());
-    let origins = &config.identity.allow_private_issuers;
-    let url_rules = UrlRules::new(origins.iter().map(String::as_str))
-        .context("[identity] allow_private_issuers")?;
+    let url_rules = config.identity.url_rules()?;
     let app = Arc::new(App {
         identity: Identity::new(
             &config.identity,
@@ -116,6 +151,7 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
         upstreams,
         models: ModelListing::default(),
         jobs: Jobs::default(),
+        running_keys: RunningKeys::default(),
         metrics,
         shutdown: shutdown.clone(),
         organization_id,
@@ -126,20 +162,40 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     shutdown.spawn(snapshot::run(app.clone()));
     identity::start(&app);
     jobs::start(&app);
-    banner::print(&app, &base_url);
+    watch::start(&app, own_port);
+    let metrics_at = match &metrics_listener {
+        Some(listener) => Some(listener.local_addr()?),
+        None => None,
+    };
+    banner::print(&app, &base_url, metrics_at);
+    open_files::print(&app.config, open_files);
     let connections = server::run(app.clone(), routes::router(app.clone()), listener, tls);
+    let metrics_connections = metrics_listener.map(|listener| {
+        server::run(
+            app.clone(),
+            routes::metrics_router(app.clone()),
+            listener,
+            None,
+        )
+    });
     if let Some(path) = &ready_file {
         ready_file::write(path, &base_url)
             .with_context(|| format!("cannot write the ready file {}", path.display()))?;
     }
 
-    shutdown.begun().await;
+    shutdown.left().await;
     let deadline = Instant::now() + app.config.shutdown_grace;
-    let patience = app
-        .config
-        .shutdown_grace
-        .saturating_sub(HANDING_OVER)
-        .max(app.config.shutdown_grace / 2);
+    let delay = app.config.drain_delay;
+    if !delay.is_zero() {
+        tracing::info!(
+            "leaving: /readyz says so, requests are served for another {} ms, no job is begun",
+            delay.as_millis()
+        );
+        tokio::time::sleep(delay).await;
+    }
+    shutdown.begin();
+    let rest = app.config.shutdown_grace.saturating_sub(delay);
+    let patience = rest.saturating_sub(HANDING_OVER).max(rest / 2);
     tokio::spawn({
         let shutdown = shutdown.clone();
         async move {
@@ -154,6 +210,9 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
             .saturating_sub(keep)
     };
     connections.finish(rest(CLOSING)).await;
+    if let Some(connections) = metrics_connections {
+        connections.finish(rest(CLOSING / 2)).await;
+    }
     if !shutdown.wait(rest(CLOSING / 2)).await {
         tracing::warn!("some tasks did not end within shutdown_grace and were cut off");
     }
@@ -165,17 +224,6 @@ async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The configured model servers, or those found on this machine.
-async fn upstreams(config: &Config, own_port: u16) -> anyhow::Result<Upstreams> {
-    let idle = config.responses.upstream_idle_timeout;
-    let configured = Upstreams::new(&config.upstreams, idle)?;
-    if !configured.all().is_empty() {
-        return Ok(configured);
-    }
-    let found = discover(&configured.client, own_port).await;
-    Upstreams::new(&found, idle)
 }
 
 /// The URL by which a client on this machine reaches the listener.
@@ -195,7 +243,7 @@ fn base_url(config: &Config, listener: &TcpListener) -> anyhow::Result<String> {
     Ok(format!("{scheme}://{address}"))
 }
 
-/// The first SIGTERM or SIGINT begins the drain, the second ends the process.
+/// The first SIGTERM or SIGINT begins the end, the second ends the process.
 fn watch_signals(shutdown: Shutdown) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch signals")?;
@@ -205,7 +253,7 @@ fn watch_signals(shutdown: Shutdown) -> anyhow::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        shutdown.begin();
+        shutdown.leave();
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

@@ -1,8 +1,12 @@
 //! The end of the server, and who owns what runs until then.
 //!
+//! Three steps: the server leaves (it is not ready any more, and still serves),
+//! it drains (nothing new is taken), it stops (what runs ends where it is).
+//!
 //! Everything spawned goes through [`Shutdown::spawn`] and stops on
 //! [`Shutdown::token`]; [`Shutdown::wait`] sees them all out within the grace
-//! limit. Open streams end on the same token, or they would hold the drain.
+//! limit. Open streams end on [`Shutdown::stopping`], or they would hold the
+//! drain.
 
 use std::{future::Future, time::Duration};
 
@@ -14,12 +18,29 @@ use tokio_util::{
 /// Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
 pub struct Shutdown {
+    leaving: CancellationToken,
     token: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Shutdown {
+    /// Says that the end is near: load balancers are told to go elsewhere, and
+    /// no job is begun. Requests are still served.
+    pub fn leave(&self) {
+        self.leaving.cancel();
+    }
+
+    /// Resolves once the server leaves.
+    pub fn left(&self) -> WaitForCancellationFuture<'_> {
+        self.leaving.cancelled()
+    }
+
+    /// Whether the server leaves, drains or stops.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
     /// Cancelled once the drain begins: take no new work, end streams, hand
     /// jobs over.
     pub fn token(&self) -> &CancellationToken {
@@ -32,7 +53,8 @@ impl Shutdown {
     }
 
     /// Cancelled when the drain's patience ends: runs hand their job back,
-    /// streams end where they are. Between the drain's beginning and this, what
+    /// streams of background responses end where they are, and what clients wait
+    /// for fails. Between the drain's beginning and this, what
     /// runs may come to its end.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
@@ -50,6 +72,7 @@ impl Shutdown {
 
     /// Begins the drain. Doing it twice changes nothing.
     pub fn begin(&self) {
+        self.leaving.cancel();
         self.token.cancel();
         self.tasks.close();
     }

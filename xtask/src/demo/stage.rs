@@ -109,6 +109,7 @@ impl Stage {
                 "DATA_DIR",
                 "UPSTREAM_URL",
                 "UPSTREAM_API",
+                "UPSTREAM_DIALECT",
             ] {
                 command.env_remove(format!("WAYPOST_{name}"));
             }

@@ -13,6 +13,7 @@ use super::{inhabited, values};
 use crate::facts::Facts;
 use crate::keyword::{Keyword, KeywordSet, Shape};
 use crate::limits::{Excess, Size};
+use crate::malformed;
 use crate::path::At;
 use crate::pattern::Patterns;
 use crate::profile::Profile;
@@ -52,6 +53,10 @@ pub(super) fn findings(schema: &Value, profile: &Profile, function: bool) -> Vec
     walk.found.extend(root_findings(schema, function));
     walk.node(schema, &At::Root, 0);
     walk.counts();
+    // Mostly there is none, and what matters was judged above.
+    if walk.found.is_empty() {
+        walk.found.extend(malformed::first(schema, &At::Root));
+    }
     if walk.found.is_empty() && walk.references.any && profile.choices.refuse_unsatisfiable {
         walk.found.extend(inhabited::endless(schema).map(|pointer| {
             let why = "a recursion without an end makes every document infinite";

@@ -189,6 +189,15 @@ pub fn resolve(schema: &Value, profile: &Profile) -> Resolved {
     }
 }
 
+/// The schema with what its root refers to in the root's place; `None` where the root is more than
+/// a reference, or rewrites that keep the meaning are off.
+pub(crate) fn inline_root(schema: &Value, profile: &Profile) -> Option<Value> {
+    if !profile.rewrites.meaning_preserving || Size::of(schema, &profile.guards).is_err() {
+        return None;
+    }
+    rewrite::inline_root(schema, profile)
+}
+
 /// What missing or null parameters mean: a closed object without properties.
 pub fn empty_parameters() -> Value {
     json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false})

@@ -62,6 +62,36 @@ pub(super) fn rewrite(schema: &Value, profile: &Profile) -> Outcome {
     }
 }
 
+/// References in a row that the root may be.
+const MAX_ROOT_REFERENCES: usize = 16;
+
+/// Nothing but the root's reference is rewritten.
+pub(super) fn inline_root(schema: &Value, profile: &Profile) -> Option<Value> {
+    let mut inlined = None;
+    for _ in 0..MAX_ROOT_REFERENCES {
+        let base = inlined.as_ref().unwrap_or(schema);
+        if base.get("$ref").is_none() {
+            break;
+        }
+        let mut rewriter = Rewriter {
+            profile,
+            base,
+            changes: Changes::default(),
+            moves: Moves::default(),
+            inlined: 0,
+            looks: MAX_LOOKS,
+            places: Places::default(),
+        };
+        let mut work = base.clone();
+        rewriter.root_reference(&mut work);
+        if work == *base {
+            break;
+        }
+        inlined = Some(work);
+    }
+    inlined
+}
+
 /// Levels that are rewritten. Wrapping makes a schema deeper than the guard lets
 /// in; what is deeper still goes to the check as it is, and is refused there.
 const MAX_DEPTH: usize = 150;

@@ -11,6 +11,7 @@ use super::rewrite::Rewriter;
 use super::{ChangeCode, Level, merge, union};
 use crate::check::values::{kind, mixed};
 use crate::keyword::{ANNOTATIONS, Keyword, KeywordSet, get};
+use crate::malformed::{complaint, is_idle, is_never};
 use crate::path::{At, join};
 use crate::reference::locate;
 use crate::types::TypeSet;
@@ -47,12 +48,46 @@ pub(super) fn applies(
         || get(map, "type").is_some_and(|types| types.as_array().is_some_and(|set| set.len() == 1))
         || present.meets(MIXABLE)
         || present.has(Keyword::Format) && rewriter.profile.choices.unknown_formats_are_annotations
+        || present.has(Keyword::AdditionalProperties)
+            && get(map, "additionalProperties").is_some_and(Value::is_object)
+        || malformed(map).next().is_some()
+}
+
+/// Malformed keywords that constrain nothing.
+fn malformed(map: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let types = || get(map, "type").and_then(TypeSet::read);
+    map.iter().filter_map(move |(key, value)| {
+        let keyword = Keyword::of(key)?;
+        let idle = complaint(keyword, value).is_some() && is_idle(keyword, value, types());
+        idle.then_some(key.as_str())
+    })
+}
+
+/// Keywords without effect whose values no reader takes.
+fn drop_malformed(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
+    let keys: Vec<String> = malformed(map).map(str::to_owned).collect();
+    for key in keys {
+        map.shift_remove(&key);
+        rewriter.changed(at, ChangeCode::KeywordDropped, Level::B);
+    }
+}
+
+/// `additionalProperties: {"not": {}}` to `false`.
+fn close_never(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
+    if let Some(additional) = map.get_mut("additionalProperties")
+        && is_never(additional)
+    {
+        *additional = Value::Bool(false);
+        rewriter.changed(at, ChangeCode::KeywordModernized, Level::B);
+    }
 }
 
 /// Keywords whose values may be of several types.
 const MIXABLE: KeywordSet = KeywordSet::of(&[Keyword::Enum, Keyword::Const]);
 
 pub(super) fn respell(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
+    drop_malformed(rewriter, map, at);
+    close_never(rewriter, map, at);
     if get(map, "allOf").is_some() {
         merge::all_of(rewriter, map, at);
     }

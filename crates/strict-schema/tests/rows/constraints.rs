@@ -1,6 +1,7 @@
-//! Rows 35 to 37 and 49 to 66: constraints and annotations. Row 80.
+//! Rows 35 to 37 and 49 to 66: constraints and annotations. Rows 80, 87 and 88.
 
 use serde_json::json;
+use strict_schema::mend;
 
 use super::*;
 
@@ -330,4 +331,140 @@ fn row_80_a_mandatory_recursion_has_no_end() {
         &with_defs(json!({"$ref": "#/$defs/Tree"}), definitions),
         &[("unsatisfiable", "/$defs/Tree")],
     );
+}
+
+/// What the metaschema says of a node: the judge of the rows below.
+fn is_well_formed(schema: &Value) -> bool {
+    jsonschema::meta::is_valid(schema)
+}
+
+#[test]
+fn row_87_malformed_keywords_wherever_they_stand() {
+    // Draft 3's `required` on a property, where it constrains nothing.
+    let property = |node: Value| with(node);
+    let schema = property(json!({"type": "string", "required": true}));
+    assert_eq!(
+        refused(&schema),
+        context("('properties', 'a')", "True is not of type 'array'.")
+    );
+    assert_eq!(resolved(&schema), with(json!({"type": "string"})));
+    // On an object it would constrain, and is still about the property.
+    let schema = property(json!({"type": "object", "properties": {}, "required": false}));
+    assert_eq!(resolved(&schema)["properties"]["a"]["required"], json!([]));
+    // Where it applies, nobody knows what it should be.
+    let schema = property(json!({"type": "string", "pattern": 5}));
+    falls_back(&schema, &[("malformed", "/properties/a")]);
+
+    let keywords = [
+        "title",
+        "description",
+        "format",
+        "pattern",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "required",
+        "properties",
+        "additionalProperties",
+        "items",
+        "prefixItems",
+        "anyOf",
+        "enum",
+        "examples",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "$comment",
+        "$defs",
+        "minProperties",
+        "propertyNames",
+        "contains",
+        "dependentRequired",
+        "patternProperties",
+        "unevaluatedProperties",
+        "const",
+        "default",
+        "$schema",
+        "type",
+    ];
+    let values = [
+        json!(null),
+        json!(true),
+        json!(5),
+        json!(-1),
+        json!(1.5),
+        json!("x"),
+        json!([]),
+        json!([1]),
+        json!(["a", "a"]),
+        json!({}),
+        json!({"a": 5}),
+        json!({"type": 5}),
+        json!({"a": {"type": "string"}}),
+        json!([{"type": "string"}, 5]),
+    ];
+    let nodes = [
+        json!({"type": "string"}),
+        json!({"type": "integer"}),
+        json!({"type": "null"}),
+        json!({"type": "boolean"}),
+        json!({"type": ["number", "null"]}),
+        json!({"type": "array", "items": {"type": "string"}}),
+        json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false}),
+        json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
+    ];
+    let mut malformed = 0;
+    for keyword in keywords {
+        for value in &values {
+            for node in &nodes {
+                let mut node = node.clone();
+                node[keyword] = value.clone();
+                for schema in [
+                    with(node.clone()),
+                    with(json!({"type": "array", "items": node})),
+                    with(json!({"anyOf": [node, {"type": "null"}]})),
+                ] {
+                    let is_fine = is_well_formed(&schema);
+                    malformed += usize::from(!is_fine);
+                    if !is_fine {
+                        assert!(!refused(&schema).is_empty(), "{schema}");
+                    }
+                    if let Resolved::Strict { schema: after, .. } =
+                        resolve(&schema, &Profile::default())
+                    {
+                        assert!(is_well_formed(&after), "{schema}\n{after}");
+                    }
+                    // Drafts before this one are for others to judge: what is
+                    // mended is of this one.
+                    let mended = mend(&schema, &Profile::default());
+                    assert!(
+                        mended.as_ref().is_some_and(is_well_formed),
+                        "{schema} {mended:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(malformed > 5_000, "{malformed}");
+}
+
+#[test]
+fn row_88_additional_properties_that_no_value_satisfies() {
+    for never in [
+        json!({"not": {}}),
+        json!({"not": true}),
+        json!({"not": {}, "description": "d"}),
+    ] {
+        let mut schema = with(json!({"type": "string"}));
+        schema["additionalProperties"] = never;
+        assert_eq!(refused(&schema), context("()", E3));
+        assert_eq!(resolved(&schema), with(json!({"type": "string"})));
+    }
 }

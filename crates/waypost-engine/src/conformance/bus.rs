@@ -90,6 +90,7 @@ pub async fn a_hint_carries_its_events(factory: &dyn Factory) {
     let hint = ResponseHint::Events {
         first_seq: 7,
         batch: batch.clone(),
+        rewinds: 2,
         terminal: true,
     };
     engine.bus.publish_response("resp_1", hint);
@@ -97,8 +98,9 @@ pub async fn a_hint_carries_its_events(factory: &dyn Factory) {
         ResponseHint::Events {
             first_seq,
             batch: carried,
+            rewinds,
             terminal,
-        } => assert_eq!((first_seq, carried, terminal), (7, batch, true)),
+        } => assert_eq!((first_seq, carried, rewinds, terminal), (7, batch, 2, true)),
         // An engine may leave them out.
         ResponseHint::Changed => {}
     }
@@ -113,6 +115,7 @@ pub async fn a_slow_watcher_is_told_to_read(factory: &dyn Factory) {
         let hint = ResponseHint::Events {
             first_seq,
             batch: EventBatch::of(["x"]),
+            rewinds: 0,
             terminal: false,
         };
         engine.bus.publish_response("resp_1", hint);
@@ -167,6 +170,7 @@ async fn write(engine: Engine, bus: Arc<dyn Bus>, lease: Lease, count: u64) {
     let hint = |first_seq, batch, terminal| ResponseHint::Events {
         first_seq,
         batch,
+        rewinds: 0,
         terminal,
     };
     for seq in 1..=count {

@@ -4,8 +4,8 @@ use super::{Factory, kit::*};
 use crate::{
     Engine,
     directory::{
-        KeyOwner, ProjectPatch, ProviderPatch, Revocation, RulePatch, SealedSigningKey,
-        ServiceAccountPatch,
+        ApiKey, ApiKeyPatch, KeyOwner, ProjectPatch, ProviderPatch, Revocation, RulePatch,
+        SealedSigningKey, ServiceAccountPatch,
     },
 };
 
@@ -343,9 +343,14 @@ pub async fn another_projects_rows_are_not_found(factory: &dyn Factory) {
             kind(&(store.delete_service_account(project, &account.id, draft("x"))).await),
             kind(&store.get_project_key(project, &key.id).await),
             kind(&(store.delete_project_key(project, &key.id, draft("x"))).await),
+            kind(
+                &store
+                    .update_project_key(project, &key.id, ApiKeyPatch::default(), draft("x"))
+                    .await,
+            ),
             kind(&(store.list_project_keys(project, Some(&account.id), page(1))).await),
         ];
-        assert_eq!(missing, ["not found"; 6]);
+        assert_eq!(missing, ["not found"; 7]);
     }
     let lists = [
         kind(&store.list_service_accounts("proj_none", page(1)).await),
@@ -390,6 +395,63 @@ pub async fn a_key_needs_its_owner_and_its_own_hash(factory: &dyn Factory) {
     key.owner = KeyOwner::Organization;
     let taken = engine.store.create_key(key, draft("key")).await;
     assert_eq!(kind(&taken), "conflict");
+}
+
+/// Only what the patch holds changes; `Refused` when the key has expired or its
+/// project is archived; each change raises the version and writes its event.
+pub async fn a_key_is_changed_while_it_lasts(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let store = &engine.store;
+    let project = project(&engine).await;
+    let account = account(&engine, &project.id).await;
+    let mut new = new_key(owner_of(&account));
+    new.scopes = Some(vec!["a".into()]);
+    let key = store.create_key(new, draft("key")).await.unwrap();
+    let change = async |scopes, expires_at| {
+        let patch = ApiKeyPatch { scopes, expires_at };
+        (store.update_project_key(&project.id, &key.id, patch, draft("changed"))).await
+    };
+    let version = store.directory_version().await.unwrap();
+    let events = audit_log(&engine).await.len();
+    let far = i64::MAX / 4;
+    for (scopes, expires_at, after) in [
+        (None, Some(far), (Some(vec!["a".to_owned()]), Some(far))),
+        (
+            Some(Some(vec!["b".into(), "c".into()])),
+            None,
+            (Some(vec!["b".into(), "c".into()]), Some(far)),
+        ),
+        (Some(None), Some(far - 1), (None, Some(far - 1))),
+    ] {
+        let changed = change(scopes, expires_at).await.unwrap();
+        let expected = ApiKey {
+            scopes: after.0,
+            expires_at: after.1,
+            ..key.clone()
+        };
+        assert_eq!(changed, expected);
+        let stored = store.get_project_key(&project.id, &key.id).await.unwrap();
+        assert_eq!(stored, expected);
+    }
+    assert_eq!(store.directory_version().await.unwrap(), version + 3);
+    assert_eq!(audit_log(&engine).await.len(), events + 3);
+    assert_eq!(
+        store.load_directory().await.unwrap().keys[0].expires_at,
+        Some(far - 1)
+    );
+
+    change(None, Some(1)).await.unwrap();
+    assert_eq!(kind(&change(None, Some(far)).await), "refused");
+    let mut new = new_key(owner_of(&account));
+    new.hash = [9; 32];
+    let other = store.create_key(new, draft("key")).await.unwrap();
+    store
+        .archive_project(&project.id, draft("x"))
+        .await
+        .unwrap();
+    let patch = ApiKeyPatch::default();
+    let archived = store.update_project_key(&project.id, &other.id, patch, draft("x"));
+    assert_eq!(kind(&archived.await), "refused");
 }
 
 /// An older time never replaces a newer one; unknown ids are ignored; it

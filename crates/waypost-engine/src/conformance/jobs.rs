@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Factory, kit::*};
 use crate::{
     events::EventBatch,
-    responses::{JobCounts, Lease, MAX_NOTE, Status, Want},
+    responses::{JobCounts, Lease, MAX_CHECKPOINT, NewResponse, Status, Want},
 };
 
 fn one(event: &str) -> EventBatch {
@@ -25,6 +25,7 @@ pub async fn the_oldest_are_claimed_first(factory: &dyn Factory) {
     let want = |queue: &str, max| Want {
         queue: queue.into(),
         max,
+        older_than: None,
     };
     let mut claimed = Vec::new();
     for _ in 0..2 {
@@ -40,6 +41,38 @@ pub async fn the_oldest_are_claimed_first(factory: &dyn Factory) {
     assert_eq!(of("b"), b[..2]);
     assert_eq!(claimed.len(), 6);
     assert!(claim(&engine, "a", 0, LONG).await.is_empty());
+}
+
+/// With `older_than`, only ready jobs whose response was created longer ago.
+pub async fn a_claim_may_be_of_old_jobs_only(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = i64::try_from(now.unwrap().as_millis()).unwrap();
+    let mut ids = Vec::new();
+    for age_s in [7200, 7000, 60, 0] {
+        let new = NewResponse {
+            created_at: now - age_s * 1000,
+            ..new_response()
+        };
+        ids.push(new.id.clone());
+        let made = (engine.store).create_background(new, one("created"), new_job("q"), 99);
+        made.await.unwrap();
+    }
+    let claim = async |max, older_than| -> Vec<_> {
+        let want = vec![Want {
+            queue: "q".into(),
+            max,
+            older_than,
+        }];
+        let jobs = engine.store.claim_jobs("worker", want, LONG).await.unwrap();
+        jobs.into_iter().map(|job| job.lease.response_id).collect()
+    };
+    let hour = Some(Duration::from_hours(1));
+    assert!(claim(9, Some(Duration::from_hours(3))).await.is_empty());
+    assert_eq!(claim(1, hour).await, ids[..1]);
+    assert_eq!(claim(9, hour).await, ids[1..2]);
+    assert!(claim(9, hour).await.is_empty());
+    assert_eq!(claim(9, None).await, ids[2..]);
 }
 
 /// The response becomes `in_progress`; the first claim is attempt 1.
@@ -142,6 +175,7 @@ pub async fn a_heartbeat_extends_and_names_good_leases(factory: &dyn Factory) {
     let want = vec![Want {
         queue: "theirs".into(),
         max: 1,
+        older_than: None,
     }];
     let theirs = (engine.store)
         .claim_jobs("another worker", want, SHORT)
@@ -230,23 +264,41 @@ pub async fn ready_queues_are_named(factory: &dyn Factory) {
     until(|| async { ready().await == ["a", "b", "ü"] }).await;
 }
 
-/// Running is what a good lease holds; the rest is queued.
+/// Running is what a good lease holds; the rest is queued, and the oldest of
+/// it tells the queue's age.
 pub async fn jobs_are_counted(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let count = async || engine.store.job_counts().await.unwrap();
     assert_eq!(count().await, JobCounts::default());
-    for _ in 0..3 {
+    let early = NewResponse {
+        created_at: 5,
+        ..new_response()
+    };
+    let later = Some(new_response().created_at);
+    let made = (engine.store).create_background(early, one("created"), new_job("q"), u64::MAX);
+    made.await.unwrap();
+    for _ in 0..2 {
         queued(&engine, "q").await;
     }
-    let counts = |queued, running| JobCounts { queued, running };
-    assert_eq!(count().await, counts(3, 0));
+    let counts = |queued, running, oldest_queued_at| JobCounts {
+        queued,
+        running,
+        oldest_queued_at,
+    };
+    assert_eq!(count().await, counts(3, 0, Some(5)));
+    let early = claim(&engine, "q", 1, LONG).await.remove(0);
+    assert_eq!(count().await, counts(2, 1, later));
+    (engine.store)
+        .release_job(&early.lease, Duration::ZERO, false)
+        .await
+        .unwrap();
     claim(&engine, "q", 1, SHORT).await;
     let job = claim(&engine, "q", 1, LONG).await.remove(0);
-    until(|| async { count().await == counts(2, 1) }).await;
+    until(|| async { count().await == counts(2, 1, Some(5)) }).await;
     let end = terminal(Status::Failed);
     let finish = engine.store.finish(&job.lease, 1, one("failed"), end);
     finish.await.unwrap();
-    assert_eq!(count().await, counts(2, 0));
+    assert_eq!(count().await, counts(2, 0, Some(5)));
 }
 
 /// A batch that is already there is accepted again without effect.
@@ -365,30 +417,33 @@ pub async fn finishing_again_is_accepted(factory: &dyn Factory) {
     assert_eq!(events, ["created", "delta", "end"]);
 }
 
-/// A note is there for every later claim, until another takes its place; who
+/// A checkpoint is there for every later claim, until another takes its place; who
 /// lost the lease leaves none.
-pub async fn a_note_outlives_its_claim(factory: &dyn Factory) {
+pub async fn a_checkpoint_outlives_its_claim(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let store = &engine.store;
     let id = queued(&engine, "q").await;
     let first = claim(&engine, "q", 1, LONG).await.remove(0);
-    assert_eq!(first.note, None);
-    for note in ["one", "two"] {
-        store.note_job(&first.lease, note.into()).await.unwrap();
+    assert_eq!(first.checkpoint, None);
+    for checkpoint in ["one", "two"] {
+        store
+            .save_checkpoint(&first.lease, checkpoint.into())
+            .await
+            .unwrap();
     }
     let release = store.release_job(&first.lease, Duration::ZERO, true);
     release.await.unwrap();
-    let late = store.note_job(&first.lease, "late".into()).await;
+    let late = store.save_checkpoint(&first.lease, "late".into()).await;
     assert_eq!(kind(&late), "fenced");
     let second = claim(&engine, "q", 1, LONG).await.remove(0);
-    assert_eq!(second.note.as_deref(), Some(&b"two"[..]));
-    let stale = store.note_job(&first.lease, "stale".into()).await;
+    assert_eq!(second.checkpoint.as_deref(), Some(&b"two"[..]));
+    let stale = store.save_checkpoint(&first.lease, "stale".into()).await;
     assert_eq!(kind(&stale), "fenced");
-    let too_large = vec![b'x'; MAX_NOTE + 1].into();
-    let refused = store.note_job(&second.lease, too_large).await;
+    let too_large = vec![b'x'; MAX_CHECKPOINT + 1].into();
+    let refused = store.save_checkpoint(&second.lease, too_large).await;
     assert_eq!(kind(&refused), "internal");
     let log = log(&engine, &id).await;
-    assert_eq!(log, ["created"], "a note is no event");
+    assert_eq!(log, ["created"], "a checkpoint is no event");
 }
 
 /// A worker whose response is gone has lost its lease.

@@ -37,6 +37,8 @@ pub const KEEP: Retention = Retention {
     event_log_ms: 3_600_000,
     stored_ms: Some(3_600_000),
     ephemeral_ms: 3_600_000,
+    idempotency_ms: 3_600_000,
+    audit_ms: None,
 };
 
 /// An audit event of this type.
@@ -175,6 +177,8 @@ pub fn new_response() -> NewResponse {
         store: true,
         previous_response_id: None,
         input: vec![item(0), item(1)],
+        output: Vec::new(),
+        idempotency: None,
         id,
     }
 }
@@ -200,6 +204,7 @@ pub async fn claim(engine: &Engine, queue: &str, max: u32, lease: Duration) -> V
     let want = vec![Want {
         queue: queue.into(),
         max,
+        older_than: None,
     }];
     engine
         .store
@@ -229,6 +234,7 @@ pub fn terminal(status: Status) -> Terminal {
     Terminal {
         status,
         body: format!(r#"{{"status":"{}"}}"#, status.as_str()),
+        output: Vec::new(),
     }
 }
 
@@ -273,6 +279,7 @@ pub async fn follow(
             let skip = (events.len() as u64 - first) as usize;
             events.extend(batch.iter().skip(skip).map(text));
         }
+        let read_of = page.rewinds;
         let mut at_end = page.status.is_terminal();
         if (events.len() as u64) < page.next_seq {
             continue;
@@ -282,8 +289,9 @@ pub async fn follow(
                 ResponseHint::Events {
                     first_seq,
                     batch,
+                    rewinds,
                     terminal,
-                } if first_seq == events.len() as u64 => {
+                } if first_seq == events.len() as u64 && rewinds == read_of => {
                     hinted += batch.count();
                     events.extend(batch.iter().map(text));
                     at_end = terminal;

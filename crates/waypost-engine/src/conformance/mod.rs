@@ -20,12 +20,15 @@ pub mod chains;
 pub mod directory;
 pub mod events;
 pub mod federation;
+pub mod idempotency;
+pub mod items;
 pub mod jobs;
 pub mod kit;
 pub mod lists;
 pub mod races;
 pub mod responses;
 pub mod retention;
+pub mod rewinds;
 pub mod transactions;
 
 use async_trait::async_trait;
@@ -55,6 +58,7 @@ macro_rules! conformance {
                 reads_see_what_resolved_before,
                 a_closed_store_is_unavailable,
                 a_working_store_says_so,
+                a_store_knows_its_size,
             ],
             directory: [
                 the_organization_is_made_once,
@@ -67,6 +71,7 @@ macro_rules! conformance {
                 deleting_an_account_takes_its_keys_and_rules,
                 another_projects_rows_are_not_found,
                 a_key_needs_its_owner_and_its_own_hash,
+                a_key_is_changed_while_it_lasts,
                 touching_keys_keeps_the_newest_time,
                 patches_change_only_what_they_hold,
                 the_directory_is_loaded_at_one_moment,
@@ -111,7 +116,21 @@ macro_rules! conformance {
                 cancelling_ends_a_background_response,
                 cancelling_again_changes_nothing,
                 a_foreground_response_is_not_cancelled,
-                an_approval_is_taken_once,
+                an_approval_is_consumed_once,
+            ],
+            items: [
+                items_are_found_in_the_order_asked_for,
+                items_of_a_background_response_are_found_once_they_are_final,
+                items_of_others_are_not_found,
+                the_newest_item_of_an_id_counts,
+                items_go_with_their_response,
+                referenced_items_are_limited,
+            ],
+            idempotency: [
+                an_idempotency_key_creates_one_response,
+                idempotency_keys_are_the_projects_own,
+                a_failed_create_takes_no_idempotency_key,
+                an_idempotency_key_outlives_its_response,
             ],
             chains: [
                 a_chain_is_loaded_oldest_first,
@@ -126,6 +145,7 @@ macro_rules! conformance {
             ],
             jobs: [
                 the_oldest_are_claimed_first,
+                a_claim_may_be_of_old_jobs_only,
                 a_claim_starts_the_response,
                 a_job_is_claimed_once,
                 an_ended_lease_is_taken_over,
@@ -140,7 +160,17 @@ macro_rules! conformance {
                 finishing_ends_the_job,
                 finishing_again_is_accepted,
                 a_deleted_response_fences_its_worker,
-                a_note_outlives_its_claim,
+                a_checkpoint_outlives_its_claim,
+            ],
+            rewinds: [
+                what_no_reader_was_given_is_taken_back,
+                what_a_reader_was_given_stays,
+                first_events_count_as_given,
+                a_mark_belongs_to_one_state_of_the_log,
+                a_log_that_has_ended_keeps_no_marks,
+                a_rewind_needs_a_good_lease,
+                a_rewind_to_the_end_changes_nothing,
+                readers_and_rewinds_race,
             ],
             races: [
                 one_of_finish_and_cancel_wins,
@@ -155,6 +185,7 @@ macro_rules! conformance {
                 what_runs_is_never_removed,
                 expired_revocations_are_swept,
                 sweeping_goes_on_until_done,
+                the_audit_log_is_kept_unless_it_has_a_time,
             ],
             bus: [
                 a_watcher_hears_what_comes_after,
@@ -201,11 +232,14 @@ mod tests {
             include_str!("directory.rs"),
             include_str!("events.rs"),
             include_str!("federation.rs"),
+            include_str!("idempotency.rs"),
+            include_str!("items.rs"),
             include_str!("jobs.rs"),
             include_str!("lists.rs"),
             include_str!("races.rs"),
             include_str!("responses.rs"),
             include_str!("retention.rs"),
+            include_str!("rewinds.rs"),
             include_str!("transactions.rs"),
         ] {
             let cases = file.split("\npub async fn ").skip(1);

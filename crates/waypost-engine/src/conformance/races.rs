@@ -180,6 +180,7 @@ pub async fn racing_claims_share_nothing(factory: &dyn Factory) {
                     let want = vec![Want {
                         queue: "q".into(),
                         max: 3,
+                        older_than: None,
                     }];
                     let worker = format!("worker {n}");
                     let jobs = engine.store.claim_jobs(&worker, want, LONG).await.unwrap();

@@ -318,16 +318,16 @@ pub async fn a_foreground_response_is_not_cancelled(factory: &dyn Factory) {
     assert_eq!((response.status, response.next_seq), (Status::Completed, 0));
 }
 
-/// The first response that takes an approval has it, whoever races for it, and
+/// The first response that consumes an approval has it, whoever races for it, and
 /// has it still when it asks again. Projects do not share them.
-pub async fn an_approval_is_taken_once(factory: &dyn Factory) {
+pub async fn an_approval_is_consumed_once(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let tasks: Vec<_> = (0..20)
         .map(|at| {
             let engine = engine.clone();
             tokio::spawn(async move {
                 let response = format!("resp_{at}");
-                let owner = engine.store.take_approval(PROJECT, "mcpr_1", &response);
+                let owner = engine.store.consume_approval(PROJECT, "mcpr_1", &response);
                 (owner.await.unwrap(), response)
             })
         })
@@ -343,7 +343,7 @@ pub async fn an_approval_is_taken_once(factory: &dyn Factory) {
     }
     assert_eq!((winners.len(), owners.len()), (1, 1));
     let take = async |project: &str, request: &str, response: &str| {
-        let owner = engine.store.take_approval(project, request, response);
+        let owner = engine.store.consume_approval(project, request, response);
         owner.await.unwrap()
     };
     assert_eq!(take(PROJECT, "mcpr_1", &winners[0]).await, winners[0]);

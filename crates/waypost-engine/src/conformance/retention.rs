@@ -22,6 +22,8 @@ async fn sweep_all(engine: &Engine, keep: Retention) -> Swept {
         all.logs += swept.logs;
         all.responses += swept.responses;
         all.revocations += swept.revocations;
+        all.keys += swept.keys;
+        all.audit_events += swept.audit_events;
     }
 }
 
@@ -107,6 +109,8 @@ pub async fn what_runs_is_never_removed(factory: &dyn Factory) {
         event_log_ms: 0,
         stored_ms: Some(0),
         ephemeral_ms: 0,
+        idempotency_ms: 0,
+        audit_ms: None,
     };
     assert_eq!(sweep_all(&engine, nothing).await, Swept::default());
     for id in [&waiting, &unstored, &lease.response_id] {
@@ -164,4 +168,25 @@ pub async fn sweeping_goes_on_until_done(factory: &dyn Factory) {
         ..KEEP
     };
     assert_eq!(sweep_all(&engine, keep).await.responses, 200);
+}
+
+/// Events of the audit log only where a time is given for them.
+pub async fn the_audit_log_is_kept_unless_it_has_a_time(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let events = (0..3).map(|n| draft(&format!("event.{n}"))).collect();
+    engine.store.append_audit(events).await.unwrap();
+    let nothing = sweep_all(&engine, KEEP).await;
+    assert_eq!(
+        (nothing.audit_events, audit_log(&engine).await.len()),
+        (0, 3)
+    );
+    for (kept, left) in [(3_600_000, 3), (0, 0)] {
+        let keep = Retention {
+            audit_ms: Some(kept),
+            ..KEEP
+        };
+        let swept = sweep_all(&engine, keep).await;
+        assert_eq!(swept.audit_events, 3 - left);
+        assert_eq!(audit_log(&engine).await.len() as u64, left);
+    }
 }

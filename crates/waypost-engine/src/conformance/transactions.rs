@@ -7,7 +7,8 @@ use crate::{
     audit::AuditFilter,
     directory::{KeyOwner, Revocation, SealedSigningKey},
     events::EventBatch,
-    responses::Status,
+    responses::{NewResponse, Status},
+    store::StoreSize,
 };
 
 /// It is durable when its future resolves to `Ok`.
@@ -195,6 +196,32 @@ pub async fn a_closed_store_is_unavailable(factory: &dyn Factory) {
     assert_eq!(kind(&read), "unavailable");
     assert_eq!(kind(&engine.store.check().await), "unavailable");
     engine.store.close().await;
+}
+
+/// A store grows with what it keeps, and what is removed becomes free.
+pub async fn a_store_knows_its_size(factory: &dyn Factory) {
+    let engine = factory.fresh().await;
+    let empty = engine.store.size().await.unwrap();
+    assert!(
+        empty.bytes > 0 && empty.free_bytes <= empty.bytes,
+        "{empty:?}"
+    );
+    let large = NewResponse {
+        body: format!("{{\"x\":\"{}\"}}", "x".repeat(1_000_000)),
+        ..new_response()
+    };
+    let (project, id) = (large.project_id.clone(), large.id.clone());
+    engine
+        .store
+        .insert_finished(large, Status::Completed)
+        .await
+        .unwrap();
+    let full = engine.store.size().await.unwrap();
+    assert!(full.bytes >= empty.bytes + 1_000_000, "{empty:?} {full:?}");
+    engine.store.delete_response(&project, &id).await.unwrap();
+    let freed = engine.store.size().await.unwrap();
+    let kept = |size: StoreSize| size.bytes - size.free_bytes;
+    assert!(kept(full) >= kept(freed) + 900_000, "{full:?} {freed:?}");
 }
 
 /// `check` is `Ok` while reading and writing work.

@@ -51,6 +51,87 @@ pub(super) fn holds(tx: &Tx<'_>, id: &str, first_seq: u64, batch: &EventBatch) -
     )?)
 }
 
+/// Marks the events before number `to` as given to readers, if the log is as it
+/// was after `rewinds` rewinds.
+pub(super) fn mark(tx: &Tx<'_>, project_id: &str, id: &str, to: u64, rewinds: u64) -> Result<bool> {
+    let (now, marked, ended): (u64, u64, bool) = tx
+        .conn
+        .prepare_cached(
+            "SELECT rewinds, read_to, ended_at IS NOT NULL FROM responses
+             WHERE id = ? AND project_id = ?",
+        )?
+        .query_row([id, project_id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?
+        .ok_or(StoreError::NotFound("response"))?;
+    if now != rewinds {
+        return Ok(false);
+    }
+    if to > marked && !ended {
+        run(
+            tx.conn,
+            "UPDATE responses SET read_to = ? WHERE id = ?",
+            (to, id),
+        )?;
+    }
+    Ok(true)
+}
+
+/// Removes the events from number `to` on, unless a reader may have them.
+pub(super) fn rewind(tx: &Tx<'_>, id: &str, to: u64) -> Result<Option<u64>> {
+    let (next_seq, read_to, rewinds): (u64, u64, u64) = tx
+        .conn
+        .prepare_cached("SELECT next_seq, read_to, rewinds FROM responses WHERE id = ?")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if to > next_seq {
+        return Err(StoreError::Internal(format!(
+            "the log of {id} ends at {next_seq}: it cannot be rewound to {to}"
+        )));
+    }
+    if to == next_seq {
+        return Ok(Some(rewinds));
+    }
+    if to < read_to {
+        return Ok(None);
+    }
+    // The batch that reaches over the new end keeps its beginning.
+    let cut: Option<(u64, Vec<u8>)> = tx
+        .conn
+        .prepare_cached(
+            "SELECT first_seq, events FROM event_batches
+             WHERE response_id = ?1 AND first_seq < ?2 AND last_seq >= ?2",
+        )?
+        .query_row((id, to), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((first_seq, events)) = cut {
+        let batch = EventBatch::decode(Bytes::from(events)).ok_or_else(|| damaged(id))?;
+        let kept = usize::try_from(to - first_seq).unwrap_or(usize::MAX);
+        let kept = EventBatch::of(batch.iter().take(kept));
+        run(
+            tx.conn,
+            "UPDATE event_batches SET last_seq = ?, events = ?
+             WHERE response_id = ? AND first_seq = ?",
+            (to - 1, &kept.as_bytes()[..], id, first_seq),
+        )?;
+    }
+    run(
+        tx.conn,
+        "DELETE FROM event_batches WHERE response_id = ? AND first_seq >= ?",
+        (id, to),
+    )?;
+    run(
+        tx.conn,
+        "UPDATE responses SET next_seq = ?, rewinds = rewinds + 1 WHERE id = ?",
+        (to, id),
+    )?;
+    Ok(Some(rewinds + 1))
+}
+
+fn damaged(id: &str) -> StoreError {
+    StoreError::Internal(format!("the log of {id} is damaged"))
+}
+
 pub(super) fn read(
     conn: &Connection,
     project_id: &str,
@@ -58,24 +139,25 @@ pub(super) fn read(
     after: Option<u64>,
     max_bytes: usize,
 ) -> Result<EventPage> {
-    let (status, next_seq, log_state): (_, u64, i64) = conn
+    let mut page = conn
         .prepare_cached(
-            "SELECT status, next_seq, log_state FROM responses WHERE id = ? AND project_id = ?",
+            "SELECT status, next_seq, rewinds, read_to, log_state FROM responses
+             WHERE id = ? AND project_id = ?",
         )?
         .query_row([id, project_id], |row| {
-            let word = status(row.get_ref(0)?.as_str()?)?;
-            Ok((word, row.get(1)?, row.get(2)?))
+            Ok(EventPage {
+                batches: Vec::new(),
+                status: status(row.get_ref(0)?.as_str()?)?,
+                next_seq: row.get(1)?,
+                rewinds: row.get(2)?,
+                read_to: row.get(3)?,
+                log_dropped: row.get::<_, i64>(4)? == LOG_DROPPED,
+            })
         })
         .optional()?
         .ok_or(StoreError::NotFound("response"))?;
-    let mut page = EventPage {
-        batches: Vec::new(),
-        status,
-        next_seq,
-        log_dropped: log_state == LOG_DROPPED,
-    };
     let wanted = after.map_or(0, |after| after.saturating_add(1));
-    if wanted >= next_seq || page.log_dropped {
+    if wanted >= page.next_seq || page.log_dropped {
         return Ok(page);
     }
     // The batch that holds `wanted` is the last one that begins at or before it.
@@ -92,8 +174,7 @@ pub(super) fn read(
     {
         let events = Bytes::from(row.get::<_, Vec<u8>>(1)?);
         bytes += events.len();
-        let batch = EventBatch::decode(events)
-            .ok_or_else(|| StoreError::Internal(format!("the log of {id} is damaged")))?;
+        let batch = EventBatch::decode(events).ok_or_else(|| damaged(id))?;
         page.batches.push((row.get(0)?, batch));
     }
     Ok(page)

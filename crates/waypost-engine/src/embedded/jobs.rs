@@ -11,9 +11,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    Tx, event_log,
+    Tx, event_log, items,
     responses::{end, get_any},
-    sql::{Result, millis, run},
+    sql::{self, Result, millis, run},
 };
 use crate::{
     Millis, StoreError,
@@ -58,9 +58,18 @@ pub(super) fn count(conn: &Connection, now: Millis) -> Result<JobCounts> {
                  (SELECT count(*) FROM jobs WHERE worker IS NOT NULL AND due_at > ?)",
         )?
         .query_row([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // Jobs are numbered as they come, and few in front of the oldest that waits are running.
+    let oldest_queued_at = conn
+        .prepare_cached(
+            "SELECT responses.created_at FROM jobs JOIN responses ON responses.id = response_id
+             WHERE worker IS NULL OR due_at <= ? ORDER BY jobs.n LIMIT 1",
+        )?
+        .query_row([now], |row| row.get(0))
+        .optional()?;
     Ok(JobCounts {
         queued: all.saturating_sub(running),
         running,
+        oldest_queued_at,
     })
 }
 
@@ -90,14 +99,25 @@ pub(super) fn claim(
 ) -> Result<Vec<ClaimedJob>> {
     let now = tx.lease_time();
     let mut claimed = Vec::new();
-    for Want { queue, max } in want {
+    for Want {
+        queue,
+        max,
+        older_than,
+    } in want
+    {
+        let created_before = older_than.map_or(Millis::MAX, |age| sql::now() - millis(age));
         let ready: Vec<(String, bool)> = tx
             .conn
             .prepare_cached(
-                "SELECT response_id, worker IS NOT NULL FROM jobs
-                 WHERE queue = ? AND due_at <= ? ORDER BY n LIMIT ?",
+                "SELECT response_id, worker IS NOT NULL FROM (
+                     SELECT n, response_id, worker FROM jobs
+                     WHERE queue = ? AND due_at <= ? ORDER BY n LIMIT ?)
+                 JOIN responses ON responses.id = response_id
+                 WHERE created_at < ? ORDER BY n",
             )?
-            .query_map((queue, now, max), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map((queue, now, max, created_before), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
             .collect::<rusqlite::Result<_>>()?;
         for (id, taken_over) in ready {
             let until = now + millis(lease);
@@ -131,7 +151,7 @@ fn claim_one(
         .conn
         .prepare_cached("SELECT request FROM job_requests WHERE response_id = ?")?
         .query_row([id], |row| row.get(0))?;
-    let note: Option<Vec<u8>> = tx
+    let checkpoint: Option<Vec<u8>> = tx
         .conn
         .prepare_cached("SELECT note FROM job_notes WHERE response_id = ?")?
         .query_row([id], |row| row.get(0))
@@ -144,7 +164,7 @@ fn claim_one(
         response: get_any(tx.conn, id)?,
         queue,
         request: request.into(),
-        note: note.map(Bytes::from),
+        checkpoint: checkpoint.map(Bytes::from),
         attempt,
         taken_over,
     })
@@ -177,7 +197,14 @@ pub(super) fn append(tx: &Tx<'_>, lease: &Lease, first_seq: u64, batch: &EventBa
     append_next(tx, lease, row.next_seq, first_seq, batch)
 }
 
-pub(super) fn note(tx: &Tx<'_>, lease: &Lease, note: &[u8]) -> Result<()> {
+pub(super) fn rewind(tx: &Tx<'_>, lease: &Lease, to: u64) -> Result<Option<u64>> {
+    if !look(tx, lease)?.held {
+        return Err(StoreError::Fenced);
+    }
+    event_log::rewind(tx, &lease.response_id, to)
+}
+
+pub(super) fn save_checkpoint(tx: &Tx<'_>, lease: &Lease, checkpoint: &[u8]) -> Result<()> {
     if !look(tx, lease)?.held {
         return Err(StoreError::Fenced);
     }
@@ -185,7 +212,7 @@ pub(super) fn note(tx: &Tx<'_>, lease: &Lease, note: &[u8]) -> Result<()> {
         tx.conn,
         "INSERT INTO job_notes (response_id, note) VALUES (?, ?)
          ON CONFLICT (response_id) DO UPDATE SET note = excluded.note",
-        (&lease.response_id, note),
+        (&lease.response_id, checkpoint),
     )?;
     Ok(())
 }
@@ -209,7 +236,17 @@ pub(super) fn finish(
         };
     }
     append_next(tx, lease, row.next_seq, first_seq, batch)?;
-    end(tx, &lease.response_id, terminal.status, &terminal.body)
+    let id = &lease.response_id;
+    end(tx, id, terminal.status, &terminal.body)?;
+    let project_id: Option<String> = tx
+        .conn
+        .prepare_cached("SELECT project_id FROM responses WHERE id = ? AND store")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    match project_id {
+        Some(project_id) => items::index_output(tx, &project_id, id, &terminal.output),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn release(tx: &Tx<'_>, lease: &Lease, delay: Duration, counts: bool) -> Result<()> {

@@ -28,6 +28,21 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
         "job_notes",
         include_str!("../../migrations/sqlite/0003_job_notes.sql"),
     ),
+    (
+        4,
+        "items",
+        include_str!("../../migrations/sqlite/0004_items.sql"),
+    ),
+    (
+        5,
+        "idempotency",
+        include_str!("../../migrations/sqlite/0005_idempotency.sql"),
+    ),
+    (
+        6,
+        "reader_marks",
+        include_str!("../../migrations/sqlite/0006_reader_marks.sql"),
+    ),
 ];
 
 /// "WYPT" in the header's application id.
@@ -132,6 +147,62 @@ mod tests {
     #[test]
     fn numbers_ascend_from_one() {
         assert!(MIGRATIONS.iter().map(|(number, ..)| *number).eq(1..=KNOWN));
+    }
+
+    /// Responses that were stored before there was an index of items.
+    #[test]
+    fn stored_items_can_be_referred_to_after_the_migration() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for (number, _, sql) in MIGRATIONS.iter().take_while(|(number, ..)| *number < 4) {
+            conn.execute_batch(sql).unwrap();
+            conn.pragma_update(None, "user_version", number).unwrap();
+        }
+        let output = r#"[{"id":"rs_1","type":"reasoning"},{"id":"fc_1","type":"function_call"},
+            {"id":"msg_1","type":"message"},{"type":"message"}]"#;
+        for (id, status, ended, store) in [
+            ("resp_1", "completed", Some(1), 1),
+            ("resp_2", "incomplete", Some(1), 1),
+            ("resp_3", "in_progress", None, 1),
+            ("resp_4", "completed", Some(1), 0),
+        ] {
+            conn.execute(
+                "INSERT INTO responses VALUES (?, 'p', ?, 0, 1, 1, ?, NULL, 0, 0, 0, ?)",
+                (id, status, store, ended),
+            )
+            .unwrap();
+            let body = format!(r#"{{"output":{output}}}"#);
+            conn.execute("INSERT INTO response_bodies VALUES (?, ?)", (id, body))
+                .unwrap();
+            conn.execute(
+                "INSERT INTO input_items VALUES (?, 0, 'in_' || ?, '{}')",
+                (id, id),
+            )
+            .unwrap();
+        }
+        migrate(&mut conn).unwrap();
+        let rows: Vec<String> = conn
+            .prepare(
+                "SELECT response_id || ' ' || id || ' ' || is_output || ' ' || position
+                 FROM items ORDER BY response_id, is_output, position",
+            )
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        assert_eq!(
+            rows,
+            [
+                "resp_1 in_resp_1 0 0",
+                "resp_1 rs_1 1 0",
+                "resp_1 fc_1 1 1",
+                "resp_1 msg_1 1 2",
+                // What broke off, a continued conversation would not have either.
+                "resp_2 in_resp_2 0 0",
+                "resp_2 msg_1 1 2",
+                "resp_3 in_resp_3 0 0",
+            ]
+        );
     }
 
     #[test]

@@ -12,8 +12,12 @@ mod audit;
 mod bus;
 mod directory;
 mod event_log;
+mod idempotency;
+mod items;
 mod jobs;
 mod migrate;
+mod peek;
+mod private;
 mod readers;
 mod responses;
 mod retention;
@@ -25,24 +29,27 @@ mod tests;
 
 use std::{
     ffi::OsString,
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
+    thread::JoinHandle,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+pub use self::peek::{Found, look, providers};
 use self::{
     bus::EmbeddedBus,
+    private::{DIR_MODE, private_file, restore_modes},
     readers::Readers,
     sql::{Clock, Ids, Result, now, run},
     writer::{Log, Tx, Writer},
 };
-use crate::{Engine, Store, StoreError, id};
+use crate::{Engine, Store, StoreError, id, store::StoreSize};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "waypost.db";
@@ -61,7 +68,8 @@ const LOG_KEPT: i64 = 16 << 20;
 /// Where and how to keep things.
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
-    /// Created, with mode 0700, when it is not there.
+    /// Created, with mode 0700, when it is not there. Opening takes away what
+    /// others may do with the engine's files in it.
     pub data_dir: PathBuf,
     /// Read-only connections, each with a thread; at least 1.
     pub readers: usize,
@@ -140,7 +148,7 @@ pub fn open(options: &EmbeddedOptions) -> Result<Engine, OpenError> {
     let dir = &options.data_dir;
     DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(DIR_MODE)
         .create(dir)
         .map_err(|source| OpenError::CreateDir {
             path: dir.clone(),
@@ -152,6 +160,7 @@ pub fn open(options: &EmbeddedOptions) -> Result<Engine, OpenError> {
     migrate::inspect(&path)?;
     // SQLite gives its log the same mode as the database.
     private_file(&path)?;
+    restore_modes(dir);
 
     let failed = |error: rusqlite::Error| OpenError::sqlite(&path, &error);
     let mut conn = connect_writer(&path, options).map_err(failed)?;
@@ -223,18 +232,42 @@ impl Store for EmbeddedStore {
             .await
     }
 
-    async fn close(&self) {
-        // The readers first: the last connection to close empties the log.
-        let readers = self.readers.close();
-        let writer = self.writer.close();
-        let join = move || {
-            for thread in readers.into_iter().chain(writer) {
-                // A panic there was reported by the panic hook.
-                let _ = thread.join();
-            }
-        };
-        let _ = tokio::task::spawn_blocking(join).await;
+    async fn size(&self) -> Result<StoreSize, StoreError> {
+        self.read(|conn| {
+            let sizes = conn.query_row(
+                "SELECT page_count * page_size, freelist_count * page_size
+                 FROM pragma_page_count(), pragma_page_size(), pragma_freelist_count()",
+                [],
+                |row| {
+                    Ok(StoreSize {
+                        bytes: row.get(0)?,
+                        free_bytes: row.get(1)?,
+                    })
+                },
+            )?;
+            Ok(sizes)
+        })
+        .await
     }
+
+    async fn close(&self) {
+        // One after the other: the last connection to close empties the log,
+        // which only the writer's may do.
+        join(self.readers.close()).await;
+        join(self.writer.close()).await;
+    }
+}
+
+/// Waits for threads that are to end.
+async fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    let threads: Vec<_> = threads.into_iter().collect();
+    let wait = move || {
+        for thread in threads {
+            // A panic there was reported by the panic hook.
+            let _ = thread.join();
+        }
+    };
+    let _ = tokio::task::spawn_blocking(wait).await;
 }
 
 /// Takes the directory for this process, for as long as the file is open.
@@ -263,21 +296,6 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(not_writable)?;
     Ok(file)
-}
-
-/// Opens a file for writing, created with mode 0600 when it is not there.
-fn private_file(path: &Path) -> Result<File, OpenError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| OpenError::NotWritable {
-            path: path.to_owned(),
-            source,
-        })
 }
 
 /// The name of a file that SQLite keeps beside the database.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{
-    EmbeddedStore, Tx, event_log, jobs, retention,
+    EmbeddedStore, Tx, event_log, idempotency, items, jobs, retention,
     sql::{Result, cut, exists, now, run, unreadable},
 };
 use crate::{
@@ -19,8 +19,9 @@ use crate::{
     events::EventBatch,
     page::{Page, PageQuery},
     responses::{
-        Cancelled, ChainLimits, ClaimedJob, EventPage, InputItem, JobCounts, Lease, MAX_NOTE,
-        NewJob, NewResponse, Retention, Status, StoredResponse, Swept, Terminal, Turn, Want,
+        Cancelled, ChainLimits, ChainLink, ClaimedJob, CreatedUnder, EventPage, InputItem,
+        JobCounts, Lease, MAX_CHECKPOINT, NewJob, NewResponse, Retention, Status, StoredResponse,
+        Swept, Terminal, Want,
     },
     store::ResponseStore,
 };
@@ -40,7 +41,8 @@ impl ResponseStore for EmbeddedStore {
         max_queued: u64,
     ) -> Result<(), StoreError> {
         self.write(move |tx| {
-            insert(tx, &new, Status::Queued, HAS_LOG)?;
+            let read_to = first_events.count();
+            insert(tx, &new, Status::Queued, HAS_LOG, read_to)?;
             event_log::append(tx, &new.id, 0, 0, &first_events)?;
             jobs::insert(tx, &new.id, &job, max_queued)
         })
@@ -52,7 +54,18 @@ impl ResponseStore for EmbeddedStore {
             let status = status.as_str();
             return Err(StoreError::Internal(format!("{status} is not terminal")));
         }
-        self.write(move |tx| insert(tx, &new, status, NO_LOG)).await
+        self.write(move |tx| insert(tx, &new, status, NO_LOG, 0))
+            .await
+    }
+
+    async fn find_created(
+        &self,
+        project_id: &str,
+        key: &str,
+    ) -> Result<Option<CreatedUnder>, StoreError> {
+        let (project_id, key) = (project_id.to_owned(), key.to_owned());
+        self.read(move |conn| idempotency::find(conn, &project_id, &key))
+            .await
     }
 
     async fn get_response(&self, project_id: &str, id: &str) -> Result<StoredResponse, StoreError> {
@@ -76,9 +89,20 @@ impl ResponseStore for EmbeddedStore {
         project_id: &str,
         id: &str,
         limits: ChainLimits,
-    ) -> Result<Vec<Turn>, StoreError> {
+    ) -> Result<Vec<ChainLink>, StoreError> {
         let (project_id, id) = (project_id.to_owned(), id.to_owned());
         self.read(move |conn| chain(conn, &project_id, id, limits))
+            .await
+    }
+
+    async fn find_items(
+        &self,
+        project_id: &str,
+        ids: &[String],
+        max_bytes: usize,
+    ) -> Result<Vec<Option<String>>, StoreError> {
+        let (project_id, ids) = (project_id.to_owned(), ids.to_vec());
+        self.read(move |conn| items::find(conn, &project_id, &ids, max_bytes))
             .await
     }
 
@@ -133,6 +157,23 @@ impl ResponseStore for EmbeddedStore {
             .await
     }
 
+    async fn mark_read(
+        &self,
+        project_id: &str,
+        id: &str,
+        to: u64,
+        rewinds: u64,
+    ) -> Result<bool, StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.write(move |tx| event_log::mark(tx, &project_id, &id, to, rewinds))
+            .await
+    }
+
+    async fn rewind(&self, lease: &Lease, to: u64) -> Result<Option<u64>, StoreError> {
+        let lease = lease.clone();
+        self.write(move |tx| jobs::rewind(tx, &lease, to)).await
+    }
+
     async fn append_events(
         &self,
         lease: &Lease,
@@ -144,13 +185,16 @@ impl ResponseStore for EmbeddedStore {
             .await
     }
 
-    async fn note_job(&self, lease: &Lease, note: Bytes) -> Result<(), StoreError> {
-        if note.len() > MAX_NOTE {
-            let bytes = note.len();
-            return Err(StoreError::Internal(format!("a note of {bytes} bytes")));
+    async fn save_checkpoint(&self, lease: &Lease, checkpoint: Bytes) -> Result<(), StoreError> {
+        if checkpoint.len() > MAX_CHECKPOINT {
+            let bytes = checkpoint.len();
+            return Err(StoreError::Internal(format!(
+                "a checkpoint of {bytes} bytes"
+            )));
         }
         let lease = lease.clone();
-        self.write(move |tx| jobs::note(tx, &lease, &note)).await
+        self.write(move |tx| jobs::save_checkpoint(tx, &lease, &checkpoint))
+            .await
     }
 
     async fn finish(
@@ -180,7 +224,7 @@ impl ResponseStore for EmbeddedStore {
             .await
     }
 
-    async fn take_approval(
+    async fn consume_approval(
         &self,
         project_id: &str,
         request_id: &str,
@@ -188,7 +232,7 @@ impl ResponseStore for EmbeddedStore {
     ) -> Result<String, StoreError> {
         let key = [project_id, request_id].map(str::to_owned);
         let response_id = response_id.to_owned();
-        self.write(move |tx| take_approval(tx, &key, &response_id))
+        self.write(move |tx| consume_approval(tx, &key, &response_id))
             .await
     }
 
@@ -202,17 +246,26 @@ impl ResponseStore for EmbeddedStore {
     }
 }
 
-fn insert(tx: &Tx<'_>, new: &NewResponse, status: Status, log_state: i64) -> Result<()> {
+fn insert(
+    tx: &Tx<'_>,
+    new: &NewResponse,
+    status: Status,
+    log_state: i64,
+    read_to: u64,
+) -> Result<()> {
     if exists(tx.conn, "SELECT 1 FROM responses WHERE id = ?", [&new.id])? {
         return Err(StoreError::Conflict("this response exists already".into()));
+    }
+    if let Some(taken) = &new.idempotency {
+        idempotency::take(tx, new, taken)?;
     }
     let ended_at: Option<Millis> = status.is_terminal().then(now);
     tx.conn
         .prepare_cached(
             "INSERT INTO responses (id, project_id, status, created_at, background, streamable,
-                 store, previous_response_id, next_seq, epoch, log_state, ended_at)
+                 store, previous_response_id, next_seq, epoch, log_state, ended_at, read_to)
              VALUES (:id, :project_id, :status, :created_at, :background, :streamable, :store,
-                 :previous_response_id, 0, 0, :log_state, :ended_at)",
+                 :previous_response_id, 0, 0, :log_state, :ended_at, :read_to)",
         )?
         .execute(named_params! {
             ":id": new.id,
@@ -225,6 +278,7 @@ fn insert(tx: &Tx<'_>, new: &NewResponse, status: Status, log_state: i64) -> Res
             ":previous_response_id": new.previous_response_id,
             ":log_state": log_state,
             ":ended_at": ended_at,
+            ":read_to": read_to,
         })?;
     run(
         tx.conn,
@@ -237,10 +291,13 @@ fn insert(tx: &Tx<'_>, new: &NewResponse, status: Status, log_state: i64) -> Res
     for (position, item) in (0_i64..).zip(&new.input) {
         insert.execute((&new.id, position, &item.id, &item.json))?;
     }
+    if new.store {
+        items::index_new(tx, new)?;
+    }
     Ok(())
 }
 
-fn take_approval(tx: &Tx<'_>, key: &[String; 2], response_id: &str) -> Result<String> {
+fn consume_approval(tx: &Tx<'_>, key: &[String; 2], response_id: &str) -> Result<String> {
     let [project_id, request_id] = key;
     run(
         tx.conn,
@@ -287,6 +344,7 @@ fn read_response(row: &Row<'_>) -> rusqlite::Result<StoredResponse> {
         store: row.get("store")?,
         previous_response_id: row.get("previous_response_id")?,
         next_seq: row.get("next_seq")?,
+        rewinds: row.get("rewinds")?,
         log_dropped: row.get::<_, i64>("log_state")? == LOG_DROPPED,
     })
 }
@@ -391,12 +449,12 @@ fn chain(
     project_id: &str,
     id: String,
     limits: ChainLimits,
-) -> Result<Vec<Turn>> {
-    let mut turns = Vec::new();
+) -> Result<Vec<ChainLink>> {
+    let mut links = Vec::new();
     let mut bytes = 0;
     let mut next = Some(id);
     while let Some(id) = next {
-        if turns.len() >= limits.max_turns as usize {
+        if links.len() >= limits.max_turns as usize {
             return Err(StoreError::LimitReached {
                 what: "turns in a chain of responses",
                 max: limits.max_turns.into(),
@@ -423,7 +481,7 @@ fn chain(
                 max: limits.max_bytes as u64,
             });
         }
-        turns.push(Turn {
+        links.push(ChainLink {
             id,
             status: response.status,
             input,
@@ -431,6 +489,6 @@ fn chain(
         });
         next = response.previous_response_id;
     }
-    turns.reverse();
-    Ok(turns)
+    links.reverse();
+    Ok(links)
 }

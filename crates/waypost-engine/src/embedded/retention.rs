@@ -1,4 +1,4 @@
-//! The sweep: logs, responses and revocations past their time.
+//! The sweep: what is past its time.
 //!
 //! Easy to break: only rows with `ended_at` are looked at, which a response
 //! gets when it becomes terminal. A call is short, since everybody waits.
@@ -60,6 +60,20 @@ pub(super) fn sweep(tx: &Tx<'_>, keep: Retention) -> Result<Swept> {
              SELECT jti FROM revocations WHERE expires_at <= ? LIMIT ?)",
         (now, SMALL_ROWS),
     )?;
+    swept.keys = changed(
+        tx.conn,
+        "DELETE FROM idempotency_keys WHERE (project_id, key) IN (
+             SELECT project_id, key FROM idempotency_keys WHERE created_at <= ? LIMIT ?)",
+        (before(now, keep.idempotency_ms), SMALL_ROWS),
+    )?;
+    if let Some(kept) = keep.audit_ms {
+        swept.audit_events = changed(
+            tx.conn,
+            "DELETE FROM audit WHERE id IN (
+                 SELECT id FROM audit WHERE effective_at <= ? LIMIT ?)",
+            (before(now, kept), SMALL_ROWS),
+        )?;
+    }
     // Not counted: nobody can tell that they are gone.
     if let Some(kept) = keep.stored_ms {
         run(

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{Alg, Fault, Fetches, SigningKey, now};
@@ -198,6 +198,9 @@ impl App for Shared {
                 }
                 JWKS if path == JWKS => {
                     self.jwks.fetch_add(1, Relaxed);
+                    if !accepts_key_set(&parts.headers) {
+                        return Ok(refuse(406, "Only application/jwk-set+json is here."));
+                    }
                     let fault = self.state().jwks_fault.clone();
                     serve(&fault, path, &self.jwks(), &wire).await
                 }
@@ -220,6 +223,18 @@ impl App for Shared {
         };
         Ok(answer.map_or_else(|message| refuse(400, &message), |answer| document(&answer)))
     }
+}
+
+/// As Kubernetes API servers judge it: the key set is `application/jwk-set+json`, and nothing else.
+fn accepts_key_set(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).is_none_or(|accept| {
+        accept.to_str().is_ok_and(|accept| {
+            accept
+                .split(',')
+                .filter_map(|range| range.split(';').next())
+                .any(|range| matches!(range.trim(), "application/jwk-set+json" | "*/*"))
+        })
+    })
 }
 
 async fn serve(fault: &Fault, path: &str, value: &Value, wire: &Wire) -> Result<Reply, Broken> {

@@ -37,12 +37,19 @@ pub struct Behaviour {
     pub era: Era,
     /// The older era's version that it agrees to.
     pub version: String,
+    /// The older era's only versions: asked for another one, it refuses and lists these. Empty: it
+    /// agrees to `version`, whatever is asked for.
+    pub only: Vec<String>,
+    /// What `server/discover` lists; empty for the newer era's version.
+    pub discovered: Vec<String>,
     /// Whether the older era has sessions.
     pub sessions: bool,
     /// Replies as event streams.
     pub events: bool,
     /// Tools on one page of the list; 0 for all.
     pub page: usize,
+    /// The last page has the first one's cursor again.
+    pub circular: bool,
     pub tools: Vec<ScriptedTool>,
     /// What goes wrong, by JSON-RPC method.
     pub faults: BTreeMap<String, Fault>,
@@ -181,9 +188,12 @@ impl Default for Behaviour {
         Self {
             era: Era::default(),
             version: "2025-06-18".to_owned(),
+            only: Vec::new(),
+            discovered: Vec::new(),
             sessions: true,
             events: false,
             page: 0,
+            circular: false,
             tools,
             faults: BTreeMap::new(),
             authorization: None,

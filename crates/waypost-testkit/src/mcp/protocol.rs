@@ -87,12 +87,27 @@ pub(super) fn answer(
     method: &str,
     params: &Value,
 ) -> Result<Value, Refusal> {
+    let modern_only = [MODERN.to_owned()];
+    let versions = match behaviour.discovered.as_slice() {
+        [] => modern_only.as_slice(),
+        versions => versions,
+    };
+    let asked = params["protocolVersion"].as_str().unwrap_or_default();
     let mut result = match method {
         "server/discover" if modern => json!({
-            "supportedVersions": [MODERN], "capabilities": {"tools": {}},
+            "supportedVersions": versions, "capabilities": {"tools": {}},
             "ttlMs": 0, "cacheScope": "private"}),
+        "initialize"
+            if !behaviour.only.is_empty() && !behaviour.only.iter().any(|v| v == asked) =>
+        {
+            // As the specification's own example has it.
+            let mut refusal = Refusal::new(400, -32602, "Unsupported protocol version");
+            refusal.data = json!({"supported": behaviour.only, "requested": asked});
+            return Err(refusal);
+        }
         "initialize" if behaviour.era != Era::Modern => json!({
-            "protocolVersion": behaviour.version, "capabilities": {"tools": {}},
+            "protocolVersion": if behaviour.only.is_empty() { &behaviour.version } else { asked },
+            "capabilities": {"tools": {}},
             "serverInfo": {"name": "scripted", "version": "1"}}),
         "tools/list" => list(behaviour, params),
         "ping" => json!({}),
@@ -158,6 +173,8 @@ fn list(behaviour: &Behaviour, params: &Value) -> Value {
     let mut result = json!({"tools": tools});
     if next < behaviour.tools.len() {
         result["nextCursor"] = next.to_string().into();
+    } else if behaviour.circular {
+        result["nextCursor"] = page.to_string().into();
     }
     result
 }

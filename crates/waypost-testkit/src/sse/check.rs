@@ -153,7 +153,9 @@ impl Check {
                 item.map_or(Ok(()), |item| item.done(&event["item"]))
             }
             _ if kind.starts_with("response.") => {
-                let (_, item) = self.place(event, "item_id")?;
+                // Events of a shell's commands have the item's place alone.
+                let names = !kind.starts_with("response.shell_call_command.");
+                let (_, item) = self.place(event, if names { "item_id" } else { "" })?;
                 item.map_or(Ok(()), |item| item.event(kind, event))
             }
             // Open Responses: other event types carry their vendor's prefix.

@@ -29,12 +29,49 @@ pub enum About {
     },
     #[serde(rename = "ollama")]
     Ollama { capabilities: Vec<String> },
+    #[serde(rename = "vllm")]
+    Vllm,
+    #[serde(rename = "sglang")]
+    Sglang,
+    #[serde(rename = "tgi")]
+    Tgi,
 }
 
 const WITHOUT_TOOLS: &str = "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 const WITH_TOOLS: &str = "{% if tools %}<tools>{{ tools | tojson }}</tools>{% endif %}{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}{% if message.tool_calls %}{% for call in message.tool_calls %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 impl About {
+    /// Who owns the models that it lists, where that is a word of its own.
+    pub(super) fn owner(&self) -> Option<&'static str> {
+        match self {
+            Self::Nobody | Self::Tgi => None,
+            Self::LlamaCpp { .. } => Some("llamacpp"),
+            Self::Ollama { .. } => Some("library"),
+            Self::Vllm => Some("vllm"),
+            Self::Sglang => Some("sglang"),
+        }
+    }
+
+    /// The document of a route by which this server can be told from others.
+    pub(super) fn own_route(&self, path: &str) -> Option<Value> {
+        match (self, path) {
+            (Self::Vllm, "/version") => Some(json!({"version": "0.11.0"})),
+            (Self::Sglang, "/get_model_info") => Some(json!({
+                "model_path": "scripted",
+                "tokenizer_path": "scripted",
+                "is_generation": true,
+            })),
+            (Self::Tgi, "/info") => Some(json!({
+                "model_id": "scripted",
+                "max_concurrent_requests": 128,
+                "max_best_of": 2,
+                "max_stop_sequences": 4,
+                "version": "3.3.6",
+            })),
+            _ => None,
+        }
+    }
+
     /// The document of `GET /props`, if there is that route.
     pub(super) fn props(&self, script: Option<&Script>) -> Option<Value> {
         let Self::LlamaCpp {

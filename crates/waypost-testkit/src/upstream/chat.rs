@@ -220,10 +220,9 @@ impl Encoder for Chat {
     }
 
     fn error(&mut self, out: &mut Frames) {
-        out.json(
-            None,
-            &json!({"error": super::error_object(500, "The scripted model failed.")}),
-        );
+        let mut error = super::error_object(500, "The scripted model failed.");
+        error["code"] = json!(self.facts.script.error_code);
+        out.json(None, &json!({"error": error}));
     }
 
     fn keepalive(&mut self, _: &mut Frames) {}

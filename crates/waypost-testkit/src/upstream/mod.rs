@@ -3,7 +3,7 @@
 //! The script comes with the model's name: `scripted?tokens=200&delay_ms=5` carries it, any other
 //! name is looked up among the installed ones, and an unknown name answers with eight tokens.
 //! Answers are numbered tokens ("0 1 2 …"), so gaps and repeats become arithmetic. Routes:
-//! `/v1/models`, `/v1/chat/completions`, `/v1/responses`, `/v1/embeddings`, what llama.cpp and
+//! `/v1/models`, `/v1/chat/completions`, `/v1/responses`, `/v1/embeddings`, `/v1/completions`, what llama.cpp and
 //! Ollama say of themselves (`/props`, `/api/show`: see [`About`]), and for the tests
 //! `GET /__stats`, `GET /__requests?key=`, `POST /__reset`, `POST /__script`, `POST /__about`.
 //!
@@ -19,6 +19,7 @@ mod kinds;
 mod limits;
 mod models;
 mod notation;
+mod older;
 mod plan;
 mod player;
 mod reply;

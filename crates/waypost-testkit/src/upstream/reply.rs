@@ -8,10 +8,10 @@ use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RE
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::error_object;
 use super::player::{Fault, Faults, Playback};
 use super::script::Script;
 use super::stats::Running;
-use super::{error_object, unix_now};
 use crate::net::{Broken, Wire};
 
 pub(super) type Reply = Response<Playback>;
@@ -82,6 +82,16 @@ pub(super) fn scripted_error(script: &Script) -> Reply {
     reply
 }
 
+/// The script's own bytes.
+pub(super) fn written_out(script: &Script, body: String) -> Reply {
+    let mut reply = json_reply_of(script.status.unwrap_or(200), Playback::whole(body));
+    if let Some(kind) = &script.content_type {
+        let kind = HeaderValue::from_str(kind).expect("a content type of visible ASCII");
+        reply.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+    reply
+}
+
 pub(super) fn event_stream(body: Playback) -> Reply {
     let mut reply = Response::new(body);
     let headers = reply.headers_mut();
@@ -112,22 +122,4 @@ fn json_reply_of(status: u16, body: Playback) -> Reply {
 
 pub(super) fn model_object(name: &str) -> Value {
     json!({"id": name, "object": "model", "created": 0, "owned_by": "waypost-testkit"})
-}
-
-/// Four numbers per input, made of its index.
-pub(super) fn embeddings(body: &[u8]) -> Reply {
-    let Ok(request) = serde_json::from_slice::<Value>(body) else {
-        return error(400, "The request is not JSON.");
-    };
-    let inputs = request["input"].as_array().map_or(1, Vec::len);
-    let vector = |index: usize| {
-        json!({"object": "embedding", "index": index,
-            "embedding": [index as f64, 0.25, 0.5, 1.0]})
-    };
-    let data: Vec<Value> = (0..inputs).map(vector).collect();
-    json_reply(
-        200,
-        &json!({"object": "list", "model": request["model"], "data": data, "created": unix_now(),
-            "usage": {"prompt_tokens": inputs, "total_tokens": inputs}}),
-    )
 }

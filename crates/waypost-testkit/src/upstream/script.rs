@@ -157,6 +157,8 @@ pub struct Script {
     /// Send an error object as a chunk (`error` event in the responses dialect) after so many
     /// deltas, then end. A plain answer is a 500.
     pub error_after: Option<usize>,
+    /// That object's `code` (chat dialect).
+    pub error_code: Option<u16>,
 
     /// Cut every write inside its first multi-byte character.
     #[serde(deserialize_with = "flag")]
@@ -184,6 +186,12 @@ pub struct Script {
     /// every so many deltas; 0 for none.
     pub keepalive: usize,
 
+    /// Answer with these bytes, whatever was asked for: `status` or 200, as `content_type`.
+    #[serde(deserialize_with = "optional_text")]
+    pub body: Option<String>,
+    /// Of `body`. Default `application/json`.
+    #[serde(deserialize_with = "optional_text")]
+    pub content_type: Option<String>,
     /// Answer with this status and an error body.
     pub status: Option<u16>,
     /// `Retry-After` of that error, in seconds.
@@ -261,6 +269,7 @@ impl Default for Script {
             cut_after: None,
             malformed_after: None,
             error_after: None,
+            error_code: None,
             split_utf8: false,
             write_bytes: None,
             crlf: false,
@@ -270,6 +279,8 @@ impl Default for Script {
             no_done: false,
             with_done: false,
             keepalive: 0,
+            body: None,
+            content_type: None,
             status: None,
             retry_after: None,
             html_body: false,

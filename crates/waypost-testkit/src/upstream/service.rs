@@ -14,11 +14,12 @@ use super::answer::Answer;
 use super::chat::{self, Chat};
 use super::models::{Models, Turn};
 use super::notation;
+use super::older;
 use super::plan::Plan;
 use super::player::{Encoder, Playback};
 use super::reply::{
-    Reply, embeddings, error, event_stream, json_reply, model_object, play_plain, scripted_error,
-    sleep,
+    Reply, error, event_stream, json_reply, model_object, play_plain, scripted_error, sleep,
+    written_out,
 };
 use super::request;
 use super::responses::{self, Responses};
@@ -99,7 +100,8 @@ impl App for Shared {
         let served = Arc::new(Serving::default());
         if let Some(route) = route {
             self.counters.called(route);
-            if route.starts_with("/v1/") {
+            // Lists are asked for in the background, whenever.
+            if route.starts_with("/v1/") && parts.method == Method::POST {
                 self.log.push(RecordedRequest {
                     route,
                     headers: parts.headers,
@@ -119,7 +121,8 @@ impl App for Shared {
         }
         served.ended(true);
         match (&parts.method, path) {
-            (&Method::POST, "/v1/embeddings") => Ok(embeddings(&body)),
+            (&Method::POST, "/v1/embeddings") => Ok(older::embeddings(&body).await),
+            (&Method::POST, "/v1/completions") => Ok(older::completions(&body).await),
             (&Method::GET, "/v1/models") => Ok(self.list_models()),
             (&Method::GET, path) if path.starts_with("/v1/models/") => {
                 Ok(json_reply(200, &model_object(&path["/v1/models/".len()..])))
@@ -134,6 +137,10 @@ impl App for Shared {
                 Ok(json_reply(200, &json!({})))
             }
             (&Method::POST, "/__script") => Ok(self.install_from(&body)),
+            (&Method::GET, path) if self.about().own_route(path).is_some() => {
+                let body = self.about().own_route(path).unwrap_or_default();
+                Ok(json_reply(200, &body))
+            }
             (method, path) => Ok(error(404, &format!("No such route: {method} {path}."))),
         }
     }
@@ -185,6 +192,11 @@ impl Shared {
         };
         let mut running = Running::new(self.counters.clone(), served, ask.stream);
         sleep(script.slow_headers_ms).await;
+        if let Some(body) = &script.body {
+            running.served.sent(body.len(), 0);
+            running.finished();
+            return Ok(written_out(&script, body.clone()));
+        }
         if script.status.is_some() || script.html_body {
             running.finished();
             return Ok(scripted_error(&script));
@@ -221,7 +233,15 @@ impl Shared {
 
     fn list_models(&self) -> Reply {
         let names = self.models.names();
-        let data: Vec<Value> = names.iter().map(|name| model_object(name)).collect();
+        let owner = self.about().owner();
+        let listed = names.iter().map(|name| {
+            let mut model = model_object(name);
+            if let Some(owner) = owner {
+                model["owned_by"] = owner.into();
+            }
+            model
+        });
+        let data: Vec<Value> = listed.collect();
         json_reply(200, &json!({"object": "list", "data": data}))
     }
 
@@ -250,6 +270,11 @@ impl Shared {
 
     pub(super) fn set_about(&self, about: About) {
         *self.about.write().unwrap_or_else(PoisonError::into_inner) = about;
+    }
+
+    fn about(&self) -> About {
+        let about = self.about.read().unwrap_or_else(PoisonError::into_inner);
+        about.clone()
     }
 
     fn set_about_from(&self, body: &[u8]) -> Reply {

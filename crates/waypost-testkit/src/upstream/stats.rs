@@ -135,11 +135,12 @@ impl RecordedRequest {
 }
 
 /// The model routes, which are the ones that are counted.
-pub(super) const ROUTES: [&str; 6] = [
+pub(super) const ROUTES: [&str; 7] = [
     "/v1/models",
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/embeddings",
+    "/v1/completions",
     "/props",
     "/api/show",
 ];

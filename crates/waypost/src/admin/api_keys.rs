@@ -3,20 +3,20 @@
 
 use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use waypost_engine::{
-    directory::{ApiKey, KeyOwner},
+    directory::{ApiKey, ApiKeyPatch, KeyOwner},
     page::Page,
 };
 
 use super::{
-    event, in_force,
+    event, field, in_force,
     page::{self, Deletion, List, Order},
 };
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiPath, ApiQuery, caller::AdminCaller},
+    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
     identity::snapshot::Snapshot,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<AppRef> {
         .route("/projects/{project_id}/api_keys", get(list))
         .route(
             "/projects/{project_id}/api_keys/{api_key_id}",
-            get(retrieve).delete(delete),
+            get(retrieve).post(update).delete(delete),
         )
 }
 
@@ -157,6 +157,52 @@ async fn retrieve(
     ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<View>, ApiError> {
     let key = app.engine.store.get_project_key(&project_id, &id).await?;
+    Ok(Json(View::new(key, &app.directory.current())))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Update {
+    #[serde(default, deserialize_with = "field::not_null")]
+    scopes: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "field::not_null")]
+    expires_in_seconds: Option<i64>,
+}
+
+async fn update(
+    State(app): State<AppRef>,
+    caller: AdminCaller,
+    ApiPath((project_id, id)): ApiPath<(String, String)>,
+    ApiJson(body): ApiJson<Update>,
+) -> Result<Json<View>, ApiError> {
+    let mut changes = Map::new();
+    if let Some(scopes) = &body.scopes {
+        changes.insert("scopes".to_owned(), json!(scopes));
+    }
+    if let Some(seconds) = body.expires_in_seconds {
+        changes.insert("expires_in_seconds".to_owned(), seconds.into());
+    }
+    if changes.is_empty() {
+        return Err(ApiError::invalid(
+            "Provide at least one of 'scopes' and 'expires_in_seconds'.",
+        )
+        .code("missing_required_parameter"));
+    }
+    let audit = event::updated(&caller, "api_key.updated", &id, changes.into());
+    let audit = event::in_project(&app, audit, &project_id);
+    let patch = ApiKeyPatch {
+        scopes: match body.scopes {
+            Some(scopes) => Some(field::scopes(Some(scopes))?),
+            None => None,
+        },
+        expires_at: field::expires_at(body.expires_in_seconds)?,
+    };
+    let key = app
+        .engine
+        .store
+        .update_project_key(&project_id, &id, patch, audit)
+        .await?;
+    in_force(&app).await;
     Ok(Json(View::new(key, &app.directory.current())))
 }
 

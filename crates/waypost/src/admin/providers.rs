@@ -303,7 +303,7 @@ impl Verification {
                     .code("missing_required_parameter")
                 })?;
                 // The text as it was sent: a parsed value may have lost members.
-                KeySet::parse_uploaded(jwks.get().as_bytes()).map_err(|problem| {
+                let keys = KeySet::parse_uploaded(jwks.get().as_bytes()).map_err(|problem| {
                     let param = match problem.path() {
                         Some(path) => format!("verification.jwks.{path}"),
                         None => "verification.jwks".to_owned(),
@@ -312,6 +312,12 @@ impl Verification {
                         .param(param)
                         .code("invalid_value")
                 })?;
+                for key in keys.padded() {
+                    tracing::warn!(
+                        kid = key.kid(),
+                        "an uploaded key has coordinates without their leading zeros, against RFC 7518 section 6.2.1.2; it is used"
+                    );
+                }
                 let jwks: Value = json::parse(jwks.get().as_bytes())?;
                 json!({"type": "uploaded_jwks", "jwks": jwks})
             }

@@ -91,6 +91,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What the model server reported so far.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
     /// Takes in one delta.
     pub fn apply(&mut self, delta: Delta) {
         match delta {
@@ -180,9 +185,9 @@ impl Answer {
                 "finish_reason": finish,
             }],
         });
-        if let Some(usage) = self.usage {
-            object["usage"] = usage_object(usage);
-        }
+        // Null where the model server told nothing.
+        let usage = self.usage.filter(|usage| usage.reported);
+        object["usage"] = usage.map_or(Value::Null, usage_object);
         Some(object)
     }
 }

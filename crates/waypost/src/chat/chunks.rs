@@ -50,6 +50,11 @@ struct Choice {
 }
 
 impl Chunks {
+    /// What the model server reported so far.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
     pub fn new(label: Label, include_usage: bool) -> Self {
         Self {
             label,
@@ -126,9 +131,10 @@ impl Chunks {
         self.begin(&json!(""), out);
         let reason = finish_reason(finish, !self.calls.0.is_empty(), self.label.legacy);
         self.chunk(Map::new(), Value::Null, Some(reason), out);
-        if self.include_usage {
-            let usage = usage_object(self.usage.unwrap_or_default());
-            self.write(&[], Some(usage), out);
+        // Without counts there is nothing that the chunk could say.
+        let usage = self.usage.filter(|usage| usage.reported);
+        if let Some(usage) = usage.filter(|_| self.include_usage) {
+            self.write(&[], Some(usage_object(usage)), out);
         }
         out.put_slice(b"data: [DONE]\n\n");
         true

@@ -47,8 +47,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
 }
 
 /// Strings of a body that are not copied where they have no escapes.
+/// Transparent, or errors could not name the key.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+#[serde(transparent)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 struct Read;
 

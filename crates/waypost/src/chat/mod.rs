@@ -10,7 +10,9 @@
 //! [`Head`], which skips what it does not name; and no key by which something is
 //! decided may come in a spelling that a model server reads alike ([`spelling`]).
 
-use axum::{Router, extract::State, response::Response, routing::post};
+use std::sync::Arc;
+
+use axum::{Extension, Router, extract::State, response::Response, routing::post};
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use serde_json::Value;
@@ -21,22 +23,28 @@ use crate::{
     config::UpstreamApi,
     http::{
         caller::ProjectCaller,
+        edge::RequestInfo,
         error::ApiError,
         json::{self, JsonBytes},
     },
     responses::create::route,
     tools::emulate::probe::must_emulate,
+    upstream::Upstream,
 };
 
+pub mod alias;
 mod answer;
 mod chunks;
-mod head;
-mod pass;
+mod flow;
+pub mod head;
+mod lines;
+pub mod pass;
 mod request;
 mod run;
-mod spelling;
+pub mod spelling;
 
 use head::Head;
+use pass::Call;
 
 /// The route of `/v1/chat/completions`.
 pub fn routes() -> Router<AppRef> {
@@ -46,20 +54,26 @@ pub fn routes() -> Router<AppRef> {
 async fn completions(
     State(app): State<AppRef>,
     caller: ProjectCaller,
+    Extension(info): Extension<Arc<RequestInfo>>,
     version: Version,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
     let head: Head<'_> = json::parse(&body)?;
     head.check()?;
-    let upstream = route(&app, &head.model).map_err(|error| match error.status() {
-        // This endpoint has always said 404 for a model that is not there.
-        StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
-        _ => error,
-    })?;
+    let upstream = routed(&app, &head.model)?;
+    info.learned.route(&head.model, &upstream.name);
+    let call = Call {
+        app: app.clone(),
+        upstream: upstream.clone(),
+        info: info.clone(),
+        project_id: caller.project_id.clone(),
+        model: head.model.clone().into_owned(),
+        path: "/chat/completions",
+    };
     let speaks_chat = upstream.api == UpstreamApi::Chat;
     if speaks_chat && !head.asks_for_more_than_text && !has_calls(&body) {
-        return pass::pass(app, upstream, body).await;
+        return pass_on(call, body).await;
     }
     let value = json::parse_unique(&body)?;
     let (value, checked) = request::check(value, &app).await?;
@@ -69,11 +83,29 @@ async fn completions(
             && must_emulate(&app.upstreams, &upstream, &head.model).await;
     if !runs_here {
         drop(value);
-        return pass::pass(app, upstream, body).await;
+        return pass_on(call, body).await;
     }
-    let request = checked.into_request(&value, upstream.api)?;
+    let mut request = checked.into_request(&value, upstream.api)?;
+    request.generation.project_id = caller.project_id;
     release(value, body);
-    run::run(app, upstream, request, version).await
+    run::run(app, upstream, request, info, version).await
+}
+
+/// The upstream for a model; the endpoints older than Responses have always
+/// said 404 for one that is not there.
+pub fn routed(app: &AppRef, model: &str) -> Result<Arc<Upstream>, ApiError> {
+    route(app, model).map_err(|error| match error.status() {
+        StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
+        _ => error,
+    })
+}
+
+/// To the model server and back, as it is but for an alias of the model.
+pub async fn pass_on(call: Call, body: Bytes) -> Result<Response, ApiError> {
+    let (upstream, model) = (Arc::clone(&call.upstream), call.model.clone());
+    let body = alias::request(&upstream, &model, body);
+    let answer = pass::pass(call, body).await?;
+    alias::response(&upstream, &model, answer).await
 }
 
 /// Whether a body may hold calls of earlier turns and their results. A search

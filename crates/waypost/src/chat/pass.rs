@@ -1,91 +1,303 @@
 //! The model server's own answer, byte for byte. Whatever asks for nothing that
 //! this server has to see to goes this way, so it costs what a proxy costs.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
+use memchr::memmem;
+use serde_json::Value;
+use tokio::time::Instant;
 
+use super::{
+    flow::{ByteStream, Flow},
+    lines,
+};
 use crate::{
     app::AppRef,
-    http::error::ApiError,
-    responses::foreground::note_upstream_error,
-    upstream::{Upstream, error::UpstreamError},
+    http::{edge::RequestInfo, error::ApiError},
+    redact::Redactor,
+    responses::foreground::{HEAD_PATIENCE, STOPPING, note_failed_call, slot_of, upstream_refusal},
+    upstream::{
+        Slot, Upstream,
+        error::UpstreamError,
+        meter::{Meter, Tail},
+        stream::{MAX_ERROR_BODY, error_body, retry_after},
+    },
 };
 
-/// Sends the body on as it came and the answer back as it comes.
-pub async fn pass(app: AppRef, upstream: Arc<Upstream>, body: Bytes) -> Result<Response, ApiError> {
-    let patience = app.config.responses.queue_timeout;
-    let slot = upstream
-        .slot(patience)
-        .await
-        .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))?;
-    let request = upstream
-        .request(
-            &app.upstreams.client,
-            reqwest::Method::POST,
-            "/chat/completions",
-        )
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body);
-    let idle = app.config.responses.upstream_idle_timeout;
-    let answer = app.upstreams.send(request, idle).await.map_err(|error| {
-        note_upstream_error(&app, &upstream, &error);
-        ApiError::bad_gateway(error.safe_sentence()).code("upstream_error")
-    })?;
-    let status = answer.status();
-    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let reason = if status.is_server_error() {
-            "server_error"
-        } else {
-            "throttled"
-        };
-        app.metrics.upstream_error(&upstream.name, reason);
-    }
-    if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-        // About our key there, not the caller's here: a 401 would make a
-        // client with a workload identity get a new token for nothing.
-        tracing::error!(upstream = %upstream.name, %status, "the model server refuses our credentials");
-        app.metrics.upstream_error(&upstream.name, "refused");
-        return Err(
-            ApiError::bad_gateway("The model server refused this server's credentials.")
-                .code("upstream_error"),
-        );
-    }
-    if !(status.is_success() || speaks_json(&answer)) {
-        // A proxy's page, or a redirect that clients must not follow from here.
-        tracing::warn!(upstream = %upstream.name, %status, "the model server's answer is none of its API");
-        return Err(ApiError::bad_gateway(format!(
-            "The model server failed with status {}.",
-            status.as_u16()
-        ))
-        .code("upstream_error"));
-    }
-    let headers = passed_on(answer.headers());
-    let stop = app.shutdown.stopping();
-    // The slot is held until the body is sent or dropped.
-    let bytes = answer.bytes_stream();
-    let body = futures::stream::unfold((bytes, slot), move |(mut bytes, slot)| async move {
-        let next = match tokio::time::timeout(idle, bytes.next()).await {
-            Ok(next) => next?.map_err(std::io::Error::other),
-            Err(_) => Err(std::io::Error::other(UpstreamError::Stalled(idle))),
-        };
-        Some((next, (bytes, slot)))
-    })
-    .take_until(stop.cancelled_owned());
-    let mut response = Response::new(Body::from_stream(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    Ok(response)
+/// A request that is passed on, and who asks.
+pub struct Call {
+    pub app: AppRef,
+    pub upstream: Arc<Upstream>,
+    pub info: Arc<RequestInfo>,
+    pub project_id: String,
+    pub model: String,
+    /// Below the upstream's base URL, like `/chat/completions`.
+    pub path: &'static str,
 }
 
-/// An error of the API itself, which clients can read.
-fn speaks_json(answer: &reqwest::Response) -> bool {
-    let content_type = answer.headers().get(header::CONTENT_TYPE);
-    let is_error = answer.status().is_client_error() || answer.status().is_server_error();
-    is_error && content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+/// An answer that is fit for the client.
+pub struct Answered {
+    pub call: Call,
+    pub status: StatusCode,
+    /// Those of its headers that are for the client.
+    pub headers: HeaderMap,
+    /// What of its body was read already.
+    pub begun: BytesMut,
+    pub rest: Option<reqwest::Response>,
+    meter: Meter,
+    /// Held until the body is sent or dropped.
+    slot: Slot,
+}
+
+/// Sends the body on as it came and the answer back as it comes.
+pub async fn pass(call: Call, body: Bytes) -> Result<Response, ApiError> {
+    ask(call, body).await.map(Answered::pass_on)
+}
+
+/// Sends the body on and waits for the answer's head. An answer that is not for
+/// the client is an error.
+pub async fn ask(call: Call, body: Bytes) -> Result<Answered, ApiError> {
+    let stop = call.app.shutdown.stopping();
+    tokio::select! {
+        answered = answered(call, body) => answered,
+        () = stop.cancelled() => Err(ApiError::unavailable(STOPPING)),
+    }
+}
+
+async fn answered(call: Call, body: Bytes) -> Result<Answered, ApiError> {
+    let Call { app, upstream, .. } = &call;
+    call.info.learned.route(&call.model, &upstream.name);
+    let slot = slot_of(app, upstream).await?;
+    let request = upstream
+        .request(&app.upstreams.client, reqwest::Method::POST, call.path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body);
+    let mut meter = Meter::start(
+        &app.upstreams.metrics,
+        &upstream.name,
+        &call.model,
+        &call.project_id,
+    );
+    let idle = app.config.responses.upstream_idle_timeout;
+    let sent = app.upstreams.send(upstream, request, idle).await;
+    let mut answer = sent.map_err(|error| call.failed(error))?;
+    let status = answer.status();
+    let headers = passed_on(answer.headers());
+    let (begun, rest) = if status.is_success() {
+        let begun = call.begin(&mut answer).await?;
+        meter.succeeded();
+        upstream.accepted();
+        (begun, Some(answer))
+    } else {
+        (call.judge(answer).await?, None)
+    };
+    Ok(Answered {
+        call,
+        status,
+        headers,
+        begun,
+        rest,
+        meter,
+        slot,
+    })
+}
+
+impl Call {
+    /// Says what failed to the log, and to the client what it may know.
+    pub fn failed(&self, error: UpstreamError) -> ApiError {
+        refusal(&self.note(error))
+    }
+
+    /// Says to the log, and to the watch for outages, what failed: returns it
+    /// as it may be told.
+    fn note(&self, error: UpstreamError) -> UpstreamError {
+        let error = error.told_by(&self.upstream);
+        self.upstream.failed(&error);
+        note_failed_call(&self.app, &self.upstream, &self.info, self.path, &error);
+        error
+    }
+
+    /// The beginning of an answer's body: its first bytes, if they come soon. A
+    /// connection that breaks before is a failure that the client can still be
+    /// told of, and so is an answer that is nothing but an error.
+    async fn begin(&self, answer: &mut reqwest::Response) -> Result<BytesMut, ApiError> {
+        let idle = self.app.config.responses.upstream_idle_timeout;
+        let deadline = Instant::now() + HEAD_PATIENCE.min(idle);
+        let mut begun = BytesMut::new();
+        while begun.len() < MAX_ERROR_BODY && (begun.is_empty() || may_be_error(&begun)) {
+            match tokio::time::timeout_at(deadline, answer.chunk()).await {
+                Ok(Ok(Some(chunk))) => begun.extend_from_slice(&chunk),
+                Ok(Ok(None)) | Err(_) => break,
+                Ok(Err(error)) => {
+                    return Err(self.failed(UpstreamError::Broken(error.to_string())));
+                }
+            }
+        }
+        let document: Option<Value> = may_be_error(&begun)
+            .then(|| serde_json::from_slice(&begun).ok())
+            .flatten();
+        let told = document.filter(|document| !document["choices"].is_array());
+        if let Some(error) = told.and_then(|document| UpstreamError::told(&document["error"])) {
+            return Err(upstream_refusal(&self.note(error)));
+        }
+        Ok(begun)
+    }
+
+    /// The body of an error answer that is for the client, without our
+    /// credentials.
+    async fn judge(&self, mut answer: reqwest::Response) -> Result<BytesMut, ApiError> {
+        let body = error_body(&mut answer).await;
+        let said = body.as_deref().unwrap_or_default();
+        let status = answer.status();
+        let is_error = status.is_client_error() || status.is_server_error();
+        let told = if is_error {
+            status
+        } else {
+            // A redirect, which clients must not follow from here.
+            StatusCode::BAD_GATEWAY
+        };
+        let error = UpstreamError::from_answer(told, retry_after(answer.headers()), said);
+        let error = self.note(error);
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            // About our key there, not the caller's here: a 401 would make a
+            // client with a workload identity get a new token for nothing.
+            return Err(
+                refusal(&error).with_message("The model server refused this server's credentials.")
+            );
+        }
+        // Anything but JSON is a proxy's page.
+        if !is_error || !is_json(&answer) || error.is_about_the_address() {
+            return Err(refusal(&error));
+        }
+        let is_plain = !answer.headers().contains_key(header::CONTENT_ENCODING);
+        let Some(body) = body.filter(|_| is_plain) else {
+            // Nobody can look through it: the client reads what is known of it.
+            return Err(upstream_refusal(&error));
+        };
+        let clean = self.upstream.redactor.document(&body);
+        Ok(clean.map_or(body, |clean| BytesMut::from(clean.as_str())))
+    }
+}
+
+impl Answered {
+    /// The answer as it comes.
+    pub fn pass_on(self) -> Response {
+        let idle = self.call.app.config.responses.upstream_idle_timeout;
+        let is_plain = !self.headers.contains_key(header::CONTENT_ENCODING);
+        let takes_events = is_plain && is_of(&self.headers, b"text/event-stream");
+        let redactor = &self.call.upstream.redactor;
+        let mut begun = Some(self.begun.freeze()).filter(|begun| !begun.is_empty());
+        let mut rest = self.rest.map(|rest| rest.bytes_stream().boxed());
+        if takes_events && !redactor.is_idle() {
+            let all = futures::stream::iter(begun.take().map(Ok));
+            let all = all.chain(rest.unwrap_or_else(|| futures::stream::empty().boxed()));
+            rest = Some(without_credentials(all.boxed(), redactor.clone()));
+        }
+        let flow = Flow {
+            stop: self.call.app.shutdown.stopping(),
+            takes_events,
+            last: Vec::new(),
+            ended: false,
+            begun,
+            rest,
+            tail: Tail::default(),
+            meter: self.meter,
+            info: self.call.info,
+            slot: self.slot,
+        };
+        let body = futures::stream::unfold(flow, move |mut flow| async move {
+            let next = flow.next(idle).await?;
+            Some((next, flow))
+        });
+        let mut response = Response::new(Body::from_stream(body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+
+    /// Reads a little more into `begun`; `false` at the end.
+    pub async fn read_on(&mut self) -> Result<bool, ApiError> {
+        let idle = self.call.app.config.responses.upstream_idle_timeout;
+        let Some(rest) = &mut self.rest else {
+            return Ok(false);
+        };
+        let stop = self.call.app.shutdown.stopping();
+        let chunk = tokio::select! {
+            chunk = rest.chunk() => {
+                chunk.map_err(|error| UpstreamError::Broken(error.to_string()))
+            }
+            () = tokio::time::sleep(idle) => Err(UpstreamError::Stalled(idle)),
+            () = stop.cancelled() => return Err(ApiError::unavailable(STOPPING)),
+        };
+        match chunk.map_err(|error| self.call.failed(error))? {
+            Some(chunk) => self.begun.extend_from_slice(&chunk),
+            None => self.rest = None,
+        }
+        Ok(self.rest.is_some())
+    }
+
+    /// The whole body, taken out.
+    pub async fn read_whole(&mut self, limit: usize) -> Result<Bytes, ApiError> {
+        while self.read_on().await? {
+            if self.begun.len() > limit {
+                let problem = format!("it is longer than {limit} bytes");
+                return Err(self.call.failed(UpstreamError::Malformed(problem)));
+            }
+        }
+        Ok(std::mem::take(&mut self.begun).freeze())
+    }
+}
+
+/// The same events; those that tell of a failure without our credentials. What
+/// a model says is its own.
+fn without_credentials(events: ByteStream, redactor: Redactor) -> ByteStream {
+    let clean = move |events: Bytes| {
+        if !redactor.finds(&events) {
+            return events;
+        }
+        lines::changed(&events, |data| {
+            let has = |key: &[u8]| memmem::find(data, key).is_some();
+            // Within a text quotes are escaped.
+            if has(b"\"choices\"") && !has(b"\"error\"") {
+                return None;
+            }
+            let end = data.trim_ascii_end().len();
+            let clean = redactor.document(data[..end].trim_ascii_start())?;
+            Some([b" ", clean.as_bytes(), &data[end..]].concat())
+        })
+    };
+    let events = lines::whole(events);
+    events.map(move |events| events.map(&clean)).boxed()
+}
+
+/// What the client may know of a failure that is not its own.
+fn refusal(error: &UpstreamError) -> ApiError {
+    ApiError::bad_gateway(error.safe_sentence()).code("upstream_error")
+}
+
+/// Whether a document begins as an error does, as far as it has come.
+fn may_be_error(begun: &[u8]) -> bool {
+    let key = br#""error""#;
+    match begun.trim_ascii_start().strip_prefix(b"{") {
+        Some(rest) => {
+            let rest = rest.trim_ascii_start();
+            rest.starts_with(key) || key.starts_with(rest)
+        }
+        None => begun.trim_ascii_start().is_empty(),
+    }
+}
+
+fn is_json(answer: &reqwest::Response) -> bool {
+    is_of(answer.headers(), b"application/json")
+}
+
+fn is_of(headers: &HeaderMap, content_type: &[u8]) -> bool {
+    let told = headers.get(header::CONTENT_TYPE);
+    told.is_some_and(|told| told.as_bytes().starts_with(content_type))
 }
 
 /// What of an answer's head is for the client. Rate limits and the like are,
@@ -112,4 +324,36 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error may come in pieces; everything else goes on at its first byte.
+    #[test]
+    fn only_what_may_be_an_error_is_waited_for() {
+        for begun in [
+            "",
+            " \n",
+            "{",
+            " { ",
+            "{\"er",
+            "{\n \"error\"",
+            "{\"error\": {\"mess",
+        ] {
+            assert!(may_be_error(begun.as_bytes()), "{begun}");
+        }
+        for begun in [
+            "d",
+            "data: {",
+            "{\"id\"",
+            "{\"errors\"",
+            "{\"e\"",
+            "[",
+            "<html>",
+        ] {
+            assert!(!may_be_error(begun.as_bytes()), "{begun}");
+        }
+    }
 }

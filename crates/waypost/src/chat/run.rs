@@ -5,7 +5,7 @@
 //! request at the model server; a client that reads slowly slows the model
 //! server down, because nothing is read from it before what came is sent.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -27,17 +27,19 @@ use super::{
 };
 use crate::{
     app::AppRef,
-    http::{error::ApiError, sse},
+    http::{edge::RequestInfo, error::ApiError, sse},
     responses::{
-        foreground::{HEAD_PATIENCE, OVERTIME, note_upstream_error, upstream_refusal},
-        run::{Gone, MAX_OUTPUT, Sink, size},
+        foreground::{
+            HEAD_PATIENCE, OVERTIME, STOPPING, note_failed_call, slot_of, upstream_refusal,
+        },
+        run::{Gone, Sink},
         sink::{CLIENT_QUEUE, ClientSink, NoSink},
     },
     tools::{agent::Agent, turn::Step},
     upstream::{
         Slot, Upstream,
         error::UpstreamError,
-        generation::{Delta, Generation},
+        generation::{Delta, Generation, MAX_OUTPUT, Usage},
     },
 };
 
@@ -49,19 +51,17 @@ pub async fn run(
     app: AppRef,
     upstream: Arc<Upstream>,
     request: ChatRequest,
+    info: Arc<RequestInfo>,
     version: Version,
 ) -> Result<Response, ApiError> {
     let label = Label::new(request.generation.model.clone(), request.legacy);
-    let patience = app.config.responses.queue_timeout;
-    let slot = upstream
-        .slot(patience)
-        .await
-        .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))?;
+    let slot = slot_of(&app, &upstream).await?;
     let run = Run {
         deadline: Instant::now() + app.config.responses.max_duration,
         app,
         upstream,
         generation: Arc::new(request.generation),
+        info,
         _slot: slot,
     };
     if request.stream {
@@ -76,6 +76,7 @@ struct Run {
     app: AppRef,
     upstream: Arc<Upstream>,
     generation: Arc<Generation>,
+    info: Arc<RequestInfo>,
     deadline: Instant,
     /// Held to the end.
     _slot: Slot,
@@ -113,6 +114,7 @@ impl Run {
             result = work => result.map_err(Stop::Upstream),
             gone = sink.gone() => Err(Stop::Gone(gone)),
         };
+        self.count(answer.usage());
         result.map_err(|stop| self.error(stop))?;
         let object = answer
             .finish(label)
@@ -131,7 +133,7 @@ impl Run {
             .map_err(|_| ApiError::internal("the run ended before it began"))??;
         let keeping = sse::Keeping {
             keep_alive: app.config.responses.keep_alive,
-            stop: app.shutdown.stopping(),
+            stop: None,
             version,
         };
         Ok(sse::response(ReceiverStream::new(receiver), keeping))
@@ -143,23 +145,17 @@ impl Run {
         frames: mpsc::Sender<Bytes>,
         begun: oneshot::Sender<Result<(), ApiError>>,
     ) {
-        let mut sink = ClientSink {
-            frames,
-            next_seq: 0,
-            stop: self.app.shutdown.stopping(),
-            deadline: self.deadline,
-        };
+        let mut sink = ClientSink::new(frames, self.app.shutdown.stopping(), self.deadline);
         let mut begun = Some(begun);
-        let stop = match self.opened(&mut sink, &mut begun).await {
-            Ok(mut agent) => match pump(&mut agent, &mut chunks, &mut sink).await {
-                Ok(()) => return,
-                Err(stop) => stop,
-            },
+        let ended = match self.opened(&mut sink, &mut begun).await {
+            Ok(mut agent) => pump(&mut agent, &mut chunks, &mut sink).await,
+            Err(stop) => Err(stop),
+        };
+        self.count(chunks.usage());
+        let stop = match ended {
+            Ok(()) | Err(Stop::Gone(Gone::Client)) => return,
             Err(stop) => stop,
         };
-        if matches!(stop, Stop::Gone(Gone::Client | Gone::Stopping)) {
-            return;
-        }
         let error = self.error(stop);
         if let Some(begun) = begun.take() {
             let _ = begun.send(Err(error));
@@ -196,13 +192,22 @@ impl Run {
         Agent::open(&self.app, &self.upstream, &self.generation, None).await
     }
 
+    /// However the answer ended. Estimates are nobody's to see.
+    fn count(&self, usage: Option<Usage>) {
+        if let Some(usage) = usage.filter(|usage| usage.reported) {
+            let tokens = (usage.input_tokens, usage.output_tokens);
+            let _ = self.info.learned.tokens.set(tokens);
+        }
+    }
+
     /// What the client is told.
     fn error(&self, stop: Stop) -> ApiError {
         match stop {
             Stop::Gone(Gone::Overtime) => ApiError::unavailable(OVERTIME),
-            Stop::Gone(_) => ApiError::unavailable("The server is stopping."),
+            Stop::Gone(_) => ApiError::unavailable(STOPPING),
             Stop::Upstream(error) => {
-                note_upstream_error(&self.app, &self.upstream, &error);
+                let path = self.upstream.generation_path();
+                note_failed_call(&self.app, &self.upstream, &self.info, path, &error);
                 let refusal = upstream_refusal(&error);
                 match &error {
                     // The items are ours; the client sent messages.
@@ -282,9 +287,9 @@ struct Intake(usize);
 
 impl Intake {
     fn admit(&mut self, delta: &Delta) -> Result<(), UpstreamError> {
-        self.0 += size(delta);
+        self.0 += delta.size();
         if self.0 > MAX_OUTPUT {
-            return Err(UpstreamError::Malformed(format!(
+            return Err(UpstreamError::TooLarge(format!(
                 "more than {MAX_OUTPUT} bytes of output"
             )));
         }

@@ -1,6 +1,6 @@
 //! `waypost admin-key create`: the first admin key, made beside the server.
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
 use anyhow::Context;
 use serde_json::{Map, Value, json};
@@ -10,11 +10,11 @@ use waypost_engine::{
     embedded::OpenError,
 };
 
-use crate::{config::Config, identity::keys, serve};
+use crate::{identity::keys, serve};
 
 /// Creates the key and prints it on standard output; hints go to standard
 /// error, so that `KEY=$(waypost admin-key create …)` works.
-pub(super) fn create(config: &Config, name: &str) -> anyhow::Result<()> {
+pub(super) fn create(data_dir: &Path, name: &str) -> anyhow::Result<()> {
     let name = name.trim();
     anyhow::ensure!(
         (1..=256).contains(&name.chars().count()),
@@ -47,7 +47,7 @@ pub(super) fn create(config: &Config, name: &str) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let created = runtime.block_on(async {
-        let engine = serve::open_engine(config).map_err(explain)?;
+        let engine = serve::open_engine(data_dir).map_err(explain)?;
         let created = engine.store.create_key(new, audit).await;
         engine.store.close().await;
         anyhow::Ok(created?)
@@ -56,7 +56,7 @@ pub(super) fn create(config: &Config, name: &str) -> anyhow::Result<()> {
     eprintln!(
         "Admin key {} ({name}) was created in {}. It is shown this once; keep it safe.",
         created.id,
-        config.data_dir.display()
+        data_dir.display()
     );
     Ok(())
 }

@@ -9,18 +9,17 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
+use strict_json::{Position, locate, position};
 use strict_schema::{Limits, Profile};
 
 use self::{
     judge::{Judge, Judged, Verdict},
-    locate::{Position, position},
     report::Report,
 };
 
 mod input;
 mod judge;
 mod live;
-mod locate;
 mod report;
 mod shapes;
 mod text;
@@ -183,9 +182,7 @@ fn document(
     for one in &found {
         let mut judged: Judged = judge.judge(one);
         judge.name(one, &mut names, &mut judged);
-        judged.place(&input.name, |pointer| {
-            locate::locate(text, pointer).map(below)
-        });
+        judged.place(&input.name, |pointer| locate(text, pointer).map(below));
         report.tools.push(judged);
     }
     true

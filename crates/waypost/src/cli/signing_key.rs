@@ -14,7 +14,7 @@ pub(super) fn rotate(config: &Config, replace_all: bool) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let engine = serve::open_engine(config)?;
+        let engine = serve::open_engine(&config.data_dir)?;
         let done = rotate_in(config, &engine, replace_all).await;
         engine.store.close().await;
         done

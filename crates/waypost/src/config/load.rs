@@ -1,20 +1,25 @@
 //! From file, environment and flags to a checked [`Config`].
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use strict_schema::Profile;
-use waypost_identity::Origin;
+use waypost_identity::{MAX_SKEW_SECONDS, Origin};
 
-use super::{Config, EngineKind, Keep, Secret, Upstream, UpstreamApi};
-use crate::identity::master_key::MasterKey;
+use super::{
+    Config, Dialect, EngineKind, Environment, Keep, Secret, Upstream, UpstreamApi, secret,
+};
+use crate::{http::cors, identity::master_key::MasterKey};
 
 /// More than a process has descriptors, and few enough to count.
 const MAX_CONNECTIONS: usize = 1_000_000;
+
+/// What `drain_delay` has to leave of `shutdown_grace`.
+const AFTER_DRAIN_DELAY: Duration = Duration::from_secs(2);
 
 /// What flags set; they win over the environment.
 #[derive(Debug, Clone, Default)]
@@ -50,34 +55,119 @@ pub enum ConfigError {
 }
 
 /// Reads the file that flags or `WAYPOST_CONFIG` name (none is fine), lays
-/// environment and flags over it, and checks the whole.
-pub fn load(flags: Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-    // An empty variable counts as unset: that is what `NAME= command` means.
-    let env = |name: &str| env(name).filter(|value| !value.is_empty());
+/// environment and flags over it, and checks the whole. Every path in it is
+/// absolute.
+pub fn load(flags: Overrides, env: &Environment) -> Result<Config, ConfigError> {
     let path = flags
         .config
         .clone()
-        .or_else(|| env("WAYPOST_CONFIG").map(PathBuf::from));
+        .or_else(|| env.get("WAYPOST_CONFIG").map(PathBuf::from));
     let (mut config, text) = match &path {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-                path: path.display().to_string(),
-                source,
-            })?;
-            (parse(&text, path)?, text)
+            let text = read(path)?;
+            (from_file(&text, path)?, text)
         }
         None => (Config::default(), String::new()),
     };
-    overlay(&mut config, flags, &env)?;
+    let referred_to = referred_to(&text);
+    overlay(&mut config, flags, env, &referred_to)?;
+    config.data_dir = absolute(&config.data_dir);
     check(&config).map_err(|(field, problem)| ConfigError::Value {
         place: place_of(&field, &text, path.as_deref()),
         field,
         problem,
     })?;
+    config.origin.warnings = env.unknown(&referred_to);
     Ok(config)
 }
 
-fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+/// Where the data is, by flag, environment, file or default as [`load`] has it,
+/// and nothing else. What else the file says is not judged: whoever makes an
+/// admin key need not have the secrets of model servers. With a flag or a
+/// variable the file is not read.
+pub fn data_dir(flags: Overrides, env: &Environment) -> Result<PathBuf, ConfigError> {
+    #[derive(serde::Deserialize)]
+    struct DataDir {
+        data_dir: Option<PathBuf>,
+    }
+    let variable = |name| env.get(name).map(PathBuf::from);
+    if let Some(dir) = flags.data_dir.or_else(|| variable("WAYPOST_DATA_DIR")) {
+        return Ok(absolute(&dir));
+    }
+    let Some(path) = flags.config.or_else(|| variable("WAYPOST_CONFIG")) else {
+        return Ok(absolute(&Config::default().data_dir));
+    };
+    let text = read(&path)?;
+    let DataDir { data_dir } = parse(&text, &path)?;
+    Ok(match data_dir {
+        Some(dir) => directory_of(&absolute(&path)).join(dir),
+        None => absolute(&Config::default().data_dir),
+    })
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.display().to_string(),
+        source,
+    })
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("/"))
+}
+
+/// Less is a slip of the pen, and what is gone is gone.
+const SHORTEST_AUDIT: Duration = Duration::from_hours(24);
+
+/// The file's own configuration, with its paths as it means them.
+fn from_file(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let file = absolute(path);
+    let base = directory_of(&file).to_owned();
+    let mut config: Config = secret::relative_to(&base, || parse(text, path))?;
+    // The default does not stand in the file.
+    if text
+        .parse::<toml::Table>()
+        .is_ok_and(|table| table.contains_key("data_dir"))
+    {
+        config.origin.data_dir = Some(config.data_dir.clone());
+        config.data_dir = base.join(&config.data_dir);
+    }
+    if let Some(tls) = &mut config.tls {
+        tls.cert = base.join(&tls.cert);
+        tls.key = base.join(&tls.key);
+    }
+    for upstream in &mut config.upstreams {
+        upstream.paths_start_at(&base);
+    }
+    config.origin.file = Some(file);
+    Ok(config)
+}
+
+/// From the working directory. Where that is gone, as it stands.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The variables that a file names by `env:`, looked up or not.
+fn referred_to(text: &str) -> BTreeSet<String> {
+    fn walk(value: &toml::Value, found: &mut BTreeSet<String>) {
+        match value {
+            toml::Value::String(text) => {
+                found.extend(text.strip_prefix("env:").map(str::to_owned));
+            }
+            toml::Value::Array(each) => each.iter().for_each(|value| walk(value, found)),
+            toml::Value::Table(each) => each.values().for_each(|value| walk(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    if let Ok(table) = text.parse::<toml::Table>() {
+        walk(&toml::Value::Table(table), &mut found);
+    }
+    found
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         let before = text.get(..at).unwrap_or(text);
@@ -109,14 +199,15 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
 fn overlay(
     config: &mut Config,
     flags: Overrides,
-    env: &dyn Fn(&str) -> Option<String>,
+    env: &Environment,
+    referred_to: &BTreeSet<String>,
 ) -> Result<(), ConfigError> {
     let bad = |name: &str, problem: String| ConfigError::Value {
         place: "environment".to_owned(),
         field: name.to_owned(),
         problem,
     };
-    if let Some(listen) = env("WAYPOST_LISTEN") {
+    if let Some(listen) = env.get("WAYPOST_LISTEN") {
         config.listen = listen.parse().map_err(|_| {
             bad(
                 "WAYPOST_LISTEN",
@@ -126,16 +217,19 @@ fn overlay(
             )
         })?;
     }
-    if let Some(dir) = env("WAYPOST_DATA_DIR") {
+    if let Some(dir) = env.get("WAYPOST_DATA_DIR") {
         config.data_dir = dir.into();
+        config.origin.data_dir = Some(config.data_dir.clone());
     }
-    if let Some(key) = env("WAYPOST_ADMIN_KEY") {
-        let key = Secret::look_up(key).map_err(|problem| bad("WAYPOST_ADMIN_KEY", problem))?;
+    if let Some(key) = env.get("WAYPOST_ADMIN_KEY") {
+        let key = Secret::of_variable("WAYPOST_ADMIN_KEY", key)
+            .map_err(|problem| bad("WAYPOST_ADMIN_KEY", problem))?;
         config.admin_key = Some(key);
     }
-    let api = env("WAYPOST_UPSTREAM_API");
-    let api_key = env("WAYPOST_UPSTREAM_API_KEY");
-    if let Some(base_url) = env("WAYPOST_UPSTREAM_URL") {
+    let api = env.get("WAYPOST_UPSTREAM_API");
+    let api_key = env.get("WAYPOST_UPSTREAM_API_KEY");
+    let dialect = env.get("WAYPOST_UPSTREAM_DIALECT");
+    if let Some(base_url) = env.get("WAYPOST_UPSTREAM_URL") {
         let api = match api.as_deref() {
             None | Some("chat") => UpstreamApi::Chat,
             Some("responses") => UpstreamApi::Responses,
@@ -147,20 +241,46 @@ fn overlay(
             }
         };
         let api_key = api_key
-            .map(Secret::look_up)
+            .map(|key| Secret::of_variable("WAYPOST_UPSTREAM_API_KEY", key))
             .transpose()
             .map_err(|problem| bad("WAYPOST_UPSTREAM_API_KEY", problem))?;
-        config.upstreams = vec![Upstream::from_environment(base_url, api, api_key)];
-    } else if api.is_some() || api_key.is_some() {
+        let dialect = dialect
+            .map(|name| {
+                Dialect::named(&name).ok_or_else(|| {
+                    let known = Dialect::ALL.map(Dialect::name).join(", ");
+                    bad(
+                        "WAYPOST_UPSTREAM_DIALECT",
+                        format!("is `{name}`: it must be one of {known}"),
+                    )
+                })
+            })
+            .transpose()?;
+        config.upstreams = vec![Upstream {
+            api,
+            api_key,
+            dialect,
+            ..Upstream::at("default".to_owned(), base_url)
+        }];
+    } else if let Some(name) = [
+        ("WAYPOST_UPSTREAM_API", api),
+        ("WAYPOST_UPSTREAM_API_KEY", api_key),
+        ("WAYPOST_UPSTREAM_DIALECT", dialect),
+    ]
+    .into_iter()
+    // A file may have it as a reference: then it is about that upstream.
+    .filter(|(name, _)| !referred_to.contains(*name))
+    .find_map(|(name, value)| value.map(|_| name))
+    {
         return Err(bad(
             "WAYPOST_UPSTREAM_URL",
-            "is not set, but WAYPOST_UPSTREAM_API or WAYPOST_UPSTREAM_API_KEY is".to_owned(),
+            format!("is not set, but {name} is"),
         ));
     }
     if let Some(listen) = flags.listen {
         config.listen = listen;
     }
     if let Some(dir) = flags.data_dir {
+        config.origin.data_dir = Some(dir.clone());
         config.data_dir = dir;
     }
     Ok(())
@@ -191,6 +311,9 @@ fn check(config: &Config) -> Result<(), (String, String)> {
             "is `cluster`, which this version does not have: use `embedded`",
         );
     }
+    if let Some(problem) = config.log.problem() {
+        return bad("log.level", &problem);
+    }
     if let Some(url) = &config.public_url
         && !is_base_url(url)
     {
@@ -208,17 +331,44 @@ fn check(config: &Config) -> Result<(), (String, String)> {
         );
     }
     at_least("shutdown_grace", config.shutdown_grace, 100)?;
+    if let Keep::For(kept) = config.audit_retention
+        && kept < SHORTEST_AUDIT
+    {
+        return bad("audit_retention", "must be at least 1d, or \"forever\"");
+    }
+    if !config.drain_delay.is_zero()
+        && config.drain_delay + AFTER_DRAIN_DELAY > config.shutdown_grace
+    {
+        return bad(
+            "drain_delay",
+            "leaves less than 2 s of shutdown_grace to end requests and hand jobs over: make it shorter, or shutdown_grace longer",
+        );
+    }
     at_least("http.header_timeout", config.http.header_timeout, 100)?;
     at_least("http.body_timeout", config.http.body_timeout, 100)?;
+    at_least(
+        "http.keep_alive_timeout",
+        config.http.keep_alive_timeout,
+        100,
+    )?;
     if config.http.body_limit.0 < 1024 {
         return bad("http.body_limit", "must be at least 1KiB");
     }
     if !(1..=MAX_CONNECTIONS).contains(&config.http.max_connections) {
         return bad("http.max_connections", "must be 1 to 1000000");
     }
+    for origin in &config.http.cors_origins {
+        if let Some(problem) = cors::problem(origin) {
+            return bad(
+                "http.cors_origins",
+                &format!("holds `{origin}`, which {problem}"),
+            );
+        }
+    }
     let identity = &config.identity;
-    if identity.clock_skew > Duration::from_mins(5) {
-        return bad("identity.clock_skew", "must be 0s to 300s");
+    if identity.clock_skew > Duration::from_secs(MAX_SKEW_SECONDS.into()) {
+        let range = format!("must be 0s to {MAX_SKEW_SECONDS}s");
+        return bad("identity.clock_skew", &range);
     }
     at_least("identity.fetch_timeout", identity.fetch_timeout, 100)?;
     at_least("identity.key_cache", identity.key_cache, 1_000)?;
@@ -333,141 +483,5 @@ fn place_of(field: &str, text: &str, path: Option<&Path>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        std::fs::write(file.path(), text).expect("written");
-        let flags = Overrides {
-            config: Some(file.path().to_owned()),
-            ..Overrides::default()
-        };
-        let env = |name: &str| {
-            env.iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, value)| (*value).to_owned())
-        };
-        load(flags, &env).map_err(|error| {
-            error
-                .to_string()
-                .replace(&file.path().display().to_string(), "waypost.toml")
-        })
-    }
-
-    #[test]
-    fn the_documented_example_is_read() {
-        let config = load_text(
-            r#"
-listen = "127.0.0.1:8080"
-public_url = "http://127.0.0.1:8080"
-data_dir = "waypost-data"
-shutdown_grace = "10s"
-
-[engine]
-kind = "embedded"
-postgres_url = "env:WAYPOST_POSTGRES_URL"
-nats_url = "nats://127.0.0.1:4222"
-
-[identity]
-allow_private_issuers = ["http://127.0.0.1:9000"]
-clock_skew = "60s"
-
-[[upstreams]]
-name = "local"
-base_url = "http://127.0.0.1:8000/v1"
-api = "chat"
-api_key = "sk-upstream"
-models = ["*"]
-max_concurrent = 64
-dialect = "llama.cpp"
-assistant_prefill = false
-headers = { "x-team" = "search" }
-"#,
-            &[],
-        )
-        .expect("valid");
-        assert_eq!(config.upstreams[0].assistant_prefill, Some(false));
-        let printed = toml::to_string_pretty(&config).expect("printable");
-        assert!(!printed.contains("sk-upstream"), "{printed}");
-        assert!(!printed.contains("search"), "{printed}");
-        assert!(toml::from_str::<Config>(&printed).is_ok(), "{printed}");
-    }
-
-    #[test]
-    fn errors_say_where_and_what() {
-        for (text, expected) in [
-            (
-                "lisen = \"127.0.0.1:1\"\n",
-                "waypost.toml:1:1: unknown field `lisen`",
-            ),
-            (
-                "\n[http]\nbody_limit = \"1MB\"\n",
-                "waypost.toml:3:14: body_limit: `1MB` is no size",
-            ),
-            (
-                "[identity]\nclock_skew = \"10m\"\n",
-                "waypost.toml:2: `identity.clock_skew` must be 0s to 300s",
-            ),
-            (
-                "[engine]\nkind = \"cluster\"\n",
-                "waypost.toml:2: `engine.kind` is `cluster`, which this version does not have",
-            ),
-            (
-                "[[upstreams]]\nname = \"a\"\nbase_url = \"http://h/v1\"\n[[upstreams]]\nname = \"a\"\nbase_url = \"http://h/v1\"\n",
-                "waypost.toml:5: `upstreams[1].name` `a` is taken",
-            ),
-            (
-                "[[upstreams]]\nname = \"a\"\nbase_url = \"http://h/v1\"\napi_key = \"env:WAYPOST_NO_SUCH\"\n",
-                "waypost.toml:4:11: api_key: the environment variable WAYPOST_NO_SUCH is not set",
-            ),
-            ("admin_key = \"sk-admin-x\"\n", "WAYPOST_ADMIN_KEY only"),
-            (
-                "listen = \"localhost:8080\"\n",
-                "write an IP address and a port, like \"127.0.0.1:8080\"",
-            ),
-            (
-                "shutdown_grace = 10\n",
-                "shutdown_grace: a duration is a number and a unit",
-            ),
-            (
-                "[http]\nmax_connections = 9000000000000000000\n",
-                "`http.max_connections` must be 1 to 1000000",
-            ),
-            (
-                "[[upstreams]]\nname = \"a\"\nbase_url = \"http://u:hunter2@h/v1\"\n",
-                "`upstreams[0].base_url` must be",
-            ),
-        ] {
-            let error = load_text(text, &[]).expect_err(text);
-            assert!(error.contains(expected), "{error}\nshould hold\n{expected}");
-            assert!(!error.contains("hunter2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_environment_overrides_the_file_and_flags_both() {
-        let text = "listen = \"127.0.0.1:1\"\n";
-        let config = load_text(text, &[("WAYPOST_LISTEN", "127.0.0.1:2")]).expect("valid");
-        assert_eq!(config.listen.port(), 2);
-        let flags = Overrides {
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 3))),
-            ..Overrides::default()
-        };
-        let env = |name: &str| (name == "WAYPOST_LISTEN").then(|| "127.0.0.1:2".to_owned());
-        assert_eq!(load(flags, &env).expect("valid").listen.port(), 3);
-
-        let config = load_text(
-            "",
-            &[
-                ("WAYPOST_UPSTREAM_URL", "http://127.0.0.1:9/v1"),
-                ("WAYPOST_UPSTREAM_API", "responses"),
-                ("WAYPOST_UPSTREAM_API_KEY", "k"),
-            ],
-        )
-        .expect("valid");
-        assert_eq!(config.upstreams[0].api, UpstreamApi::Responses);
-        assert!(load_text("", &[("WAYPOST_UPSTREAM_API", "chat")]).is_err());
-        assert!(load_text("", &[("WAYPOST_LISTEN", "")]).is_ok());
-    }
-}
+#[path = "load_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waypost_identity::Origin;
 
@@ -10,8 +11,8 @@ use super::{units, units::ByteSize};
 /// Pages of one server's list are of at least one tool each.
 const MAX_TOOLS: usize = 10_000;
 
-/// `[tools.mcp]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
+/// The MCP servers that requests may name by `server_url`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct McpConfig {
     /// Whether requests may use `mcp` tools at all.

@@ -1,11 +1,12 @@
 //! `[tools]`: how tools are resolved and enforced.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mcp::McpConfig;
 
-/// `[tools]`
-#[derive(Debug, Clone, Deserialize, Serialize)]
+/// How tools are resolved and enforced.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -33,11 +34,14 @@ pub struct ToolsConfig {
     pub buffer: Buffer,
     /// How often a model is asked again after a call that is not valid; 0 to 2.
     pub max_reasks: u32,
+    /// What becomes of tools that OpenAI's platform runs (`web_search` and its
+    /// like) where nobody forces a call of them.
+    pub hosted: HostedTools,
     pub mcp: McpConfig,
 }
 
 /// What is held back before the client sees it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Buffer {
     /// Each call, until its arguments are valid.
@@ -46,6 +50,17 @@ pub enum Buffer {
     /// Nothing: arguments stream at once, and what is wrong with them cannot
     /// be taken back.
     None,
+}
+
+/// What becomes of tools that only OpenAI's platform has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HostedTools {
+    /// The model does not see them, and the answer says so in a header.
+    #[default]
+    Ignore,
+    /// The request is refused.
+    Refuse,
 }
 
 impl Default for ToolsConfig {
@@ -58,6 +73,7 @@ impl Default for ToolsConfig {
             maps_as_arrays: false,
             buffer: Buffer::Call,
             max_reasks: 1,
+            hosted: HostedTools::Ignore,
             mcp: McpConfig::default(),
         }
     }

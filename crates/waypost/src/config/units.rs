@@ -1,8 +1,10 @@
 //! Values with units, as people write them: `"10s"`, `"7d"`, `"32MiB"`,
 //! `"forever"`.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
 
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// A number of bytes: `"32MiB"`, `"64 KiB"`, or a plain number.
@@ -60,10 +62,26 @@ pub fn format_duration(duration: Duration) -> String {
     format!("{ms}ms")
 }
 
-/// `#[serde(with = "units::duration")]`
-pub mod duration {
-    use super::{Deserialize, Deserializer, Duration, Error, Serializer, parse_duration};
+/// Networks as people write them: `10.0.0.0/8`, or one address.
+pub fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    let read = |text: &String| {
+        let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        text.parse::<IpNet>().ok().or_else(one).ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is no network: write an address and the length of its prefix, like \"10.0.0.0/8\", or one address"
+            ))
+        })
+    };
+    Vec::<String>::deserialize(from)?.iter().map(read).collect()
+}
 
+/// How a duration stands in the configuration: `#[serde(with =
+/// "units::duration")]`. A type, not a module, so that the schema of a field
+/// that says so is known too.
+#[expect(non_camel_case_types, reason = "it stands where a module would")]
+pub enum duration {}
+
+impl duration {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from).map_err(|_| {
             D::Error::custom(
@@ -78,7 +96,49 @@ pub mod duration {
     }
 
     pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&super::format_duration(*duration))
+        to.serialize_str(&format_duration(*duration))
+    }
+}
+
+impl JsonSchema for duration {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "duration"})
+    }
+}
+
+impl JsonSchema for Keep {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Keep".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "duration, or \"forever\""})
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "size"})
     }
 }
 

@@ -5,7 +5,8 @@
 //! are the two kinds of routes.
 //!
 //! Easy to break: 401 is only for a credential that is missing, unknown,
-//! expired or revoked. Clients with a workload identity answer a 401 by getting
+//! expired or revoked, or is another organization's or project's than the
+//! request says. Clients with a workload identity answer a 401 by getting
 //! a new token and trying again; for missing rights that would never end. A
 //! good credential that may not do this gets 403.
 
@@ -120,8 +121,14 @@ impl FromRequestParts<AppRef> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &AppRef) -> Result<Self, ApiError> {
         let request = RequestInfo::of(&parts.extensions);
-        let caller = authenticate(app, &parts.headers, &request).inspect_err(|(_, reason)| {
+        let caller = authenticate(app, &parts.headers, &request);
+        let caller = caller.and_then(|caller| {
+            addressed(app, &parts.headers, &caller)?;
+            Ok(caller)
+        });
+        let caller = caller.inspect_err(|(_, reason)| {
             let labels = ReasonLabels { reason };
+            let _ = request.learned.refusal.set(reason);
             app.metrics
                 .authentication_failures
                 .get_or_create(&labels)
@@ -239,6 +246,41 @@ fn authenticate(
     };
     entry.last_use.note(now);
     Ok(caller)
+}
+
+/// `OpenAI-Organization` and `OpenAI-Project` choose nothing: a credential has
+/// one of each. A client that names another is set up for something else, and
+/// must not go on in the wrong place. Admin keys belong to no project.
+fn addressed(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<(), Refused> {
+    if names_another(headers, "openai-organization", &app.organization_id) {
+        return Err((
+            ApiError::unauthorized(
+                "OpenAI-Organization header should match organization for API key",
+            )
+            .code("mismatched_organization"),
+            "mismatched_organization",
+        ));
+    }
+    let Caller::Project(project) = caller else {
+        return Ok(());
+    };
+    if names_another(headers, "openai-project", &project.project_id) {
+        return Err((
+            ApiError::unauthorized("OpenAI-Project header should match project for API key")
+                .code("mismatched_project"),
+            "mismatched_project",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a header has a value that is neither empty nor this.
+fn names_another(headers: &HeaderMap, name: &str, own: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .map(|value| value.as_bytes().trim_ascii())
+        .any(|value| !value.is_empty() && value != own.as_bytes())
 }
 
 fn project_caller(entry: &KeyEntry, project_id: &str, service_account_id: &str) -> ProjectCaller {

@@ -25,10 +25,15 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::{Extensions, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
+use ipnet::IpNet;
 use prometheus_client::metrics::gauge::Gauge;
+use serde_json::Value;
 use waypost_engine::id;
 
-use super::error::{ApiError, Cause};
+use super::{
+    error::{ApiError, Cause},
+    forwarded,
+};
 use crate::{
     app::AppRef,
     metrics::{RequestLabels, RouteLabels},
@@ -40,6 +45,8 @@ static PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms
 static VERSION: HeaderName = HeaderName::from_static("openai-version");
 static ORGANIZATION: HeaderName = HeaderName::from_static("openai-organization");
 
+/// Routes that machines ask every few seconds: their good answers are not news.
+const QUIET: &[&str] = &["/healthz", "/readyz", "/metrics"];
 /// The API version that OpenAI's own server names.
 const API_VERSION: HeaderValue = HeaderValue::from_static("2020-10-01");
 /// How much of a caller's free text (its request id, its user agent) is kept.
@@ -53,12 +60,51 @@ pub struct RequestInfo {
     pub id: String,
     /// When its head had arrived.
     pub started: Instant,
-    /// Where the connection came from.
+    /// Where it came from: the connection's other end, or the client that a
+    /// trusted proxy names.
     pub peer: Option<IpAddr>,
     pub user_agent: Option<String>,
     /// The caller's own id for it, for support.
     pub client_request_id: Option<String>,
     caller: OnceLock<CallerTag>,
+    /// What serving it brought to light.
+    pub learned: Learned,
+}
+
+/// What is learned of a request while it is served, for its log line and for
+/// the lines of what failed on its way. Each is set once.
+#[derive(Debug, Default)]
+pub struct Learned {
+    pub model: OnceLock<String>,
+    /// The name of the model server that it went to.
+    pub upstream: OnceLock<String>,
+    /// `resp_…`
+    pub response_id: OnceLock<String>,
+    /// Input and output tokens, where the model server reported them.
+    pub tokens: OnceLock<(u64, u64)>,
+    /// Why its credential was refused.
+    pub refusal: OnceLock<&'static str>,
+}
+
+impl Learned {
+    /// Notes where a request goes.
+    pub fn route(&self, model: &str, upstream: &str) {
+        let _ = self.model.set(bounded(model));
+        let _ = self.upstream.set(upstream.to_owned());
+    }
+
+    /// Notes the token counts of a Response object's `usage`, if it has any.
+    pub fn count(&self, usage: &Value) {
+        let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+        if let (Some(input), Some(output)) = (count("input_tokens"), count("output_tokens")) {
+            let _ = self.tokens.set((input, output));
+        }
+    }
+}
+
+/// A caller's text, as much of it as a log line has room for.
+fn bounded(text: &str) -> String {
+    text.chars().take(MAX_CLIENT_TEXT).collect()
 }
 
 /// What the log line says of the caller.
@@ -89,7 +135,7 @@ impl RequestInfo {
         let _ = self.caller.set(caller);
     }
 
-    fn new(request: &Request) -> Self {
+    fn new(request: &Request, trusted_proxies: &[IpNet]) -> Self {
         let text = |name: &HeaderName| {
             let value = request.headers().get(name)?.to_str().ok()?;
             // `to_str` has left only visible ASCII, spaces and tabs.
@@ -98,19 +144,24 @@ impl RequestInfo {
         Self {
             id: id::fresh("req_"),
             started: Instant::now(),
-            peer: request.extensions().get::<Peer>().map(|peer| peer.0),
+            peer: request
+                .extensions()
+                .get::<Peer>()
+                .map(|peer| forwarded::client_address(trusted_proxies, peer.0, request.headers())),
             user_agent: text(&header::USER_AGENT),
             client_request_id: text(&CLIENT_REQUEST_ID),
             caller: OnceLock::new(),
+            learned: Learned::default(),
         }
     }
 }
 
 /// The middleware around the whole router.
 pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next) -> Response {
-    let info = Arc::new(RequestInfo::new(&request));
+    let info = Arc::new(RequestInfo::new(&request, &app.config.http.trusted_proxies));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let path = route.is_none().then(|| bounded(request.uri().path()));
     request.extensions_mut().insert(Arc::clone(&info));
 
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -161,6 +212,7 @@ pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next)
     let line = LogLine {
         method,
         route,
+        path,
         status: response.status(),
         info,
         bytes: 0,
@@ -265,6 +317,8 @@ impl http_body::Body for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         self.line.complete |= self.body.is_end_stream();
+        // A body may learn at its end what the answer cost.
+        self.body = Body::empty();
         self.line.write();
     }
 }
@@ -273,6 +327,8 @@ impl Drop for Watched {
 struct LogLine {
     method: Method,
     route: Option<MatchedPath>,
+    /// What was asked for, where no route matched: a caller's own text, escaped.
+    path: Option<String>,
     status: StatusCode,
     info: Arc<RequestInfo>,
     bytes: u64,
@@ -283,10 +339,24 @@ struct LogLine {
 impl LogLine {
     fn write(&self) {
         let caller = self.info.caller.get();
+        let learned = &self.info.learned;
+        let tokens = learned.tokens.get();
+        let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
+        if self.status.is_success() && QUIET.contains(&route) {
+            tracing::debug!(
+                target: "waypost::request",
+                route,
+                status = self.status.as_u16(),
+                request_id = self.info.id,
+                "request"
+            );
+            return;
+        }
         tracing::info!(
             target: "waypost::request",
             method = %self.method,
-            route = self.route.as_ref().map_or("-", MatchedPath::as_str),
+            route,
+            path = self.path,
             status = self.status.as_u16(),
             ms = self.info.started.elapsed().as_micros() as f64 / 1000.0,
             bytes = self.bytes,
@@ -297,6 +367,12 @@ impl LogLine {
             caller = caller.map(|tag| tag.credential.as_str()),
             service_account = caller.and_then(|tag| tag.service_account.as_deref()),
             project = caller.and_then(|tag| tag.project.as_deref()),
+            refused = learned.refusal.get(),
+            model = learned.model.get(),
+            upstream = learned.upstream.get(),
+            response_id = learned.response_id.get(),
+            input_tokens = tokens.map(|(input, _)| input),
+            output_tokens = tokens.map(|(_, output)| output),
             "request"
         );
     }

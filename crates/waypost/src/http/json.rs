@@ -7,7 +7,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
-use strict_schema::{Limits, ParseErrorKind};
+use strict_json::{Fault, Limits, pointer::unescaped};
 
 use super::error::{ApiError, INVALID_REQUEST};
 use crate::app::AppRef;
@@ -124,27 +124,22 @@ pub fn parse_unique(bytes: &[u8]) -> Result<Value, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::invalid(EMPTY));
     }
-    // The route's limit holds for bytes, serde_json's for depth.
+    // The route's limit holds for bytes.
     let limits = Limits {
-        max_bytes: usize::MAX,
         max_depth: MAX_DEPTH,
-        max_nodes: MAX_VALUES,
+        max_values: MAX_VALUES,
     };
-    strict_schema::parse(bytes, &limits).map_err(|error| match error.kind {
-        ParseErrorKind::DuplicateKey => {
+    strict_json::read(bytes, &limits).map_err(|error| match error.fault {
+        Fault::DuplicateKey => {
             let path = shortened(&path_of(&error.pointer));
             ApiError::invalid(format!("Parameter given twice: '{path}'."))
                 .param(path)
                 .code("duplicate_parameter")
         }
-        ParseErrorKind::Syntax
-        | ParseErrorKind::TooManyBytes
-        | ParseErrorKind::TooDeep
-        | ParseErrorKind::TooManyNodes => {
-            let text = error.message.trim_start_matches("not valid JSON: ");
+        Fault::Syntax(_) | Fault::TooDeep(_) | Fault::TooManyValues(_) => {
             ApiError::invalid(format!(
                 "The body is not valid JSON: {} at line {} column {}.",
-                shortened(text),
+                shortened(&error.fault.to_string()),
                 error.line,
                 error.column
             ))
@@ -166,7 +161,7 @@ fn path_of(pointer: &str) -> String {
             if !path.is_empty() {
                 path.push('.');
             }
-            path.push_str(&token.replace("~1", "/").replace("~0", "~"));
+            path.push_str(&unescaped(token));
         }
     }
     path

@@ -2,13 +2,20 @@
 //! errors, bodies, callers.
 
 pub mod caller;
+pub mod cors;
 pub mod edge;
 pub mod error;
+pub mod fields;
+pub mod forwarded;
 pub mod json;
+mod missing;
 pub mod ops;
 pub mod outbound;
+mod pace;
 pub mod path;
+pub mod places;
 pub mod query;
+pub mod root;
 pub mod routes;
 pub mod server;
 pub mod sse;

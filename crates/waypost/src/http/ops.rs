@@ -15,7 +15,12 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use waypost_engine::Engine;
 
-use crate::app::AppRef;
+use super::error::ApiError;
+use crate::{
+    app::{App, AppRef},
+    identity::keysource::LastFetch,
+    upstream::Upstream,
+};
 
 /// How long a check of the store counts: it commits to disk, and `/readyz` is
 /// open to anyone.
@@ -53,7 +58,16 @@ pub fn routes() -> Router<AppRef> {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+}
+
+/// Apart, because they may have a listener of their own.
+pub fn metrics_routes() -> Router<AppRef> {
+    Router::new().route("/metrics", get(metrics))
+}
+
+/// The answer to everything else on `metrics_listen`.
+pub async fn not_here() -> ApiError {
+    ApiError::not_found("Only /metrics, /healthz and /readyz are served here.").code("unknown_url")
 }
 
 /// The process answers.
@@ -73,7 +87,7 @@ async fn readyz(State(app): State<AppRef>) -> Response {
             age.as_secs()
         ))
     };
-    let server = if app.shutdown.is_draining() {
+    let server = if app.shutdown.is_leaving() {
         Err("the server is shutting down".to_owned())
     } else {
         Ok(())
@@ -84,7 +98,7 @@ async fn readyz(State(app): State<AppRef>) -> Response {
         ("directory", directory),
     ];
     let ready = parts.iter().all(|(_, part)| part.is_ok());
-    let parts: Map<String, Value> = parts
+    let mut parts: Map<String, Value> = parts
         .into_iter()
         .map(|(name, part)| {
             let value = match part {
@@ -94,6 +108,17 @@ async fn readyz(State(app): State<AppRef>) -> Response {
             (name.to_owned(), value)
         })
         .collect();
+    // Told, and no reason to take this server out of service: it queues, and
+    // others may answer.
+    let upstreams: Vec<Value> = app.upstreams.all().iter().map(|u| upstream(u)).collect();
+    parts.insert(
+        "upstreams".to_owned(),
+        json!({"ready": true, "details": upstreams}),
+    );
+    parts.insert(
+        "issuers".to_owned(),
+        json!({"ready": true, "details": issuers(&app)}),
+    );
     let status = if ready {
         StatusCode::OK
     } else {
@@ -102,9 +127,38 @@ async fn readyz(State(app): State<AppRef>) -> Response {
     (status, Json(json!({"ready": ready, "parts": parts}))).into_response()
 }
 
+/// What is known of a model server; not where it is, since anyone may ask.
+fn upstream(upstream: &Upstream) -> Value {
+    let health = upstream.health();
+    json!({
+        "name": upstream.name,
+        "dialect": upstream.dialect.name(),
+        "known_by": upstream.known.word(),
+        "reachable": health.reachable,
+        "reason": health.reason,
+        "models": health.models.len(),
+    })
+}
+
+/// How many identity providers' keys were fetched last time, and how many not;
+/// not which, since anyone may ask.
+fn issuers(app: &App) -> Value {
+    let view = app.identity.view(&app.directory);
+    let count = |state| view.last_fetches().filter(|last| *last == state).count();
+    json!({
+        "fetched": count(LastFetch::Fetched),
+        "cannot_be_fetched": count(LastFetch::NotFetched),
+        "nothing_usable": count(LastFetch::NothingUsable),
+    })
+}
+
 async fn metrics(State(app): State<AppRef>) -> impl IntoResponse {
     if let Ok(counts) = app.engine.store.job_counts().await {
         app.metrics.set_jobs(counts);
+    }
+    app.metrics.set_upstreams(&app.upstreams.all());
+    if let Ok(size) = app.engine.store.size().await {
+        app.metrics.set_store_size(size);
     }
     (
         [(

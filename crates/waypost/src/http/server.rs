@@ -5,27 +5,17 @@
 //! or HTTP/2 (by ALPN or by prior knowledge) -> the router.
 //!
 //! Easy to break: everything a silent client can hold is bounded in time (TLS
-//! handshake, request head) or in number (connections).
+//! handshake, request head, idle time) or in number (connections).
 
-use std::{
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -36,9 +26,13 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::edge::Peer;
+use super::{
+    edge::Peer,
+    pace::{Limits, OpenBody, Overdue, Pace, Paced},
+};
 use crate::{app::AppRef, config::TlsConfig};
 
 /// How long to wait after an accept failed for want of descriptors.
@@ -48,13 +42,20 @@ const MAX_STREAMS: u32 = 256;
 /// HTTP/2: a peer that answers no ping is gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an idle connection may take to end once it is told to.
+const GOODBYE: Duration = Duration::from_secs(5);
 /// Request heads, both versions.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// The running listener.
 pub struct Connections {
-    accepting: tokio::task::JoinHandle<(GracefulShutdown, JoinSet<()>)>,
+    accepting: tokio::task::JoinHandle<JoinSet<()>>,
+    /// Ends connections after the requests that they have.
+    drain: CancellationToken,
 }
+
+/// The listener's certificate, which may be replaced while it is used.
+pub type Tls = Arc<ArcSwap<TlsAcceptor>>;
 
 /// Reads certificate and key; the error names the file.
 pub fn tls_acceptor(config: &TlsConfig) -> anyhow::Result<TlsAcceptor> {
@@ -77,14 +78,11 @@ pub fn tls_acceptor(config: &TlsConfig) -> anyhow::Result<TlsAcceptor> {
 }
 
 /// Starts accepting.
-pub fn run(
-    app: AppRef,
-    router: Router,
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-) -> Connections {
+pub fn run(app: AppRef, router: Router, listener: TcpListener, tls: Option<Tls>) -> Connections {
+    let drain = CancellationToken::new();
     Connections {
-        accepting: tokio::spawn(accept(app, router, listener, tls)),
+        accepting: tokio::spawn(accept(app, router, listener, tls, drain.clone())),
+        drain,
     }
 }
 
@@ -92,14 +90,13 @@ impl Connections {
     /// After the drain has begun: lets connections finish what they have, then
     /// cuts them off.
     pub async fn finish(self, limit: Duration) {
-        let Ok((graceful, mut tasks)) = self.accepting.await else {
+        let Ok(mut tasks) = self.accepting.await else {
             return;
         };
-        let open = graceful.count();
-        if tokio::time::timeout(limit, graceful.shutdown())
-            .await
-            .is_err()
-        {
+        self.drain.cancel();
+        let open = tasks.len();
+        let end = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(limit, end).await.is_err() {
             tracing::warn!(
                 "cutting off connections that did not end in time ({open} at the start of the drain)"
             );
@@ -112,10 +109,14 @@ async fn accept(
     app: AppRef,
     router: Router,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-) -> (GracefulShutdown, JoinSet<()>) {
-    let graceful = GracefulShutdown::new();
-    let builder = Arc::new(http_builder(&app));
+    tls: Option<Tls>,
+    drain: CancellationToken,
+) -> JoinSet<()> {
+    let builder = Arc::new(http_builder());
+    let limits = Limits {
+        header: app.config.http.header_timeout,
+        keep_alive: app.config.http.keep_alive_timeout,
+    };
     let slots = Arc::new(Semaphore::new(app.config.http.max_connections));
     let mut tasks = JoinSet::new();
     loop {
@@ -135,27 +136,26 @@ async fn accept(
         };
         // Small writes (events of a stream) go out at once.
         let _ = stream.set_nodelay(true);
-        let watcher = graceful.watcher();
-        let (app, router, builder, tls) =
-            (app.clone(), router.clone(), builder.clone(), tls.clone());
+        let accepted = Accepted {
+            router: router.clone(),
+            peer,
+            pace: Pace::new(),
+            limits,
+            drain: drain.clone(),
+        };
+        let tls = tls.as_ref().map(|tls| TlsAcceptor::clone(&tls.load()));
+        let (app, builder) = (app.clone(), builder.clone());
         tasks.spawn(async move {
             app.metrics.connections_open.inc();
-            let limit = app.config.http.header_timeout;
             match tls {
-                None => connection(&builder, router, peer, stream, watcher, limit).await,
-                Some(tls) => match tokio::time::timeout(limit, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        connection(&builder, router, peer, stream, watcher, limit).await;
-                    }
-                    Ok(Err(error)) => tracing::debug!(%peer, "TLS handshake failed: {error}"),
-                    Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-                },
+                None => accepted.serve(&builder, stream).await,
+                Some(tls) => accepted.encrypted(&builder, &tls, stream).await,
             }
             app.metrics.connections_open.dec();
             drop(slot);
         });
     }
-    (graceful, tasks)
+    tasks
 }
 
 async fn accept_one(
@@ -170,12 +170,13 @@ async fn accept_one(
     Ok((stream, peer, slot))
 }
 
-fn http_builder(app: &AppRef) -> auto::Builder<TokioExecutor> {
+fn http_builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(app.config.http.header_timeout)
+        // Heads and idle connections have limits of their own: see `pace`.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD);
     builder
         .http2()
@@ -187,48 +188,94 @@ fn http_builder(app: &AppRef) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn connection<S>(
-    builder: &auto::Builder<TokioExecutor>,
+/// One accepted connection and what it needs.
+struct Accepted {
     router: Router,
     peer: SocketAddr,
-    stream: S,
-    watcher: Watcher,
-    first_request: Duration,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    // One address for a client, whichever way its IPv4 reached us.
-    let from = Peer(peer.ip().to_canonical());
-    let asked = Arc::new(AtomicBool::new(false));
-    let asked_too = Arc::clone(&asked);
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
-        asked_too.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(from);
-        router.clone().oneshot(request.map(Body::new))
-    });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut connection = pin!(watcher.watch(connection));
-    // hyper's own timer starts once the HTTP version is known, so a client that
-    // says nothing, or only `PRI`, would stay for ever.
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = tokio::time::sleep(first_request) => {
-            if !asked.load(Ordering::Relaxed) {
-                tracing::debug!(%peer, "no request came in time");
-                return;
-            }
-            connection.await
+    pace: Arc<Pace>,
+    limits: Limits,
+    /// Cancelled when it is to end after the requests that it has.
+    drain: CancellationToken,
+}
+
+impl Accepted {
+    async fn encrypted(
+        self,
+        builder: &auto::Builder<TokioExecutor>,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+    ) {
+        let peer = self.peer;
+        let handshake = tokio::select! {
+            handshake = tokio::time::timeout(self.limits.header, tls.accept(stream)) => handshake,
+            () = self.drain.cancelled() => return,
+        };
+        match handshake {
+            Ok(Ok(stream)) => self.serve(builder, stream).await,
+            Ok(Err(error)) => tracing::debug!(%peer, "TLS handshake failed: {error}"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
-    };
-    if let Err(error) = ended {
-        // Clients that go away are no news.
-        tracing::debug!(%peer, "connection ended: {error}");
+    }
+
+    async fn serve<S>(self, builder: &auto::Builder<TokioExecutor>, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            router,
+            peer,
+            pace,
+            limits,
+            drain,
+        } = self;
+        // One address for a client, whichever way its IPv4 reached us.
+        let from = Peer(peer.ip().to_canonical());
+        let stream = TokioIo::new(Paced::new(stream, Arc::clone(&pace)));
+        let requests = Arc::clone(&pace);
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            let open = requests.request(request.version());
+            request.extensions_mut().insert(from);
+            let answer = router.clone().oneshot(request.map(Body::new));
+            async move {
+                let answer = answer.await?;
+                Ok::<_, Infallible>(answer.map(|body| OpenBody::new(body, open)))
+            }
+        });
+        let mut connection = pin!(builder.serve_connection_with_upgrades(stream, service));
+        let mut draining = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = drain.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                overdue = pace.overdue(limits) => {
+                    if overdue == Overdue::Head {
+                        tracing::debug!(%peer, "no request came in time");
+                        return;
+                    }
+                    // HTTP/2 says goodbye, so that a request on its way is known to be lost.
+                    connection.as_mut().graceful_shutdown();
+                    match tokio::time::timeout(GOODBYE, connection.as_mut()).await {
+                        Ok(ended) => break ended,
+                        // One came just before.
+                        Err(_) if pace.is_busy() => break connection.await,
+                        Err(_) => return,
+                    }
+                }
+            }
+        };
+        if let Err(error) = ended {
+            // Clients that go away are no news.
+            tracing::debug!(%peer, "connection ended: {error}");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, time::Instant};
+    use std::time::Instant;
 
     use axum::{extract::State, routing::get};
     use bytes::Bytes;
@@ -242,6 +289,7 @@ mod tests {
         let (app, dir) = app().await;
         let mut app = Arc::into_inner(app).expect("nobody else has it");
         app.config.http.header_timeout = Duration::from_millis(300);
+        app.config.http.keep_alive_timeout = Duration::from_millis(600);
         let app: Arc<App> = Arc::new(app);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -271,7 +319,7 @@ mod tests {
             serve(Router::new().route("/", get(handler))).await;
         let mut stream = ask(address).await;
         let mut got = Vec::new();
-        // The connection ends by itself afterwards: no next head comes in time.
+        // The connection ends by itself afterwards: it is idle for too long.
         tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut got))
             .await
             .expect("it ends")

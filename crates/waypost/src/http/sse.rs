@@ -16,8 +16,9 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 pub struct Keeping {
     /// Silence after which a comment is sent.
     pub keep_alive: Duration,
-    /// Ends the stream, wherever it is, without a last word: clients resume.
-    pub stop: CancellationToken,
+    /// Ends the stream, wherever it is, without a last word: clients of a
+    /// background response resume. Others are given a last word by their run.
+    pub stop: Option<CancellationToken>,
     /// HTTP/2 has no `Connection` header.
     pub version: Version,
 }
@@ -27,8 +28,19 @@ pub fn response<S>(frames: S, keeping: Keeping) -> Response
 where
     S: Stream<Item = Bytes> + Send + 'static,
 {
+    let Keeping {
+        keep_alive,
+        stop,
+        version,
+    } = keeping;
+    let stop = async move {
+        match stop {
+            Some(stop) => stop.cancelled_owned().await,
+            None => std::future::pending().await,
+        }
+    };
     let body = stream::unfold(
-        (Box::pin(frames), keeping.keep_alive),
+        (Box::pin(frames), keep_alive),
         |(mut frames, idle)| async move {
             match tokio::time::timeout(idle, frames.next()).await {
                 Ok(Some(frame)) => Some((frame, (frames, idle))),
@@ -37,7 +49,7 @@ where
             }
         },
     )
-    .take_until(keeping.stop.cancelled_owned())
+    .take_until(Box::pin(stop))
     .map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
@@ -47,7 +59,7 @@ where
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    if keeping.version <= Version::HTTP_11 {
+    if version <= Version::HTTP_11 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
     }
     response

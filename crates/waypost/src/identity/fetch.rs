@@ -11,6 +11,9 @@ use waypost_identity::{UrlRules, WebUrl};
 
 use crate::http::outbound::{self, Outbound, OutboundError};
 
+/// Kubernetes API servers answer 406 for their key set (RFC 7517 §8.5) to `application/json` alone.
+const ACCEPT: &str = "application/json, application/jwk-set+json, */*;q=0.8";
+
 /// Why a document was not fetched. Display is for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -40,6 +43,26 @@ impl FetchError {
             Self::Redirect(_) => "redirect",
             Self::Status(_) => "status",
             Self::TooLarge(_) => "too_large",
+        }
+    }
+
+    /// What would be right, where the error does not say it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotPublic { .. } | Self::Outbound(OutboundError::NotPublic { .. }) => "",
+            Self::Outbound(OutboundError::Resolve(_) | OutboundError::Addresses) => {
+                "the issuer's host name is to resolve on this machine"
+            }
+            Self::Outbound(OutboundError::Transport(_)) => {
+                "this machine is to reach the issuer without a proxy; a private CA is found through SSL_CERT_FILE"
+            }
+            Self::Redirect(_) => {
+                "`verification.discovery_url` of the provider names the place itself"
+            }
+            Self::Status(_) => {
+                "200 and the document are wanted, without a credential; `verification.discovery_url` of the provider names another place"
+            }
+            Self::TooLarge(_) => "a proxy or a login page may have answered instead of the issuer",
         }
     }
 }
@@ -80,7 +103,7 @@ impl Fetcher {
         let client = self.outbound.client(url.origin(), private).await?;
         let request = client.get(url.as_str());
         let mut response = request
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, ACCEPT)
             .send()
             .await
             .map_err(explain)?;

@@ -19,10 +19,12 @@ use std::{
 use arc_swap::ArcSwapOption;
 use futures::{FutureExt, future::BoxFuture, future::Shared};
 use tokio::time::Instant;
-use waypost_identity::{Discovery, KeySet, Refusal, TrustPolicy, VerifiedClaims, WebUrl, verify};
+use waypost_identity::{
+    Discovery, KeySet, Presented, Refusal, TrustPolicy, VerifiedClaims, WebUrl,
+};
 
 use super::fetch::{FetchError, Fetcher};
-use crate::{app::AppRef, metrics::ReasonLabels};
+use crate::{app::AppRef, config::IdentityConfig, metrics::ReasonLabels};
 
 /// The part of `key_cache` after which traffic refreshes in the background.
 const REFRESH_AT: f64 = 0.8;
@@ -35,6 +37,8 @@ pub struct RemoteKeys {
     custom_discovery_url: bool,
     fetcher: Arc<Fetcher>,
     held: ArcSwapOption<Held>,
+    /// Why the last attempt brought nothing; none if it did.
+    trouble: ArcSwapOption<Trouble>,
     attempts: Mutex<Attempts>,
 }
 
@@ -59,8 +63,48 @@ pub enum Failure {
     Refused(Refusal),
     /// No keys were ever fetched, or the held ones are too old.
     Unavailable {
+        why: Trouble,
         retry_after: Duration,
     },
+}
+
+/// Why there are no keys of an issuer. Display is for the operator.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Trouble {
+    #[error("the issuer's keys cannot be fetched: {0}")]
+    NotFetched(String),
+    #[error("the issuer's key set was read, but holds nothing usable: {0}")]
+    NothingUsable(String),
+}
+
+impl Trouble {
+    /// A stable name for metrics and audit.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFetched(_) => "keys_unavailable",
+            Self::NothingUsable(_) => "keys_unusable",
+        }
+    }
+}
+
+/// What a fetch outside of a server found.
+#[derive(Debug)]
+pub struct Tried {
+    pub jwks_uri: String,
+    pub usable: usize,
+    /// Keys of the document, usable or not.
+    pub entries: usize,
+    /// Why the first key that is not used is not.
+    pub first_skipped: Option<String>,
+}
+
+/// What the last attempt to fetch an issuer's keys came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastFetch {
+    Never,
+    Fetched,
+    NotFetched,
+    NothingUsable,
 }
 
 /// Why a fetch brought no keys. Display is for the operator.
@@ -78,10 +122,10 @@ enum RefreshError {
         url: String,
         source: waypost_identity::JwksError,
     },
-    #[error("{url}: none of its {skipped} keys can be used; the first: {reason}")]
+    #[error("{url}: none of its {entries} keys can be used; the first: {reason}")]
     NoUsableKey {
         url: String,
-        skipped: usize,
+        entries: usize,
         reason: String,
     },
     #[error("the issuer's documents took longer than {} ms", .0.as_millis())]
@@ -104,18 +148,19 @@ impl RemoteKeys {
             custom_discovery_url: discovery_url.is_some(),
             fetcher,
             held: ArcSwapOption::empty(),
+            trouble: ArcSwapOption::empty(),
             attempts: Mutex::default(),
         })
     }
 
     /// Verifies a token, with a fetch only where new keys could change the
     /// verdict: a token that is malformed, foreign or stale never causes one.
+    /// The verdict costs one verification, however many looks it took.
     pub async fn verify(
         self: &Arc<Self>,
         app: &AppRef,
         policy: &TrustPolicy,
-        token: &str,
-        now: i64,
+        token: &Presented<'_>,
     ) -> Result<VerifiedClaims, Failure> {
         let config = &app.config.identity;
         let first = {
@@ -129,7 +174,7 @@ impl RemoteKeys {
             {
                 let _ = self.refresh(app);
             }
-            verify(token, policy, fresh.map_or(&none, |held| &held.keys), now)
+            token.verify_unless_newer_keys_help(policy, fresh.map_or(&none, |held| &held.keys))
         };
         match first {
             Err(refusal) if refusal.may_be_cured_by_new_keys() => {}
@@ -147,11 +192,44 @@ impl RemoteKeys {
             .as_ref()
             .filter(|held| held.fetched_at.elapsed() < config.key_cache + config.stale_keys);
         let Some(held) = usable else {
+            let trouble = self.trouble.load();
             return Err(Failure::Unavailable {
+                why: trouble
+                    .as_deref()
+                    .cloned()
+                    .unwrap_or_else(|| Trouble::NotFetched("the attempt was cut off".to_owned())),
                 retry_after: cooling,
             });
         };
-        verify(token, policy, &held.keys, now).map_err(Failure::Refused)
+        token.verify(policy, &held.keys).map_err(Failure::Refused)
+    }
+
+    /// What the last attempt came to, for whoever runs the server.
+    pub fn last_fetch(&self) -> LastFetch {
+        match self.trouble.load().as_deref() {
+            Some(Trouble::NotFetched(_)) => LastFetch::NotFetched,
+            Some(Trouble::NothingUsable(_)) => LastFetch::NothingUsable,
+            None if self.held.load().is_some() => LastFetch::Fetched,
+            None => LastFetch::Never,
+        }
+    }
+
+    /// Fetches once, without a server around it. The error is for the operator:
+    /// what is wrong and what would be right.
+    pub async fn try_out(&self, config: &IdentityConfig) -> Result<Tried, String> {
+        let held = self.fetch_in_time(config).await.map_err(|error| {
+            let remedy = error.remedy();
+            format!(
+                "{error}{}{remedy}",
+                if remedy.is_empty() { "" } else { "; " }
+            )
+        })?;
+        Ok(Tried {
+            jwks_uri: held.jwks_uri.to_string(),
+            usable: held.keys.usable(),
+            entries: held.keys.entries(),
+            first_skipped: held.keys.skipped().first().map(|key| key.reason.clone()),
+        })
     }
 
     /// Joins the refresh that runs, or starts one; the error is how long the
@@ -179,11 +257,8 @@ impl RemoteKeys {
     }
 
     async fn refresh_now(&self, app: &AppRef) {
-        let limit = app.config.identity.fetch_timeout;
         let fetched = tokio::select! {
-            fetched = tokio::time::timeout(limit, self.fetch(app.config.identity.key_cache)) => {
-                fetched.unwrap_or(Err(RefreshError::TooSlow(limit)))
-            }
+            fetched = self.fetch_in_time(&app.config.identity) => fetched,
             () = app.shutdown.begun() => return,
         };
         let reason = match fetched {
@@ -195,6 +270,13 @@ impl RemoteKeys {
                         skipped.reason
                     );
                 }
+                for key in held.keys.padded() {
+                    tracing::warn!(
+                        provider = self.provider_id,
+                        kid = key.kid(),
+                        "a key of the issuer's set has coordinates without their leading zeros, against RFC 7518 section 6.2.1.2; it is used"
+                    );
+                }
                 tracing::debug!(
                     provider = self.provider_id,
                     "fetched {} keys from {}",
@@ -202,14 +284,17 @@ impl RemoteKeys {
                     held.jwks_uri
                 );
                 self.held.store(Some(Arc::new(held)));
+                self.trouble.store(None);
                 "fetched"
             }
             Err(error) => {
+                let trouble = error.trouble();
                 tracing::warn!(
                     provider = self.provider_id,
-                    "the keys of provider {} were not refreshed: {error}",
+                    "the keys of provider {} were not refreshed: {trouble}",
                     self.provider_id
                 );
+                self.trouble.store(Some(Arc::new(trouble)));
                 error.code()
             }
         };
@@ -217,6 +302,13 @@ impl RemoteKeys {
             .key_fetches
             .get_or_create(&ReasonLabels { reason })
             .inc();
+    }
+
+    async fn fetch_in_time(&self, config: &IdentityConfig) -> Result<Held, RefreshError> {
+        let limit = config.fetch_timeout;
+        tokio::time::timeout(limit, self.fetch(config.key_cache))
+            .await
+            .unwrap_or(Err(RefreshError::TooSlow(limit)))
     }
 
     async fn fetch(&self, cache: Duration) -> Result<Held, RefreshError> {
@@ -240,7 +332,7 @@ impl RemoteKeys {
         if keys.usable() == 0 {
             return Err(RefreshError::NoUsableKey {
                 url: jwks_uri.to_string(),
-                skipped: keys.skipped().len(),
+                entries: keys.entries(),
                 reason: keys
                     .skipped()
                     .first()
@@ -285,6 +377,40 @@ impl RemoteKeys {
 }
 
 impl RefreshError {
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::Jwks { .. } | Self::NoUsableKey { .. } => {
+                Trouble::NothingUsable(self.to_string())
+            }
+            Self::Fetch { .. } | Self::Discovery { .. } | Self::TooSlow(_) => {
+                Trouble::NotFetched(self.to_string())
+            }
+        }
+    }
+
+    /// What would be right, where the error does not say it.
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::Fetch { source, .. } => source.remedy(),
+            Self::Discovery {
+                source: waypost_identity::DiscoveryError::IssuerMismatch { .. },
+                ..
+            } => "give the provider the issuer that its tokens name",
+            // It says what would let it pass.
+            Self::Discovery {
+                source: waypost_identity::DiscoveryError::JwksUri(_),
+                ..
+            } => "",
+            Self::Discovery { .. } => {
+                "an OpenID Connect discovery document is wanted there; `verification.discovery_url` of the provider names another place"
+            }
+            Self::Jwks { .. } | Self::NoUsableKey { .. } => {
+                "the issuer is to publish a public key (RSA, EC or Ed25519) with a `kid`, or upload its keys to the provider"
+            }
+            Self::TooSlow(_) => "identity.fetch_timeout allows more",
+        }
+    }
+
     /// A stable name for metrics.
     fn code(&self) -> &'static str {
         match self {

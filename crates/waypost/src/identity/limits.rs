@@ -15,8 +15,12 @@ use std::{
 
 use moka::sync::Cache;
 
+use super::keys::{self, KeyHash};
+
 /// Addresses that are remembered at a time; more push out the least recent.
 const MAX_CLIENTS: u64 = 65_536;
+/// Ids of no provider that are remembered at a time, likewise.
+const MAX_STRANGERS: u64 = 65_536;
 /// A bucket is full, and may be forgotten, after this much quiet.
 const IDLE: Duration = Duration::from_secs(30);
 /// A bucket holds as much as this many seconds bring.
@@ -25,6 +29,8 @@ const BURST_SECONDS: u64 = 2;
 /// The limits of the token endpoints.
 pub struct ExchangeLimits {
     clients: Cache<IpAddr, Arc<Bucket>>,
+    /// By the hash of an id that is no provider's.
+    strangers: Cache<KeyHash, Arc<Bucket>>,
     per_client: Rate,
     per_provider: Rate,
     start: Instant,
@@ -48,6 +54,10 @@ impl ExchangeLimits {
                 .max_capacity(MAX_CLIENTS)
                 .time_to_idle(IDLE)
                 .build(),
+            strangers: Cache::builder()
+                .max_capacity(MAX_STRANGERS)
+                .time_to_idle(IDLE)
+                .build(),
             per_client: Rate::new(per_client),
             per_provider: Rate::new(per_provider),
             start: Instant::now(),
@@ -66,6 +76,13 @@ impl ExchangeLimits {
     /// Takes one from a provider's bucket.
     pub fn provider(&self, bucket: &Bucket) -> Result<(), Duration> {
         self.take(bucket, self.per_provider)
+    }
+
+    /// The same for an id that is no provider's: the limit must not tell which
+    /// ids are.
+    pub fn stranger(&self, id: &str) -> Result<(), Duration> {
+        let bucket = self.strangers.get_with(keys::hash(id), Arc::default);
+        self.take(&bucket, self.per_provider)
     }
 
     fn take(&self, bucket: &Bucket, rate: Rate) -> Result<(), Duration> {
@@ -141,6 +158,9 @@ mod tests {
         assert!(limits.client(address("2001:db8::2")).is_ok());
         assert!(limits.client(address("2001:db8::3")).is_err());
         assert!(limits.client(address("2001:db8:0:1::3")).is_ok());
+        let strict = ExchangeLimits::new(0, 1);
+        assert!(strict.stranger("wip_1").is_ok() && strict.stranger("wip_2").is_ok());
+        assert!(strict.stranger("wip_1").is_ok() && strict.stranger("wip_1").is_err());
         let bucket = Bucket::default();
         assert!((0..10_000).all(|_| limits.provider(&bucket).is_ok()));
     }

@@ -18,6 +18,7 @@ pub mod revoke;
 pub mod signing;
 pub mod snapshot;
 pub mod tokens;
+pub mod try_out;
 pub mod view;
 pub mod wellknown;
 

@@ -16,7 +16,11 @@ use waypost_engine::directory::{Provider, Rule};
 use waypost_identity::{AttributeMatchers, KeySet, Permissions, TrustPolicy};
 
 use super::{
-    fetch::Fetcher, keysource::RemoteKeys, limits::Bucket, master_key::MasterKey, signing::Ring,
+    fetch::Fetcher,
+    keysource::{LastFetch, RemoteKeys},
+    limits::Bucket,
+    master_key::MasterKey,
+    signing::Ring,
     snapshot::Snapshot,
 };
 
@@ -127,6 +131,20 @@ impl View {
         self.snapshot.providers.get(id).zip(self.providers.get(id))
     }
 
+    /// What the last fetch of keys came to, of each provider that uses discovery
+    /// and was asked for.
+    pub fn last_fetches(&self) -> impl Iterator<Item = LastFetch> {
+        self.providers
+            .values()
+            .filter_map(|provider| match provider.trust.get() {
+                Some(Ok(Trust {
+                    keys: Keys::Discovered(remote),
+                    ..
+                })) => Some(remote.last_fetch()),
+                _ => None,
+            })
+    }
+
     /// The rule of a provider for a service account.
     pub fn rule(&self, provider_id: &str, service_account_id: &str) -> Option<&RuleView> {
         let rule = self.snapshot.rule(provider_id, service_account_id)?;
@@ -197,40 +215,37 @@ fn compile_trust(provider: &Provider, settings: &Settings) -> Result<Trust, Stri
         _ => return Err("attribute transformations are not supported yet".to_owned()),
     }
     let policy = TrustPolicy::new(&provider.issuer, &provider.audience, &settings.issuer)
-        .and_then(|policy| policy.with_skew_seconds(settings.skew_seconds))
         .map_err(|error| error.to_string())?;
-    let verification = &provider.verification;
-    let keys = match verification["type"].as_str() {
-        // Never saved, the default.
-        None if verification.is_null() => Keys::Discovered(remote(provider, None, settings)?),
-        Some("discovery") => match &verification["discovery_url"] {
-            Value::Null => Keys::Discovered(remote(provider, None, settings)?),
-            Value::String(url) => Keys::Discovered(remote(provider, Some(url), settings)?),
-            _ => return Err("`verification.discovery_url` is not a string".to_owned()),
-        },
-        Some("uploaded_jwks") => {
-            let jwks = verification["jwks"].to_string();
-            let keys = KeySet::parse_uploaded(jwks.as_bytes()).map_err(|e| e.to_string())?;
-            Keys::Uploaded(keys)
-        }
-        _ => return Err("`verification.type` is not known".to_owned()),
-    };
+    let keys = Keys::of(provider, &settings.fetcher)?;
     Ok(Trust { policy, keys })
 }
 
-fn remote(
-    provider: &Provider,
-    discovery_url: Option<&str>,
-    settings: &Settings,
-) -> Result<Arc<RemoteKeys>, String> {
-    RemoteKeys::new(
-        &provider.id,
-        &provider.issuer,
-        discovery_url,
-        Arc::clone(&settings.fetcher),
-    )
-    .map(Arc::new)
-    .map_err(|error| error.to_string())
+impl Keys {
+    /// Where a provider's keys come from; the error is as for its trust.
+    pub(super) fn of(provider: &Provider, fetcher: &Arc<Fetcher>) -> Result<Self, String> {
+        let verification = &provider.verification;
+        let discovered = |url: Option<&str>| {
+            RemoteKeys::new(&provider.id, &provider.issuer, url, Arc::clone(fetcher))
+                .map(|remote| Self::Discovered(Arc::new(remote)))
+                .map_err(|error| error.to_string())
+        };
+        match verification["type"].as_str() {
+            // Never saved, the default.
+            None if verification.is_null() => discovered(None),
+            Some("discovery") => match &verification["discovery_url"] {
+                Value::Null => discovered(None),
+                Value::String(url) => discovered(Some(url)),
+                _ => Err("`verification.discovery_url` is not a string".to_owned()),
+            },
+            Some("uploaded_jwks") => {
+                let jwks = verification["jwks"].to_string();
+                KeySet::parse_uploaded(jwks.as_bytes())
+                    .map(Self::Uploaded)
+                    .map_err(|error| error.to_string())
+            }
+            _ => Err("`verification.type` is not known".to_owned()),
+        }
+    }
 }
 
 fn compile_rule(rule: &Rule) -> Result<CompiledRule, String> {

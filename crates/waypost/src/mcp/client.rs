@@ -10,9 +10,9 @@
 //!
 //! Both eras are spoken: 2026-07-28, where every message stands for itself, and
 //! 2025-03-26 to 2025-11-25, with `initialize` and sessions. The HTTP+SSE
-//! transport of 2024-11-05 is not.
+//! transport of 2024-11-05 is not; Streamable HTTP that says this version is.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value, json};
@@ -26,7 +26,7 @@ use super::{
     peer::Peer,
     result::Outcome,
     secrets::Credentials,
-    tool::Tool,
+    tool::{LeftOut, Tool},
 };
 use crate::{config::McpConfig, http::outbound::Outbound, shutdown::Shutdown};
 
@@ -49,6 +49,14 @@ pub struct Servers {
 pub struct Session {
     peer: Arc<Peer>,
     era: Era,
+}
+
+/// What a server lists.
+#[derive(Debug)]
+pub struct Listed {
+    pub tools: Vec<Tool>,
+    /// What is no tool, or none that a model can be given.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A call of a tool.
@@ -99,7 +107,7 @@ impl Servers {
 
 impl Session {
     /// All tools, page by page, within `list_timeout`.
-    pub async fn list_tools(&mut self) -> Result<Vec<Tool>, McpError> {
+    pub async fn list_tools(&mut self) -> Result<Listed, McpError> {
         let limit = self.peer.servers().config.list_timeout;
         timeout(limit, self.pages())
             .await
@@ -139,11 +147,13 @@ impl Session {
         })
     }
 
-    async fn pages(&self) -> Result<Vec<Tool>, McpError> {
+    async fn pages(&self) -> Result<Listed, McpError> {
         let config = &self.peer.servers().config;
         let mut budget = config.max_list_bytes.0;
         let mut tools: Vec<Tool> = Vec::new();
+        let mut left_out = Vec::new();
         let mut cursor: Option<Value> = None;
+        let mut asked_with = HashSet::new();
         for _ in 0..MAX_PAGES {
             let mut params = Map::new();
             if let Some(cursor) = cursor.take() {
@@ -156,23 +166,32 @@ impl Session {
                 return Err(McpError::Protocol("a list of tools has no 'tools'"));
             };
             for mut listed in listed {
-                let tool = Tool::read(&mut listed)
-                    .ok_or(McpError::Protocol("an element of its list is no tool"))?;
-                let fine = self
-                    .era
-                    .is_modern()
-                    .then(|| headers::marks_are_fine(&tool.input_schema));
-                // The first of a name is the one that a call would reach.
-                if fine != Some(false) && tools.iter().all(|other| other.name != tool.name) {
+                let tool = match Tool::read(&mut listed) {
+                    Ok(tool) => tool,
+                    Err(one) => {
+                        left_out.push(one);
+                        continue;
+                    }
+                };
+                if self.era.is_modern() && !headers::marks_are_fine(&tool.input_schema) {
+                    left_out.push(LeftOut::new(
+                        &tool.name,
+                        "its 'x-mcp-header' marks are wrong",
+                    ));
+                } else if tools.iter().all(|other| other.name != tool.name) {
+                    // The first of a name is the one that a call would reach.
                     tools.push(tool);
                 }
-                if tools.len() > config.max_tools {
+                if tools.len() + left_out.len() > config.max_tools {
                     return Err(McpError::TooManyTools(config.max_tools));
                 }
             }
             match page.get_mut("nextCursor").map(Value::take) {
-                Some(next @ Value::String(_)) => cursor = Some(next),
-                _ => return Ok(tools),
+                // A cursor that was asked with already leads round in circles.
+                Some(Value::String(next)) if asked_with.insert(next.clone()) => {
+                    cursor = Some(next.into());
+                }
+                _ => return Ok(Listed { tools, left_out }),
             }
         }
         Err(McpError::Protocol("its list of tools does not end"))

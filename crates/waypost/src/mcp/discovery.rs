@@ -14,8 +14,9 @@ use super::{error::McpError, message, peer::Peer};
 
 const SESSION_ID: &str = "mcp-session-id";
 const MODERN: &str = "2026-07-28";
-/// With `initialize`, newest first; all over Streamable HTTP.
-const LEGACY: &[&str] = &["2025-11-25", "2025-06-18", "2025-03-26"];
+/// With `initialize`, newest first; all over Streamable HTTP, which some servers
+/// speak that say the version before it.
+const LEGACY: &[&str] = &["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The largest answer to the first question.
 const MAX_HELLO: usize = 256 * 1024;
 /// The longest session id.
@@ -88,32 +89,67 @@ pub(super) fn describe_ourselves(params: &mut Map<String, Value>) {
 /// Finds out. A server that does not answer the first question within
 /// `patience` is taken for an older one: some read no unknown methods.
 pub(super) async fn find(peer: &Arc<Peer>, patience: Duration) -> Result<Era, McpError> {
-    match timeout(patience, discover(peer)).await {
-        Ok(Ok(true)) => Ok(Era::Modern),
-        Ok(Err(error)) if !may_be_old(&error) => Err(error),
-        Ok(Ok(false) | Err(_)) | Err(_) => initialize(peer).await,
-    }
+    let spoken = match timeout(patience, discover(peer)).await {
+        Ok(Ok(versions)) if versions.iter().any(|version| version == MODERN) => {
+            return Ok(Era::Modern);
+        }
+        Ok(Err(error)) if !may_be_old(&error) => return Err(error),
+        Ok(Ok(versions) | Err(McpError::Rpc { versions, .. })) => versions,
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    };
+    initialize_as(peer, both_speak(&spoken).unwrap_or(LEGACY[0])).await
 }
 
-/// Whether the server speaks the newer era.
-async fn discover(peer: &Arc<Peer>) -> Result<bool, McpError> {
+/// The newest of these versions that both sides speak.
+fn both_speak(versions: &[String]) -> Option<&'static str> {
+    let both = |ours: &&&str| versions.iter().any(|theirs| theirs == **ours);
+    LEGACY.iter().find(both).copied()
+}
+
+/// The versions that a server of the newer era speaks.
+async fn discover(peer: &Arc<Peer>) -> Result<Vec<String>, McpError> {
     let (answer, _) = peer
         .ask(&Era::Modern, "server/discover", Map::new(), None, MAX_HELLO)
         .await?;
     let Some(versions) = answer["supportedVersions"].as_array() else {
         return Err(McpError::Protocol("it says no 'supportedVersions'"));
     };
-    Ok(versions.iter().any(|version| version == MODERN))
+    let versions = versions.iter().filter_map(Value::as_str);
+    Ok(versions.map(str::to_owned).collect())
 }
 
 /// Begins a session of the older era.
 pub(super) async fn initialize(peer: &Arc<Peer>) -> Result<Era, McpError> {
+    initialize_as(peer, LEGACY[0]).await
+}
+
+/// The same, asking for `version` first. A server that refuses and lists what it
+/// speaks is asked once more with one of those.
+async fn initialize_as(peer: &Arc<Peer>, version: &'static str) -> Result<Era, McpError> {
+    match initialize_once(peer, version).await {
+        Err(McpError::Rpc {
+            code,
+            message,
+            versions,
+        }) => match both_speak(&versions) {
+            Some(other) if other != version => initialize_once(peer, other).await,
+            _ => Err(McpError::Rpc {
+                code,
+                message,
+                versions,
+            }),
+        },
+        other => other,
+    }
+}
+
+async fn initialize_once(peer: &Arc<Peer>, version: &'static str) -> Result<Era, McpError> {
     let before = Era::Legacy {
         version: None,
         session: None,
     };
     let mut params = Map::new();
-    params.insert("protocolVersion".to_owned(), LEGACY[0].into());
+    params.insert("protocolVersion".to_owned(), version.into());
     params.insert("capabilities".to_owned(), json!({}));
     params.insert("clientInfo".to_owned(), ourselves());
     let (answer, headers) = peer
@@ -147,9 +183,8 @@ fn may_be_old(error: &McpError) -> bool {
         McpError::Rpc { code, .. } => !MODERN_REFUSALS.contains(code),
         McpError::Status(status) => !matches!(
             *status,
-            StatusCode::UNAUTHORIZED
-                | StatusCode::FORBIDDEN
-                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            // 401 and 403: gateways refuse methods that they do not know like this.
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED
                 | StatusCode::TOO_MANY_REQUESTS
                 | StatusCode::BAD_GATEWAY
                 | StatusCode::SERVICE_UNAVAILABLE

@@ -28,7 +28,12 @@ pub enum CallError {
 pub enum McpError {
     /// A JSON-RPC error.
     #[error("{message}")]
-    Rpc { code: i64, message: String },
+    Rpc {
+        code: i64,
+        message: String,
+        /// Versions of the protocol that the server says it speaks.
+        versions: Vec<String>,
+    },
     /// Something that the protocol has no place for.
     #[error("The MCP server's answer is not MCP: {0}.")]
     Protocol(&'static str),
@@ -121,6 +126,7 @@ mod tests {
                 McpError::Rpc {
                     code: -32602,
                     message: "Unknown tool".to_owned(),
+                    versions: Vec::new(),
                 }
                 .call_error(),
                 json!({"type": "mcp_protocol_error", "code": -32602, "message": "Unknown tool"}),

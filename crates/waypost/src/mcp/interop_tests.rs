@@ -111,7 +111,7 @@ async fn the_official_server_understands_us_in_both_eras() {
             let mut legacy = modern.again_as_legacy().await.expect("a session");
             assert_eq!(legacy.version(), "2025-11-25");
             for session in [&mut modern, &mut legacy] {
-                let tools = session.list_tools().await.expect("tools");
+                let tools = session.list_tools().await.expect("tools").tools;
                 assert_eq!(tools.len(), 1);
                 assert!(tools[0].is_read_only());
                 let mut greet = call("greet", json!({"name": "Zoë"}));

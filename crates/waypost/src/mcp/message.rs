@@ -6,6 +6,8 @@ use super::error::McpError;
 
 /// The longest text of a server's error that is kept.
 const MAX_ERROR_TEXT: usize = 4 * 1024;
+/// Versions of the protocol that are read from one error.
+const MAX_VERSIONS: usize = 32;
 
 /// A message from a server, as far as it matters to who waits for an answer.
 #[derive(Debug)]
@@ -78,16 +80,45 @@ fn rpc_error(error: &Value) -> McpError {
     McpError::Rpc {
         code: error["code"].as_i64().unwrap_or(-32603),
         message: error["message"].as_str().unwrap_or("").to_owned(),
+        versions: versions(error),
     }
 }
 
+/// The versions of the protocol that an error says its server speaks: in its
+/// data, or else as dates in its text.
+fn versions(error: &Value) -> Vec<String> {
+    let data = &error["data"];
+    let listed = [&data["supported"], &data["supportedVersions"]];
+    let listed = listed.into_iter().find_map(Value::as_array);
+    let is_date = |text: &&str| {
+        text.len() == 10
+            && text.bytes().enumerate().all(|(at, byte)| match at {
+                4 | 7 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    let versions: Vec<&str> = if let Some(listed) = listed {
+        listed.iter().filter_map(Value::as_str).collect()
+    } else {
+        let text = error["message"].as_str().unwrap_or("");
+        let is_part = |c: char| c.is_ascii_digit() || c == '-';
+        text.split(|c| !is_part(c)).collect()
+    };
+    let versions = versions.into_iter().filter(is_date).take(MAX_VERSIONS);
+    versions.map(str::to_owned).collect()
+}
+
 /// A JSON-RPC error with as much of its text as is kept, and never none.
-pub(super) fn bounded(code: i64, mut message: String) -> McpError {
+pub(super) fn bounded(code: i64, mut message: String, versions: Vec<String>) -> McpError {
     message.truncate(message.floor_char_boundary(MAX_ERROR_TEXT));
     if message.is_empty() {
         "The MCP server gave no reason.".clone_into(&mut message);
     }
-    McpError::Rpc { code, message }
+    McpError::Rpc {
+        code,
+        message,
+        versions,
+    }
 }
 
 #[cfg(test)]
@@ -108,11 +139,14 @@ mod tests {
             ),
             (json!({"id": null, "error": {"code": -32700}}), -32700),
         ] {
-            let Incoming::Answer(Err(McpError::Rpc { code: got, message })) = one(message) else {
+            let Incoming::Answer(Err(McpError::Rpc {
+                code: got, message, ..
+            })) = one(message)
+            else {
                 panic!("no error");
             };
             assert_eq!(got, code);
-            let McpError::Rpc { message, .. } = bounded(got, message) else {
+            let McpError::Rpc { message, .. } = bounded(got, message, Vec::new()) else {
                 panic!("no error");
             };
             assert!(!message.is_empty());
@@ -138,7 +172,8 @@ mod tests {
 
     #[test]
     fn long_errors_are_cut_at_a_character() {
-        let McpError::Rpc { message, .. } = bounded(1, "é".repeat(MAX_ERROR_TEXT)) else {
+        let McpError::Rpc { message, .. } = bounded(1, "é".repeat(MAX_ERROR_TEXT), Vec::new())
+        else {
             panic!("no error");
         };
         assert_eq!(message.len(), MAX_ERROR_TEXT);

@@ -19,11 +19,11 @@ use super::{
     error::McpError,
     headers,
     message::{self, Incoming},
-    redact::Redactor,
+    redact,
     reply::{self, Body, Budget, Messages},
     secrets::Credentials,
 };
-use crate::http::outbound;
+use crate::{http::outbound, redact::Redactor};
 
 /// How long a farewell or an answer to a server may take.
 const ASIDE: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ impl Peer {
             servers: Arc::clone(servers),
             url: url.clone(),
             credentials: credentials.clone(),
-            redactor: Redactor::new(credentials, url),
+            redactor: redact::redactor(credentials, url),
             ids: AtomicU64::new(1),
         }
     }
@@ -97,9 +97,13 @@ impl Peer {
         in_flight.answered = true;
         match answer {
             Ok((result, headers)) => Ok((self.redacted(result), headers)),
-            Err(McpError::Rpc { code, mut message }) => {
+            Err(McpError::Rpc {
+                code,
+                mut message,
+                versions,
+            }) => {
                 self.redactor.text(&mut message);
-                Err(message::bounded(code, message))
+                Err(message::bounded(code, message, versions))
             }
             Err(error) => Err(error),
         }

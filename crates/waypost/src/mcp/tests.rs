@@ -96,7 +96,7 @@ async fn both_eras_list_and_call_as_json_and_as_events() {
             .await;
             let mut session = world.connect().await.expect("a session");
             assert_eq!(session.version(), version);
-            let tools = session.list_tools().await.expect("tools");
+            let tools = session.list_tools().await.expect("tools").tools;
             let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
             assert_eq!(names, ["echo", "add", "write", "fail"]);
             assert!(tools[0].is_read_only() && !tools[0].is_idempotent());
@@ -139,7 +139,7 @@ async fn a_list_is_read_to_its_end_within_bounds() {
     };
     let world = World::with(many(100)).await;
     let mut session = world.connect().await.expect("a session");
-    assert_eq!(session.list_tools().await.expect("tools").len(), 100);
+    assert_eq!(session.list_tools().await.expect("tools").tools.len(), 100);
     assert_eq!(world.server.requests_of("tools/list").len(), 15);
 
     let world = World::new(many(100), |config| config.max_tools = 99).await;
@@ -154,6 +154,104 @@ async fn a_list_is_read_to_its_end_within_bounds() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_comes_again_ends_the_list() {
+    let world = World::with(|server| (server.page, server.circular) = (2, true)).await;
+    let mut session = world.connect().await.expect("a session");
+    assert_eq!(session.list_tools().await.expect("tools").tools.len(), 4);
+    assert_eq!(world.server.requests_of("tools/list").len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_no_tool_is_left_out_and_named() {
+    let tool = |definition| ScriptedTool {
+        definition,
+        answer: Answer::Echo,
+    };
+    let world = World::with(|server| {
+        server.tools = vec![
+            tool(json!({"name": "good", "inputSchema": {"type": "object"}})),
+            tool(json!({"name": "list", "inputSchema": []})),
+            tool(json!({"name": "text", "inputSchema": {"type": "string"}})),
+            tool(json!({"inputSchema": {"type": "object"}})),
+            tool(json!("no tool")),
+            tool(json!({"name": "bare"})),
+        ];
+    })
+    .await;
+    let mut session = world.connect().await.expect("a session");
+    let listed = session.list_tools().await.expect("tools");
+    let names: Vec<_> = listed.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["good", "bare"]);
+    let names: Vec<_> = listed
+        .left_out
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    assert_eq!(names, ["list", "text", "", ""]);
+}
+
+#[tokio::test]
+async fn a_server_that_lists_its_versions_is_asked_with_one_of_them() {
+    let versions = |versions: &[&str]| versions.iter().map(|v| (*v).to_owned()).collect();
+    for (discovered, only, spoken) in [
+        (&[][..], &["2025-03-26"][..], "2025-03-26"),
+        (&[], &["2024-11-05", "2023-01-01"], "2024-11-05"),
+        (&["2025-06-18", "2025-03-26"], &["2025-06-18"], "2025-06-18"),
+    ] {
+        let world = World::with(|server| {
+            server.era = if discovered.is_empty() {
+                Era::Legacy
+            } else {
+                Era::Both
+            };
+            (server.discovered, server.only) = (versions(discovered), versions(only));
+        })
+        .await;
+        let mut session = world.connect().await.expect("a session");
+        assert_eq!(session.version(), spoken);
+        assert_eq!(session.list_tools().await.expect("tools").tools.len(), 4);
+    }
+    // None that both speak: asked once, and refused.
+    let world = World::with(|server| {
+        (server.era, server.only) = (Era::Legacy, versions(&["2023-01-01"]));
+    })
+    .await;
+    let refused = world.connect().await.err().expect("refused");
+    assert!(
+        matches!(refused, McpError::Rpc { code: -32602, .. }),
+        "{refused}"
+    );
+    assert_eq!(world.server.requests_of("initialize").len(), 1);
+    // Streamable HTTP that says a version from before it.
+    let world = World::with(|server| {
+        (server.era, server.version) = (Era::Legacy, "2024-11-05".to_owned());
+    })
+    .await;
+    let mut session = world.connect().await.expect("a session");
+    assert_eq!(session.version(), "2024-11-05");
+    said(session.call_tool(&call("echo", json!({}))).await);
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_unknown_methods_is_asked_to_initialize() {
+    for status in [401, 403] {
+        let world = World::with(|server| {
+            server.era = Era::Legacy;
+            server
+                .faults
+                .insert("server/discover".to_owned(), Fault::Status(status));
+        })
+        .await;
+        world.connect().await.expect("a session");
+        // And who is not let in learns that.
+        world.server.fail("initialize", Some(Fault::Status(status)));
+        let refused = world.connect().await.err().expect("refused");
+        assert_eq!(code(&refused), Some(status));
+        assert_eq!(world.server.requests_of("initialize").len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn tools_with_wrong_header_marks_are_left_out_and_right_ones_sent() {
     let marked = |name: &str, kind: &str| ScriptedTool {
         definition: json!({"name": name, "inputSchema": {"type": "object", "properties": {
@@ -165,7 +263,7 @@ async fn tools_with_wrong_header_marks_are_left_out_and_right_ones_sent() {
     })
     .await;
     let mut session = world.connect().await.expect("a session");
-    let tools = session.list_tools().await.expect("tools");
+    let tools = session.list_tools().await.expect("tools").tools;
     assert_eq!(tools.len(), 1);
     let mut call = call("good", json!({"region": "eu"}));
     call.input_schema = tools[0].input_schema.clone();
@@ -359,8 +457,8 @@ async fn only_a_refusal_that_an_older_server_could_give_leads_to_initialize() {
         (Fault::Status(405), true),
         (Fault::Status(500), true),
         (Fault::Html, true),
-        (Fault::Status(401), false),
-        (Fault::Status(403), false),
+        (Fault::Status(401), true),
+        (Fault::Status(403), true),
         (Fault::Status(429), false),
         (Fault::Status(503), false),
         (Fault::Reset, false),
@@ -393,10 +491,10 @@ async fn only_a_refusal_that_an_older_server_could_give_leads_to_initialize() {
     )
     .await;
     assert!(world.connect().await.is_ok());
-    // Versions that were never over this transport are not agreed to.
+    // Versions that nobody knows are not agreed to.
     let world = World::with(|server| {
         server.era = Era::Legacy;
-        server.version = "2024-11-05".to_owned();
+        server.version = "2024-10-07".to_owned();
     })
     .await;
     assert!(matches!(world.connect().await, Err(McpError::Protocol(_))));

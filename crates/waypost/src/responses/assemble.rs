@@ -12,7 +12,10 @@
 use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
 
-use super::events::Event;
+use super::{
+    events::{Event, push},
+    object,
+};
 use crate::upstream::generation::{Delta, Finish, Usage};
 
 mod calls;
@@ -22,7 +25,9 @@ mod own;
 mod reasoning;
 mod replay;
 
-use items::{Call, Open, OpenKind, Own, Part, close_part, close_summary_part, push};
+pub use replay::is_for_client;
+
+use items::{Call, Open, OpenKind, Own, Part, close_part, close_summary_part};
 
 /// Turns deltas into events and collects the output.
 #[derive(Debug, Default)]
@@ -37,6 +42,8 @@ pub struct Assembler {
     /// White space that may turn out to be nothing but a model's habit around
     /// tool calls; see [`Assembler::text`].
     held: String,
+    /// Sources that were named before any text that names them.
+    early: Vec<Value>,
     /// Whether the request has tools: only then is white space held.
     pub hold_blank_text: bool,
     phase: Option<String>,
@@ -165,22 +172,14 @@ impl Assembler {
         self.output.iter().flatten().cloned().collect()
     }
 
-    /// Token counts in the API's shape; null when the server gave none.
+    /// Token counts in the API's shape; null when no server gave any.
     pub fn usage(&self) -> Value {
-        if self.usage.is_none() && self.spent_before == Usage::default() {
-            return Value::Null;
-        }
         let usage = self.spent();
-        json!({
-            "input_tokens": usage.input_tokens,
-            "input_tokens_details": {
-                "cached_tokens": usage.cached_tokens,
-                "cache_write_tokens": 0,
-            },
-            "output_tokens": usage.output_tokens,
-            "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-            "total_tokens": usage.input_tokens.saturating_add(usage.output_tokens),
-        })
+        if usage.reported {
+            object::usage(usage)
+        } else {
+            Value::Null
+        }
     }
 
     /// Tokens of all attempts so far. After a continuation the text of the

@@ -242,6 +242,7 @@ fn usage_counts_what_earlier_attempts_delivered() {
             cached_tokens: 0,
             output_tokens: 5,
             reasoning_tokens: 0,
+            reported: true,
         }),
         &mut out,
     );

@@ -18,10 +18,10 @@ use waypost_engine::{
 
 use super::{
     assemble::Assembler,
+    context,
     events::{Event, encode},
-    foreground::note_upstream_error,
     object::{self, Failure},
-    recover::{Folded, Note, Plan, Seam},
+    recover::{Plan, Seam},
     run::{self, End, Gone, Sink, Stop},
     sink::LogSink,
 };
@@ -39,13 +39,20 @@ use crate::{
     },
 };
 
-/// Encoded events read at once when a log is folded.
-const PAGE_BYTES: usize = 1024 * 1024;
+mod resume;
+
+use resume::GoingOn;
+
 /// Pauses before another attempt: doubling, with this first and longest one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_LONGEST: Duration = Duration::from_mins(1);
 const BROKEN: &str = "The server had an error while running it.";
 const OVERTIME: &str = "It took longer than responses may take here.";
+const OUT_OVERTIME: &str =
+    "The model server was unavailable until it had taken longer than responses may take here.";
+/// A job that met an outage lets those that wait go first: the next probe may be
+/// of another model.
+const PROBE_AGAIN: Duration = Duration::from_millis(500);
 /// A drain has this long to hand a job back.
 const HAND_BACK: Duration = Duration::from_secs(1);
 
@@ -78,6 +85,8 @@ pub async fn abandon(app: &AppRef, mut job: ClaimedJob, lost: CancellationToken)
 
 struct Claim {
     app: AppRef,
+    /// What the client asked, for the log.
+    model: String,
     object: Value,
     generation: Option<Arc<Generation>>,
     upstream: Option<Arc<Upstream>>,
@@ -108,6 +117,7 @@ impl Claim {
             engine: app.engine.clone(),
             lease: job.lease.clone(),
             next_seq: job.response.next_seq,
+            rewinds: job.response.rewinds,
             lost,
             stop: app.shutdown.stopping(),
             deadline: Instant::now() + time_left(app, &job),
@@ -123,9 +133,11 @@ impl Claim {
                 Map::new(),
             )
         });
-        let upstream = app.upstreams.by_name(&job.queue).cloned();
+        let upstream = app.upstreams.by_name(&job.queue);
+        let model = object["model"].as_str().unwrap_or_default().to_owned();
         Self {
             app: app.clone(),
+            model,
             object: object::in_progress(&object),
             generation,
             upstream,
@@ -143,18 +155,6 @@ impl Claim {
     }
 
     async fn attempt(&mut self) -> Next {
-        let folded = match self.fold().await {
-            Ok(folded) => folded,
-            Err(StoreError::NotFound(_)) => return Next::Leave,
-            Err(error) => {
-                tracing::warn!(response_id = %self.sink.lease.response_id, %error, "reading an event log failed");
-                return Next::Release {
-                    delay: BACKOFF_FIRST,
-                    counts: true,
-                };
-            }
-        };
-        let announced = folded.announced;
         let (Some(generation), Some(upstream)) = (self.generation.take(), self.upstream.clone())
         else {
             return self.give_up(
@@ -162,15 +162,14 @@ impl Claim {
                 "No configured model server serves it any more, or another version of this server stored it.",
             );
         };
-        let (mut assembler, prefix, earlier) = match folded.plan(&upstream, &generation) {
-            Plan::Run {
-                assembler,
-                prefix,
-                earlier,
-            } => (*assembler, prefix, earlier),
-            Plan::GiveUp { assembler, why } => {
-                return self.give_up(*assembler, &format!("It was interrupted {why}."));
-            }
+        let GoingOn {
+            announced,
+            mut assembler,
+            prefix,
+            earlier,
+        } = match self.go_on(&upstream, &generation).await {
+            Ok(going_on) => going_on,
+            Err(next) => return next,
         };
         assembler.hold_blank_text = !generation.tools.is_empty();
         if let Some(why) = self.used_up() {
@@ -269,50 +268,95 @@ impl Claim {
         mut assembler: Assembler,
         mut pending: EventBatchBuilder,
     ) -> Next {
-        note_upstream_error(&self.app, upstream, error);
-        let failure = |assembler: &mut Assembler, object: &Value, pending| {
+        let waits = error.is_unavailable();
+        let pause = if waits {
+            upstream.pause_after(error) + PROBE_AGAIN
+        } else {
+            self.backoff()
+        };
+        // Due when its time is over, to be ended.
+        let pause = pause.min(time_left(&self.app, &self.job));
+        let next = if error.is_retryable() && !self.is_last(error) {
+            let again = Next::Release {
+                delay: pause,
+                counts: !waits,
+            };
+            self.unless_it_cannot_go_on(again, upstream, generation, &mut pending)
+                .await
+        } else {
+            None
+        };
+        let next_try = match next {
+            Some(Next::Release { delay, .. }) => Some(delay),
+            _ => None,
+        };
+        self.note(error, upstream, next_try);
+        if next_try.is_some() {
+            self.app.metrics.job_retried(&upstream.name, error.kind());
+        }
+        next.unwrap_or_else(|| {
             let (code, message) = error.for_response();
+            let failure = Failure { code, message };
             Next::Finish(run::failure(
-                object,
-                assembler,
-                &Failure { code, message },
+                &self.object,
+                &mut assembler,
+                &failure,
                 pending,
             ))
-        };
-        if !error.is_retryable() || self.is_last(error) {
-            return failure(&mut assembler, &self.object, pending);
+        })
+    }
+
+    /// The next claim decides by the log; it is asked now whether it could.
+    /// `None`: it could not.
+    async fn unless_it_cannot_go_on(
+        &mut self,
+        again: Next,
+        upstream: &Upstream,
+        generation: &Generation,
+        pending: &mut EventBatchBuilder,
+    ) -> Option<Next> {
+        if run::flush(pending, &mut self.sink).await.is_err() {
+            return Some(Next::Leave);
         }
-        // The next claim decides by the log; ask it now whether it could.
-        if run::flush(&mut pending, &mut self.sink).await.is_err() {
-            return Next::Leave;
-        }
-        match self
-            .fold()
-            .await
-            .map(|folded| folded.plan(upstream, generation))
-        {
-            Ok(Plan::Run { .. }) => Next::Release {
-                delay: error
-                    .retry_after()
-                    .map_or_else(|| self.backoff(), |told| told.max(BACKOFF_FIRST)),
-                // Waiting as told is no attempt; the time limit bounds it.
-                counts: !error.is_throttle(),
-            },
-            Ok(Plan::GiveUp { .. }) => {
-                failure(&mut assembler, &self.object, EventBatchBuilder::default())
-            }
-            Err(_) => Next::Release {
+        match self.plan(upstream, generation).await {
+            // What it can do may turn out once it answers again.
+            Ok((_, Plan::GiveUp { .. })) if !upstream.is_yet_unknown() => None,
+            // Waiting for the server is no attempt; the time limit bounds it.
+            Ok(_) => Some(again),
+            Err(_) => Some(Next::Release {
                 delay: self.backoff(),
                 counts: true,
-            },
+            }),
         }
+    }
+
+    /// Counts and logs a failed call of this job.
+    fn note(&self, error: &UpstreamError, upstream: &Upstream, next_try: Option<Duration>) {
+        if let UpstreamError::Dependency { .. } = error {
+            // Told where it happened.
+            return;
+        }
+        tracing::warn!(
+            response_id = %self.sink.lease.response_id,
+            background = true,
+            upstream = %upstream.name,
+            url = %upstream.url_of(upstream.generation_path()),
+            model = %self.model,
+            attempt = self.job.attempt,
+            counts = !error.is_unavailable(),
+            next_try_ms = next_try.map(|pause| pause.as_millis() as u64),
+            %error,
+            hint = error.hint(),
+            "the model server failed"
+        );
+        (self.app.metrics).upstream_error(&upstream.name, error.kind());
     }
 
     /// Whether there would be no attempt after this one: then the failure is
     /// told as it is, not that attempts ran out.
     fn is_last(&self, error: &UpstreamError) -> bool {
         let attempts_left = self.job.attempt < self.app.config.responses.max_attempts;
-        time_left(&self.app, &self.job).is_zero() || !(attempts_left || error.is_throttle())
+        time_left(&self.app, &self.job).is_zero() || !(attempts_left || error.is_unavailable())
     }
 
     /// Why there is to be no further attempt, if so.
@@ -322,7 +366,10 @@ impl Claim {
         }
         time_left(&self.app, &self.job)
             .is_zero()
-            .then_some(OVERTIME)
+            .then(|| match &self.upstream {
+                Some(upstream) if upstream.outage.is_out() => OUT_OVERTIME,
+                _ => OVERTIME,
+            })
     }
 
     fn backoff(&self) -> Duration {
@@ -343,31 +390,6 @@ impl Claim {
         Next::Finish(run::failure(&self.object, assembler, &failure, pending))
     }
 
-    /// What the log holds.
-    async fn fold(&self) -> Result<Folded, StoreError> {
-        let note = self.job.note.as_deref().and_then(Note::decode);
-        let mut folded = Folded::new(note);
-        let mut after = None;
-        loop {
-            let row = &self.job.response;
-            let page = self
-                .app
-                .engine
-                .store
-                .read_events(&row.project_id, &row.id, after, PAGE_BYTES)
-                .await?;
-            let mut last = after;
-            for (first, batch) in &page.batches {
-                folded.read(batch);
-                last = (first + batch.count()).checked_sub(1);
-            }
-            if last == after || last.is_some_and(|last| last + 1 >= page.next_seq) {
-                return Ok(folded);
-            }
-            after = last;
-        }
-    }
-
     async fn finish(&mut self, end: End) {
         let events = end.events();
         let store = self.app.engine.store.clone();
@@ -377,12 +399,13 @@ impl Claim {
             let terminal = Terminal {
                 status: end.status,
                 body: end.object.to_string(),
+                output: context::referable(&end.object, end.status),
             };
             match store
                 .finish(&lease, first_seq, events.clone(), terminal)
                 .await
             {
-                Ok(()) => break,
+                Ok(()) => break self.ended(&end),
                 Err(StoreError::Fenced) => return,
                 Err(error) if error.is_transient() => {
                     tracing::warn!(response_id = %lease.response_id, %error, "finishing failed; trying again");
@@ -401,12 +424,26 @@ impl Claim {
         let hint = ResponseHint::Events {
             first_seq,
             batch: events,
+            rewinds: self.sink.rewinds,
             terminal: true,
         };
         self.app
             .engine
             .bus
             .publish_response(&lease.response_id, hint);
+    }
+
+    fn ended(&self, end: &End) {
+        let status = end.status.as_str();
+        tracing::info!(
+            response_id = %self.sink.lease.response_id,
+            upstream = %self.job.queue,
+            model = %self.model,
+            attempt = self.job.attempt,
+            status,
+            "a background response ended"
+        );
+        self.app.metrics.job_ended(status);
     }
 
     async fn release(&self, delay: Duration, counts: bool) {

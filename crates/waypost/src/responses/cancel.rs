@@ -32,10 +32,7 @@ pub async fn cancel(
         return settled(&stored);
     }
     let cancelled = object::cancelled(&body(&stored)?);
-    // The API has no event of its own for this: `response.failed` carries it.
-    let event = EventBatch::of([encode(&Event::Failed {
-        response: &cancelled,
-    })]);
+    let event = EventBatch::of([encode(&Event::terminal(Status::Cancelled, &cancelled))]);
     let outcome = app
         .engine
         .store
@@ -53,6 +50,7 @@ pub async fn cancel(
             let hint = ResponseHint::Events {
                 first_seq,
                 batch: event,
+                rewinds: row.rewinds,
                 terminal: true,
             };
             app.engine.bus.publish_response(&id, hint);

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use waypost_engine::{
     StoreError, id,
-    responses::{ChainLimits, Status},
+    responses::{ChainLimits, OutputItem, Status},
 };
 
 use crate::{app::App, http::error::ApiError};
@@ -71,6 +71,20 @@ pub async fn load(app: &App, project_id: &str, previous: &str) -> Result<Vec<Val
         }
     }
     Ok(items)
+}
+
+/// The output items of a final Response object that requests may refer to:
+/// those that a continued conversation would have.
+pub fn referable(object: &Value, status: Status) -> Vec<OutputItem> {
+    let output = object["output"].as_array().into_iter().flatten();
+    (0..)
+        .zip(output)
+        .filter(|(_, item)| is_usable(item, status))
+        .filter_map(|(position, item)| {
+            let id = item["id"].as_str()?.to_owned();
+            Some(OutputItem { id, position })
+        })
+        .collect()
 }
 
 /// A call whose arguments broke off would make every model server refuse.

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::Version;
+use http::{HeaderMap, Version};
 use serde_json::Value;
 use waypost_engine::{
-    StoreError,
+    Millis, StoreError,
     events::EventBatch,
     id,
-    responses::{InputItem, NewJob, NewResponse, Status},
+    responses::{Idempotency, InputItem, NewJob, NewResponse, Status},
 };
 use waypost_identity::Scope;
 
@@ -22,67 +22,162 @@ use super::{
     events::{Event, encode},
     follow::follow,
     foreground::Foreground,
-    object, poll,
+    idempotency::{self, HeldKey},
+    object, poll, references,
     request::{self, CreateRequest},
 };
 use crate::{
     app::AppRef,
     clock,
-    config::BackgroundWithoutStore,
-    http::{caller::ProjectCaller, error::ApiError, json::UniqueJson, sse},
+    config::{BackgroundWithoutStore, HostedTools},
+    http::{caller::ProjectCaller, edge::RequestInfo, error::ApiError, json::UniqueJson, sse},
     tools::{
         declare::custom,
         mcp::{self, approval::Approved},
         prepare::{FALLBACK_HEADER, is_large},
         schema::aside,
     },
-    upstream::{Upstream, generation::Generation},
+    upstream::Upstream,
 };
 
 /// Creates a response: runs it now, or stores it as a job.
 pub async fn create(
     State(app): State<AppRef>,
     caller: ProjectCaller,
+    Extension(info): Extension<Arc<RequestInfo>>,
     version: Version,
+    headers: HeaderMap,
     UniqueJson(body): UniqueJson,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
-    let (body, mut request) = parse(&app, body).await?;
+    let key = idempotency::key(&headers)?;
+    let Read {
+        body,
+        mut request,
+        fingerprint,
+    } = parse(&app, body, key.is_some()).await?;
+    let idempotency = key
+        .zip(fingerprint)
+        .map(|(key, fingerprint)| Idempotency { key, fingerprint });
     request.generation.mcp = mcp::declare::vault(&app, &body)?;
     drop(body);
     custom::check(&request.grammars).await?;
     if request.background && !request.store {
         allow_without_store(&app)?;
     }
+    // Held before it is looked for: what runs is stored before its key is free.
+    let held = match &idempotency {
+        None => None,
+        Some(key) if request.background => Some(app.running_keys.share(&caller.project_id, key)?),
+        Some(key) => Some(app.running_keys.hold(&caller.project_id, key)?),
+    };
+    if let Some(idempotency) = &idempotency {
+        let (project, stream) = (&caller.project_id, request.stream);
+        let before = idempotency::replay(&app, project, idempotency, stream, version);
+        if let Some(before) = before.await? {
+            return Ok(before);
+        }
+    }
     let upstream = route(&app, &request.generation.model)?;
+    info.learned
+        .route(&request.generation.model, &upstream.name);
     let earlier = match &request.previous_response_id {
         Some(previous) => context::load(&app, &caller.project_id, previous).await?,
         None => Vec::new(),
     };
+    let (own, places) = (&mut request.generation.items, &mut request.places);
+    references::resolve(&app, &caller.project_id, &earlier, own, places).await?;
     let input = request.after(earlier)?;
     request.generation.project_id.clone_from(&caller.project_id);
-    request.generation.approved = approvals(&request.generation, &input)?;
+    request.generation.approved = approvals(&request, &input)?;
     let fallbacks = request.fallbacks.header();
-    let mut response = if request.background {
-        background(app, caller, version, request, upstream, input).await?
+    let ignored = std::mem::take(&mut request.ignored);
+    for kind in &ignored.tools {
+        app.metrics.hosted_tool_ignored(kind);
+    }
+    let checked = Checked {
+        request,
+        upstream,
+        input,
+        idempotency,
+    };
+    let mut response = if checked.request.background {
+        let response = background(app, caller, info, version, checked).await?;
+        drop(held);
+        response
     } else {
-        foreground(app, caller, version, request, upstream, input).await?
+        foreground(app, caller, info, version, checked, held).await?
     };
     if let Some(fallbacks) = fallbacks {
         response.headers_mut().insert(FALLBACK_HEADER, fallbacks);
     }
+    response.headers_mut().extend(ignored.headers());
     Ok(response)
 }
 
-/// Reads the body, elsewhere if that takes long.
-async fn parse(app: &AppRef, body: Value) -> Result<(Value, CreateRequest), ApiError> {
-    if !is_large(&body) {
-        let request = request::parse(&body, &app.preparer)?;
-        return Ok((body, request));
+/// A request that can run.
+struct Checked {
+    request: CreateRequest,
+    upstream: Arc<Upstream>,
+    /// The request's own items.
+    input: Vec<Value>,
+    idempotency: Option<Idempotency>,
+}
+
+impl Checked {
+    /// What is stored of it; its body is still empty.
+    fn row(&self, id: &str, project_id: String, now: Millis) -> NewResponse {
+        NewResponse {
+            id: id.to_owned(),
+            project_id,
+            body: String::new(),
+            created_at: now,
+            background: self.request.background,
+            streamable: self.request.stream,
+            store: self.request.store,
+            previous_response_id: self.request.previous_response_id.clone(),
+            input: rows(&self.input),
+            output: Vec::new(),
+            idempotency: self.idempotency.clone(),
+        }
     }
+}
+
+/// A body, and what was read of it.
+struct Read {
+    body: Value,
+    request: CreateRequest,
+    fingerprint: Option<[u8; 32]>,
+}
+
+/// Reads the body, elsewhere if that takes long.
+async fn parse(app: &AppRef, body: Value, fingerprint: bool) -> Result<Read, ApiError> {
+    let hosted = hosted(app, &body);
+    let is_large = is_large(&body);
     let app = Arc::clone(app);
-    let read = aside(move || request::parse(&body, &app.preparer).map(|request| (body, request)));
-    read.await.map_err(ApiError::internal)?
+    let read = move || {
+        let fingerprint = fingerprint.then(|| idempotency::fingerprint(&body));
+        let request = request::parse(&body, &app.preparer, hosted)?;
+        Ok(Read {
+            body,
+            request,
+            fingerprint,
+        })
+    };
+    if is_large {
+        aside(read).await.map_err(ApiError::internal)?
+    } else {
+        read()
+    }
+}
+
+/// What becomes of hosted tools: as the model's server has it, else as all do.
+fn hosted(app: &AppRef, body: &Value) -> HostedTools {
+    let upstream = body["model"]
+        .as_str()
+        .and_then(|model| app.upstreams.for_model(model));
+    let own = upstream.and_then(|upstream| upstream.hosted_tools);
+    own.unwrap_or(app.config.tools.hosted)
 }
 
 /// The upstream for a model, or the API's words for there being none.
@@ -94,7 +189,7 @@ pub fn route(app: &AppRef, model: &str) -> Result<Arc<Upstream>, ApiError> {
         )
         .code("no_upstream"));
     }
-    app.upstreams.for_model(model).cloned().ok_or_else(|| {
+    app.upstreams.for_model(model).ok_or_else(|| {
         ApiError::invalid(format!(
             "The requested model '{}' does not exist.",
             context::shown(model)
@@ -107,34 +202,30 @@ pub fn route(app: &AppRef, model: &str) -> Result<Arc<Upstream>, ApiError> {
 async fn foreground(
     app: AppRef,
     caller: ProjectCaller,
+    info: Arc<RequestInfo>,
     version: Version,
-    request: CreateRequest,
-    upstream: Arc<Upstream>,
-    input: Vec<Value>,
+    checked: Checked,
+    held: Option<HeldKey>,
 ) -> Result<Response, ApiError> {
     let id = id::fresh("resp_");
     let now = clock::now();
+    let row = (checked.request.store).then(|| checked.row(&id, caller.project_id, now));
+    let Checked {
+        request, upstream, ..
+    } = checked;
     let stream = request.stream;
     let object = object::new(&id, clock::seconds(now), Status::InProgress, request.echo);
-    let row = request.store.then(|| NewResponse {
-        id,
-        project_id: caller.project_id,
-        body: String::new(),
-        created_at: now,
-        background: false,
-        streamable: stream,
-        store: true,
-        previous_response_id: request.previous_response_id,
-        input: rows(&input),
-    });
     let mut generation = request.generation;
     generation.response_id = object["id"].as_str().unwrap_or_default().to_owned();
+    let _ = info.learned.response_id.set(generation.response_id.clone());
     let run = Foreground {
+        info,
         app,
         upstream,
         generation: Arc::new(generation),
         object,
         row,
+        held,
     };
     if stream {
         run.stream(version).await
@@ -146,29 +237,26 @@ async fn foreground(
 async fn background(
     app: AppRef,
     caller: ProjectCaller,
+    info: Arc<RequestInfo>,
     version: Version,
-    request: CreateRequest,
-    upstream: Arc<Upstream>,
-    input: Vec<Value>,
+    checked: Checked,
 ) -> Result<Response, ApiError> {
     let id = id::fresh("resp_");
+    let _ = info.learned.response_id.set(id.clone());
     let now = clock::now();
+    let mut row = checked.row(&id, caller.project_id.clone(), now);
+    let Checked {
+        request,
+        upstream,
+        idempotency,
+        ..
+    } = checked;
     let object = object::new(&id, clock::seconds(now), Status::Queued, request.echo);
     let mut generation = request.generation;
     generation.response_id.clone_from(&id);
     let sealed = generation.mcp.seal(app.identity.master_key(), &id);
     generation.mcp_sealed = sealed.map_err(ApiError::internal)?;
-    let row = NewResponse {
-        id: id.clone(),
-        project_id: caller.project_id.clone(),
-        body: object.to_string(),
-        created_at: now,
-        background: true,
-        streamable: request.stream,
-        store: request.store,
-        previous_response_id: request.previous_response_id,
-        input: rows(&input),
-    };
+    row.body = object.to_string();
     let first = EventBatch::of([
         encode(&Event::Created { response: &object }),
         encode(&Event::Queued { response: &object }),
@@ -192,13 +280,22 @@ async fn background(
                 .with_message("The queue of background responses is full. Please try again later.")
                 .code("queue_full"));
         }
+        // Another request took the key while this one was checked.
+        Err(taken @ StoreError::Conflict(_)) => {
+            let Some(idempotency) = &idempotency else {
+                return Err(taken.into());
+            };
+            let (project, stream) = (&caller.project_id, request.stream);
+            let before = idempotency::replay(&app, project, idempotency, stream, version);
+            return before.await?.ok_or_else(|| taken.into());
+        }
         Err(error) => return Err(error.into()),
     }
     app.engine.bus.publish_jobs();
     if request.stream {
         let keeping = sse::Keeping {
             keep_alive: app.config.responses.keep_alive,
-            stop: app.shutdown.stopping(),
+            stop: Some(app.shutdown.stopping()),
             version,
         };
         return Ok(sse::response(
@@ -211,16 +308,17 @@ async fn background(
     Ok(response)
 }
 
-/// The calls that the request allows; its approvals must fit to questions.
-/// The calls that this request's input approves.
-fn approvals(generation: &Generation, input: &[Value]) -> Result<Vec<Approved>, ApiError> {
+/// The calls that this request's input approves; its approvals must fit to
+/// questions.
+fn approvals(request: &CreateRequest, input: &[Value]) -> Result<Vec<Approved>, ApiError> {
+    let generation = &request.generation;
     if !input
         .iter()
         .any(|item| item["type"] == "mcp_approval_response")
     {
         return Ok(Vec::new());
     }
-    mcp::approval::check(&generation.items, input, &generation.tools)?;
+    mcp::approval::check(generation, input, &request.places)?;
     Ok(mcp::approval::pending(&generation.items, input))
 }
 

@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use waypost_engine::{events::EventBatchBuilder, responses::Status};
 
 /// What every encoded event begins with.
 const HEAD: &[u8] = br#"{"type":""#;
@@ -25,7 +26,6 @@ pub enum Event<'a> {
     Completed { response: &'a Value },
     #[serde(rename = "response.incomplete")]
     Incomplete { response: &'a Value },
-    /// Also the end of a cancelled response: its `response.status` says so.
     #[serde(rename = "response.failed")]
     Failed { response: &'a Value },
 
@@ -140,7 +140,6 @@ pub enum Event<'a> {
     ArgumentsDone {
         item_id: &'a str,
         output_index: u64,
-        name: &'a str,
         arguments: &'a str,
     },
     #[serde(rename = "response.custom_tool_call_input.delta")]
@@ -157,12 +156,26 @@ pub enum Event<'a> {
     },
 }
 
+impl<'a> Event<'a> {
+    /// The last event of a response that ended so. The API has none of its own
+    /// for a cancelled one: its `response.status` says so.
+    pub fn terminal(status: Status, response: &'a Value) -> Self {
+        match status {
+            Status::Completed => Self::Completed { response },
+            Status::Incomplete => Self::Incomplete { response },
+            _ => Self::Failed { response },
+        }
+    }
+}
+
 /// An event about an item that this server made: its type is data.
 #[derive(Debug, Serialize)]
 pub struct ItemEvent<'a> {
     #[serde(rename = "type")]
     pub kind: &'a str,
-    pub item_id: &'a str,
+    /// Some events have the item's place alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_id: Option<&'a str>,
     pub output_index: u64,
     #[serde(flatten)]
     pub fields: &'a Map<String, Value>,
@@ -173,11 +186,25 @@ pub fn encode<E: Serialize>(event: &E) -> Vec<u8> {
     serde_json::to_vec(event).expect("events hold only strings, numbers and JSON values")
 }
 
+/// Encodes an event and adds it to what is to be written.
+pub fn push(out: &mut EventBatchBuilder, event: &Event<'_>) {
+    out.push(&encode(event));
+}
+
 /// The type of an encoded event.
 pub fn type_of(event: &[u8]) -> &str {
     let rest = event.strip_prefix(HEAD).unwrap_or_default();
     let end = rest.iter().position(|b| *b == b'"').unwrap_or_default();
     std::str::from_utf8(&rest[..end]).unwrap_or_default()
+}
+
+/// Whether an encoded event is about an output item: those before the first of
+/// these say only that the response is on its way.
+pub fn is_about_an_item(event: &[u8]) -> bool {
+    !matches!(
+        type_of(event),
+        "response.created" | "response.queued" | "response.in_progress"
+    )
 }
 
 /// About how much is framed at once: a slow reader of a long answer holds this

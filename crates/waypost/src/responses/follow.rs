@@ -3,6 +3,10 @@
 //! Watch first, then read, then wait for a hint or a timer. A hint that
 //! carries the next events saves the read; any other hint, and silence, lead
 //! back to the store, which is the truth.
+//!
+//! Before a reader gives away an event it marks it in the store: what is marked
+//! is never taken back (see [`super::recover`]). Easy to break: what was taken
+//! and is not marked may be gone from the log at any time.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,7 +17,7 @@ use waypost_engine::{
     events::EventBatch,
 };
 
-use super::events::{DONE, FRAME_BYTES, frame};
+use super::events::{DONE, FRAME_BYTES, frame, is_about_an_item};
 use crate::app::AppRef;
 
 /// Encoded events that are read at once.
@@ -22,6 +26,9 @@ const PAGE_BYTES: usize = 256 * 1024;
 const POLL: Duration = Duration::from_secs(5);
 /// Pause after a read that failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// Events that are marked ahead, so that not each one waits for a write of its
+/// own. More would keep more of a broken answer from starting again.
+const MARKED_AHEAD: u64 = 64;
 
 /// A place in one response's log.
 struct Reader {
@@ -35,6 +42,12 @@ struct Reader {
     taken: VecDeque<(u64, Bytes)>,
     /// Where the log was known to end when it was last read.
     known: u64,
+    /// How often it had been rewound then.
+    rewinds: u64,
+    /// Events before this number may be given away.
+    marked: u64,
+    /// Whether the log has ended: nothing of it can be taken back.
+    ended: bool,
     state: State,
 }
 
@@ -66,6 +79,9 @@ pub fn follow(
         next,
         taken: VecDeque::new(),
         known: 0,
+        rewinds: 0,
+        marked: 0,
+        ended: false,
         state: State::Reading,
     };
     stream::unfold(reader, |mut reader| async move {
@@ -78,7 +94,11 @@ impl Reader {
     async fn frames(&mut self) -> Option<Bytes> {
         loop {
             if !self.taken.is_empty() {
-                return Some(self.frame_some());
+                if self.ended || self.next <= self.marked {
+                    return Some(self.frame_some());
+                }
+                self.mark().await;
+                continue;
             }
             match self.state {
                 State::Closed => return None,
@@ -119,11 +139,14 @@ impl Reader {
             }
         };
         self.known = page.next_seq;
+        self.rewinds = page.rewinds;
+        self.marked = self.marked.max(page.read_to);
+        self.ended = page.status.is_terminal();
         for (first, batch) in page.batches {
             self.take(first, &batch);
         }
         if self.next >= self.known {
-            self.state = if page.status.is_terminal() {
+            self.state = if self.ended {
                 State::Ended
             } else {
                 State::Waiting
@@ -137,19 +160,53 @@ impl Reader {
             ResponseHint::Events {
                 first_seq,
                 batch,
+                rewinds,
                 terminal: false,
-            } if first_seq + batch.count() <= self.next => {}
+            } if rewinds == self.rewinds && first_seq + batch.count() <= self.next => {}
             ResponseHint::Events {
                 first_seq,
                 batch,
+                rewinds,
                 terminal,
-            } if first_seq <= self.next => {
+            } if rewinds == self.rewinds && first_seq <= self.next => {
                 self.take(first_seq, &batch);
                 if terminal {
+                    self.ended = true;
                     self.state = State::Ended;
                 }
             }
             _ => self.state = State::Reading,
+        }
+    }
+
+    /// Marks what was taken as given, or lets go of it where it is no more.
+    async fn mark(&mut self) {
+        // What comes before the first item is never taken back: marking ahead of
+        // it would keep the first item from starting again.
+        let items = self
+            .taken
+            .back()
+            .is_some_and(|(_, event)| is_about_an_item(event));
+        let to = self.next + if items { MARKED_AHEAD } else { 0 };
+        let store = &self.app.engine.store;
+        match store
+            .mark_read(&self.project_id, &self.id, to, self.rewinds)
+            .await
+        {
+            Ok(true) => self.marked = to,
+            Ok(false) => {
+                self.next -= self.taken.len() as u64;
+                self.taken.clear();
+                self.state = State::Reading;
+            }
+            Err(error) if error.is_transient() => {
+                tracing::warn!(response_id = %self.id, %error, "marking events as read failed");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(_gone) => {
+                self.taken.clear();
+                self.state = State::Closed;
+            }
         }
     }
 

@@ -7,10 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use axum::response::Response;
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use serde_json::Value;
@@ -23,15 +20,17 @@ use waypost_engine::{events::EventBatchBuilder, responses::NewResponse};
 
 use super::{
     assemble::Assembler,
+    context,
     events::{DONE, Event, encode},
-    object::Failure,
+    idempotency::HeldKey,
+    object::{self, Failure},
     recover::Seam,
     run::{self, End, Gone, Sink, Stop},
     sink::{CLIENT_QUEUE, ClientSink, NoSink},
 };
 use crate::{
     app::AppRef,
-    http::{error::ApiError, sse},
+    http::{edge::RequestInfo, error::ApiError, sse},
     tools::agent::Agent,
     upstream::{Slot, Upstream, error::UpstreamError, generation::Generation},
 };
@@ -40,6 +39,7 @@ use crate::{
 /// own stream begins. Until then a failure is an ordinary HTTP error.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(3);
 pub const OVERTIME: &str = "The response took longer than responses may take here.";
+pub const STOPPING: &str = "The server is stopping.";
 
 /// A foreground response, checked and ready to run.
 pub struct Foreground {
@@ -50,12 +50,16 @@ pub struct Foreground {
     pub object: Value,
     /// What is stored at the end; `None` for `store: false`.
     pub row: Option<NewResponse>,
+    /// The request's idempotency key; free again when the run is over.
+    pub held: Option<HeldKey>,
+    pub info: Arc<RequestInfo>,
 }
 
 impl Foreground {
     /// Runs to the end and answers with the Response object.
-    pub async fn answer(self) -> Result<Response, ApiError> {
-        let _slot = self.slot().await?;
+    pub async fn answer(mut self) -> Result<Response, ApiError> {
+        let _held = self.held.take();
+        let _slot = slot_of(&self.app, &self.upstream).await?;
         let mut sink = NoSink {
             stop: self.app.shutdown.stopping(),
             deadline: self.deadline(),
@@ -63,7 +67,11 @@ impl Foreground {
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
         let open = Agent::open(&self.app, &self.upstream, &self.generation, None);
-        let result = match open.await {
+        let opened = tokio::select! {
+            opened = open => opened.map_err(Stop::Upstream),
+            gone = sink.gone() => Err(Stop::Gone(gone)),
+        };
+        let result = match opened {
             Ok(mut agent) => {
                 let mut seam = Seam::default();
                 run::pump(
@@ -75,15 +83,23 @@ impl Foreground {
                 )
                 .await
             }
-            Err(error) => Err(Stop::Upstream(error)),
+            Err(stop) => Err(stop),
         };
         let end = match result {
             Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
-            Err(Stop::Gone(Gone::Overtime)) => return Err(ApiError::unavailable(OVERTIME)),
-            Err(Stop::Gone(_)) => return Err(ApiError::unavailable("The server is stopping.")),
             // The model had its say, or tools had their effects: that is how
             // this response ended. An HTTP error makes clients try again, and
             // all of it would be done twice.
+            Err(Stop::Gone(gone)) if assembler.had_effects() => {
+                let why = if gone == Gone::Overtime {
+                    OVERTIME
+                } else {
+                    STOPPING
+                };
+                self.failed(&mut assembler, "server_error", why.to_owned(), pending)
+            }
+            Err(Stop::Gone(Gone::Overtime)) => return Err(ApiError::unavailable(OVERTIME)),
+            Err(Stop::Gone(_)) => return Err(ApiError::unavailable(STOPPING)),
             Err(Stop::Upstream(error))
                 if matches!(error, UpstreamError::Violation(_)) || assembler.had_effects() =>
             {
@@ -94,13 +110,13 @@ impl Foreground {
             Err(Stop::Upstream(error)) => return Err(self.refusal(&error)),
         };
         self.store(&end).await?;
-        Ok(Json(end.object).into_response())
+        Ok(object::answer(end.object))
     }
 
     /// Streams the events. Failures before the model server's answer began are
     /// HTTP errors.
     pub async fn stream(self, version: Version) -> Result<Response, ApiError> {
-        let slot = self.slot().await?;
+        let slot = slot_of(&self.app, &self.upstream).await?;
         let (frames, receiver) = mpsc::channel::<Bytes>(CLIENT_QUEUE);
         let (begun, begins) = oneshot::channel();
         let app = self.app.clone();
@@ -110,24 +126,22 @@ impl Foreground {
             .map_err(|_| ApiError::internal("the run ended before it began"))??;
         let keeping = sse::Keeping {
             keep_alive: app.config.responses.keep_alive,
-            stop: app.shutdown.stopping(),
+            stop: None,
             version,
         };
         Ok(sse::response(ReceiverStream::new(receiver), keeping))
     }
 
     async fn run_stream(
-        self,
+        mut self,
         _slot: Slot,
         frames: mpsc::Sender<Bytes>,
         begun: oneshot::Sender<Result<(), ApiError>>,
     ) {
-        let mut sink = ClientSink {
-            frames,
-            next_seq: 0,
-            stop: self.app.shutdown.stopping(),
-            deadline: self.deadline(),
-        };
+        let _held = self.held.take();
+        let stop = self.app.shutdown.stopping();
+        let mut sink = ClientSink::new(frames, stop, self.deadline());
+        let mut begun = Some(begun);
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
         pending.push(&encode(&Event::Created {
@@ -139,7 +153,6 @@ impl Foreground {
         let work = async {
             let open = Agent::open(&self.app, &self.upstream, &self.generation, None);
             tokio::pin!(open);
-            let mut begun = Some(begun);
             let opened = tokio::select! {
                 opened = &mut open => opened,
                 () = tokio::time::sleep(HEAD_PATIENCE) => {
@@ -182,6 +195,13 @@ impl Foreground {
             Err(Stop::Gone(Gone::Overtime)) => {
                 self.failed(&mut assembler, "server_error", OVERTIME.to_owned(), pending)
             }
+            Err(Stop::Gone(Gone::Stopping)) => {
+                if let Some(begun) = begun.take() {
+                    let _ = begun.send(Err(ApiError::unavailable(STOPPING)));
+                    return;
+                }
+                self.failed(&mut assembler, "server_error", STOPPING.to_owned(), pending)
+            }
             Err(Stop::Gone(_)) => return,
             Err(Stop::Upstream(error)) => {
                 self.note(&error);
@@ -203,20 +223,12 @@ impl Foreground {
             }
         };
         if sink.write(end.events()).await.is_ok() && self.app.config.responses.done_marker {
-            let _ = sink.frames.send(DONE).await;
+            let _ = sink.send(DONE).await;
         }
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.app.config.responses.max_duration
-    }
-
-    async fn slot(&self) -> Result<Slot, ApiError> {
-        let patience = self.app.config.responses.queue_timeout;
-        self.upstream
-            .slot(patience)
-            .await
-            .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy"))
     }
 
     fn assembler(&self) -> Assembler {
@@ -236,9 +248,11 @@ impl Foreground {
     }
 
     async fn store(&self, end: &End) -> Result<(), ApiError> {
+        self.info.learned.count(&end.object["usage"]);
         let Some(row) = &self.row else { return Ok(()) };
         let row = NewResponse {
             body: end.object.to_string(),
+            output: context::referable(&end.object, end.status),
             ..row.clone()
         };
         self.app
@@ -247,13 +261,19 @@ impl Foreground {
             .insert_finished(row, end.status)
             .await
             .map_err(|error| {
-                tracing::error!(%error, "a finished response could not be stored");
+                tracing::error!(
+                    %error,
+                    request_id = %self.info.id,
+                    response_id = self.info.learned.response_id.get(),
+                    "a finished response could not be stored"
+                );
                 ApiError::from(error)
             })
     }
 
     fn note(&self, error: &UpstreamError) {
-        note_upstream_error(&self.app, &self.upstream, error);
+        let path = self.upstream.generation_path();
+        note_failed_call(&self.app, &self.upstream, &self.info, path, error);
     }
 
     fn refusal(&self, error: &UpstreamError) -> ApiError {
@@ -262,13 +282,41 @@ impl Foreground {
     }
 }
 
-/// Counts and logs a failed call.
-pub fn note_upstream_error(app: &AppRef, upstream: &Upstream, error: &UpstreamError) {
+/// Waits its turn at a model server, while its client waits.
+pub async fn slot_of(app: &AppRef, upstream: &Upstream) -> Result<Slot, ApiError> {
+    let stop = app.shutdown.stopping();
+    tokio::select! {
+        slot = upstream.slot(app.config.responses.queue_timeout) => slot
+            .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy")),
+        () = stop.cancelled() => Err(ApiError::unavailable(STOPPING)),
+    }
+}
+
+/// Counts and logs a call that failed while its client waits: whose request it
+/// was, and what was asked of whom. `path` is what was asked for below the
+/// upstream's base URL.
+pub fn note_failed_call(
+    app: &AppRef,
+    upstream: &Upstream,
+    info: &RequestInfo,
+    path: &str,
+    error: &UpstreamError,
+) {
     if let UpstreamError::Dependency { .. } = error {
         // Told where it happened.
         return;
     }
-    tracing::warn!(upstream = %upstream.name, %error, "the model server failed");
+    let learned = &info.learned;
+    tracing::warn!(
+        upstream = %upstream.name,
+        url = %upstream.url_of(path),
+        model = learned.model.get(),
+        request_id = %info.id,
+        response_id = learned.response_id.get(),
+        %error,
+        hint = error.hint(),
+        "the model server failed"
+    );
     app.metrics.upstream_error(&upstream.name, error.kind());
 }
 
@@ -296,12 +344,13 @@ pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
             param,
             code,
             retry_after,
+            ..
         } => {
             if error.is_throttle() {
                 return ApiError::rate_limited(retry_after.unwrap_or(Duration::from_secs(1)))
                     .with_message(message.clone());
             }
-            if !UpstreamError::is_the_callers(*status) {
+            if !UpstreamError::is_the_callers(*status) || error.is_about_the_address() {
                 return ApiError::bad_gateway(error.safe_sentence()).code("upstream_error");
             }
             let mut refusal = ApiError::new(*status, "invalid_request_error", message.clone());

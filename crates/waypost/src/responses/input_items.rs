@@ -6,19 +6,22 @@ use serde_json::{Value, json};
 use waypost_engine::{StoreError, page::PageQuery};
 use waypost_identity::Scope;
 
-use super::retrieve::find;
+use super::retrieve::{check_include, find};
 use crate::{
     app::AppRef,
     http::{caller::ProjectCaller, error::ApiError, path::ApiPath, query::ApiQuery},
 };
 
-/// The query; `include[]` is accepted and changes nothing here.
+/// The query.
 #[derive(Debug, Deserialize)]
 pub struct InputItemsQuery {
     after: Option<String>,
     before: Option<String>,
     limit: Option<u32>,
     order: Option<Order>,
+    /// Input items are always whole.
+    #[serde(default)]
+    include: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -35,6 +38,7 @@ pub async fn input_items(
     ApiQuery(query): ApiQuery<InputItemsQuery>,
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ResponsesRead)?;
+    check_include(&query.include)?;
     let limit = query.limit.unwrap_or(20);
     if !(1..=100).contains(&limit) {
         return Err(ApiError::invalid(format!(

@@ -25,14 +25,24 @@ use waypost_engine::{
     responses::{ClaimedJob, Lease, Retention, Want},
 };
 
-use super::background;
-use crate::{app::AppRef, config::Keep, upstream::Slot};
+use super::{background, idempotency};
+use crate::{
+    app::AppRef,
+    config::Keep,
+    upstream::{
+        Slot,
+        outage::{Probe, Room},
+    },
+};
 
 /// How long a lost hint can delay a job, and how soon expired leases are seen.
 const CLAIM_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Jobs claimed at once for one upstream.
 const CLAIM_AT_ONCE: u32 = 64;
+/// Jobs whose time is over are claimed where there is no room too, only to
+/// fail: this many at once.
+const OVERDUE_AT_ONCE: u32 = 16;
 /// Jobs of an upstream that the configuration no longer has are claimed only
 /// to fail: this many at once.
 const ORPHANS_AT_ONCE: u32 = 4;
@@ -128,11 +138,12 @@ pub fn start(app: &AppRef) {
 
 async fn claim_loop(app: AppRef, worker: String) {
     let mut hints = app.engine.bus.watch_jobs();
-    while !app.shutdown.is_draining() {
-        let pause = match claim(&app, &worker).await {
+    let mut overdue = Overdue::default();
+    while !app.shutdown.is_leaving() {
+        let pause = match claim(&app, &worker, &mut overdue).await {
             // There may be more where these came from.
             Ok(claimed) if claimed > 0 => continue,
-            Ok(_) => CLAIM_EVERY,
+            Ok(_) => next_probe(&app).map_or(CLAIM_EVERY, |pause| pause.min(CLAIM_EVERY)),
             Err(error) => {
                 tracing::warn!(%error, "claiming jobs failed");
                 RETRY
@@ -141,36 +152,89 @@ async fn claim_loop(app: AppRef, worker: String) {
         tokio::select! {
             () = hints.wait(pause) => {}
             () = app.jobs.freed.notified() => {}
-            () = app.shutdown.begun() => {}
+            () = app.shutdown.left() => {}
         }
     }
 }
 
+/// How long until a probe may go, where an outage is on.
+fn next_probe(app: &AppRef) -> Option<Duration> {
+    let now = tokio::time::Instant::now();
+    let all = app.upstreams.all();
+    let next = all.iter().filter_map(|upstream| upstream.outage.next_try());
+    next.filter(|next| *next > now).min().map(|next| next - now)
+}
+
+/// When the next look at jobs whose time is over is due, of upstreams without
+/// room. Every job that is created or ends wakes the loop, and where there is
+/// no room each of these would be one more look in vain.
+#[derive(Debug, Default)]
+struct Overdue {
+    next: Option<tokio::time::Instant>,
+}
+
+impl Overdue {
+    fn is_due(&self, now: tokio::time::Instant) -> bool {
+        self.next.is_none_or(|next| next <= now)
+    }
+
+    /// Where there were some, there may be more.
+    fn looked(&mut self, now: tokio::time::Instant, found: bool) {
+        self.next = (!found).then(|| now + CLAIM_EVERY);
+    }
+}
+
 /// Claims as much as there is room for; how many jobs that was.
-async fn claim(app: &AppRef, worker: &str) -> Result<usize, StoreError> {
+async fn claim(app: &AppRef, worker: &str, overdue: &mut Overdue) -> Result<usize, StoreError> {
+    let now = tokio::time::Instant::now();
+    let looks = overdue.is_due(now);
     let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
+    let mut probes: HashMap<String, Probe> = HashMap::new();
     let mut want = Vec::new();
     // Slots are taken only for work that is there: foreground requests wait
     // for the same ones.
     for queue in app.engine.store.ready_queues().await? {
-        let max = match app.upstreams.by_name(&queue) {
-            Some(upstream) => {
-                let free = upstream.free_slots(CLAIM_AT_ONCE);
-                let max = free.len() as u32;
-                slots.insert(queue.clone(), free);
-                max
+        let (mut max, mut older_than) = (ORPHANS_AT_ONCE, None);
+        if let Some(upstream) = app.upstreams.by_name(&queue) {
+            let at_once = match upstream.outage.room(now) {
+                Room::Open => CLAIM_AT_ONCE,
+                Room::Probe(probe) => {
+                    probes.insert(queue.clone(), probe);
+                    1
+                }
+                Room::Shut => 0,
+            };
+            let free = upstream.free_slots(at_once);
+            max = free.len() as u32;
+            if free.is_empty() {
+                probes.remove(&queue);
+                if !looks {
+                    continue;
+                }
+                max = OVERDUE_AT_ONCE;
+                older_than = Some(app.config.responses.max_duration);
             }
-            None => ORPHANS_AT_ONCE,
-        };
-        if max > 0 {
-            want.push(Want { queue, max });
+            slots.insert(queue.clone(), free);
         }
+        want.push(Want {
+            queue,
+            max,
+            older_than,
+        });
     }
     if want.is_empty() {
         return Ok(0);
     }
+    let full: HashSet<String> = want
+        .iter()
+        .filter(|want| want.older_than.is_some())
+        .map(|want| want.queue.clone())
+        .collect();
     let lease = app.config.responses.lease;
     let claimed = app.engine.store.claim_jobs(worker, want, lease).await?;
+    if !full.is_empty() {
+        overdue.looked(now, claimed.iter().any(|job| full.contains(&job.queue)));
+    }
     let count = claimed.len();
     for job in claimed {
         if job.taken_over {
@@ -178,16 +242,18 @@ async fn claim(app: &AppRef, worker: &str) -> Result<usize, StoreError> {
             app.metrics.lease_takeovers.inc();
         }
         let slot = slots.get_mut(&job.queue).and_then(Vec::pop);
-        spawn(app, job, slot);
+        let probe = probes.remove(&job.queue);
+        spawn(app, job, slot, probe);
     }
     Ok(count)
 }
 
-fn spawn(app: &AppRef, job: ClaimedJob, slot: Option<Slot>) {
+fn spawn(app: &AppRef, job: ClaimedJob, slot: Option<Slot>, probe: Option<Probe>) {
     let lost = app.jobs.add(&job.lease);
     let task = Arc::clone(app);
     app.shutdown.spawn(async move {
         let _slot = slot;
+        let _probe = probe;
         let held = Held {
             app: task.clone(),
             lease: job.lease.clone(),
@@ -321,13 +387,20 @@ async fn sweep_loop(app: AppRef) {
             Keep::Forever => None,
         },
         ephemeral_ms: millis(config.ephemeral_retention),
+        idempotency_ms: millis(idempotency::KEPT),
+        audit_ms: match app.config.audit_retention {
+            Keep::For(time) => Some(millis(time)),
+            Keep::Forever => None,
+        },
     };
     while !app.shutdown.is_draining() {
         match app.engine.store.sweep(retention).await {
-            Ok(swept) if swept.logs + swept.responses > 0 => {
+            Ok(swept) if swept.logs + swept.responses + swept.keys + swept.audit_events > 0 => {
                 tracing::info!(
                     logs = swept.logs,
                     responses = swept.responses,
+                    idempotency_keys = swept.keys,
+                    audit_events = swept.audit_events,
                     "removed what was past its retention"
                 );
                 continue;
@@ -361,6 +434,18 @@ mod tests {
 
     const WORKER: &str = "worker";
 
+    #[test]
+    fn jobs_whose_time_is_over_are_looked_for_once_in_a_while_or_while_some_are_found() {
+        let mut overdue = Overdue::default();
+        let now = tokio::time::Instant::now();
+        assert!(overdue.is_due(now));
+        overdue.looked(now, true);
+        assert!(overdue.is_due(now));
+        overdue.looked(now, false);
+        assert!(!overdue.is_due(now + CLAIM_EVERY / 2));
+        assert!(overdue.is_due(now + CLAIM_EVERY));
+    }
+
     /// Stores a job and claims it, as if for a task.
     async fn claimed(app: &AppRef) -> Lease {
         claim_one(app).await.lease
@@ -377,6 +462,8 @@ mod tests {
             store: true,
             previous_response_id: None,
             input: Vec::new(),
+            output: Vec::new(),
+            idempotency: None,
         };
         let job = NewJob {
             queue: "queue".to_owned(),
@@ -394,6 +481,7 @@ mod tests {
         let want = vec![Want {
             queue: "queue".to_owned(),
             max: 1,
+            older_than: None,
         }];
         let lease = Duration::from_secs(30);
         let jobs = app.engine.store.claim_jobs(WORKER, want, lease).await;

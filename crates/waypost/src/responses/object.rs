@@ -1,8 +1,20 @@
 //! The Response object: built once from the request, then changed only in
 //! `status`, `output`, `usage`, `error`, `incomplete_details`, `completed_at`.
 
+use std::borrow::Cow;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use waypost_engine::responses::Status;
+
+use crate::upstream::generation::Usage;
+
+/// Says that token counts of zero are none: the model server told nothing.
+const USAGE_HEADER: HeaderName = HeaderName::from_static("x-waypost-usage");
 
 /// Why a response failed: a code of the API's closed list, and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +37,50 @@ pub fn new(id: &str, created_at_seconds: i64, status: Status, echo: Map<String, 
     object.extend(echo);
     object.insert("usage".into(), Value::Null);
     Value::Object(object)
+}
+
+/// Token counts as the Responses API writes them.
+pub fn usage(usage: Usage) -> Value {
+    json!({
+        "input_tokens": usage.input_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": 0,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.input_tokens.saturating_add(usage.output_tokens),
+    })
+}
+
+/// The object as clients get it. An answer has token counts there, whatever is
+/// known of them: schemas of clients refuse null. What is stored stays null.
+pub fn for_clients(object: &Value) -> Cow<'_, Value> {
+    if !is_uncounted(object) {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    object["usage"] = usage(Usage::default());
+    Cow::Owned(object)
+}
+
+/// An answer with the object, and a header where its token counts are none.
+pub fn answer(mut object: Value) -> Response {
+    let uncounted = is_uncounted(&object);
+    if uncounted {
+        object["usage"] = usage(Usage::default());
+    }
+    let mut answer = Json(object).into_response();
+    if uncounted {
+        let value = HeaderValue::from_static("unreported");
+        answer.headers_mut().insert(USAGE_HEADER, value);
+    }
+    answer
+}
+
+fn is_uncounted(object: &Value) -> bool {
+    let is_answer = matches!(object["status"].as_str(), Some("completed" | "incomplete"));
+    is_answer && object["usage"].is_null()
 }
 
 /// The object while it runs.

@@ -17,7 +17,7 @@ use super::{
     assemble::Assembler,
     events::{Event, encode, frame},
     object,
-    recover::{Folded, Plan, Seam},
+    recover::{Checkpoint, Folded, Plan, Seam},
     run,
 };
 use crate::{
@@ -50,7 +50,7 @@ fn deltas() -> impl Strategy<Value = Vec<Delta>> {
                 arguments,
             }
         }),
-        1 => Just(Delta::Usage(Usage { input_tokens: 5, output_tokens: 9, ..Usage::default() })),
+        1 => Just(Delta::Usage(Usage { input_tokens: 5, output_tokens: 9, reported: true, ..Usage::default() })),
     ];
     proptest::collection::vec(delta, 0..40)
 }
@@ -88,6 +88,40 @@ fn as_seen(log: &[EventBatch]) -> Vec<Value> {
         .collect()
 }
 
+/// What the store leaves of a log that is taken back.
+fn cut(log: &[EventBatch], to: u64) -> Vec<EventBatch> {
+    let events = log
+        .iter()
+        .flat_map(|batch| batch.iter().collect::<Vec<_>>());
+    vec![EventBatch::of(events.take(to as usize))]
+}
+
+fn fold(log: &[EventBatch], read_to: u64, checkpoint: u64) -> Folded {
+    let checkpoint = Checkpoint {
+        events: checkpoint,
+        ..Checkpoint::default()
+    };
+    let mut folded = Folded::new(Some(checkpoint));
+    for batch in log {
+        folded.read(batch, u64::MAX);
+    }
+    folded.read_to = read_to;
+    folded
+}
+
+/// A plan that takes nothing back in vain, as a claim makes it.
+fn plan(log: &[EventBatch], read_to: u64, checkpoint: u64) -> Plan {
+    let upstream = &CONTINUING.all()[0];
+    let plan = fold(log, read_to, checkpoint).plan(upstream, &generation());
+    let Plan::TakeBack { to, assembler, why } = plan else {
+        return plan;
+    };
+    match fold(&cut(log, to), read_to, checkpoint).plan(upstream, &generation()) {
+        Plan::Run { .. } => Plan::TakeBack { to, assembler, why },
+        _ => Plan::GiveUp { assembler, why },
+    }
+}
+
 fn finish() -> impl Strategy<Value = Finish> {
     prop_oneof![
         Just(Finish::Stop),
@@ -99,7 +133,7 @@ fn finish() -> impl Strategy<Value = Finish> {
 /// Built once: a client reads the system's certificates.
 static CONTINUING: LazyLock<Upstreams> = LazyLock::new(|| {
     let mut config = config::Upstream::at("up".into(), "http://127.0.0.1:1/v1".into());
-    config.dialect = config::Dialect::LlamaCpp;
+    config.dialect = Some(config::Dialect::LlamaCpp);
     Upstreams::new(&[config], std::time::Duration::from_secs(1)).unwrap()
 });
 
@@ -175,10 +209,7 @@ proptest! {
         log.truncate(1 + cut % log.len());
 
         // The crash. What is left is the log.
-        let mut folded = Folded::default();
-        for batch in &log {
-            folded.read(batch);
-        }
+        let folded = fold(&log, u64::MAX, 0);
         prop_assert!(folded.announced);
         let upstream: &Upstream = &CONTINUING.all()[0];
         match folded.plan(upstream, &generation()) {
@@ -217,22 +248,41 @@ proptest! {
                 let events = as_seen(&log);
                 check_stream(&events).map_err(|e| TestCaseError::fail(e.to_string()))?;
             }
+            Plan::TakeBack { to, .. } => prop_assert!(false, "{to} was read"),
         }
     }
 
     #[test]
-    fn any_log_folds_to_a_plan(deltas in deltas(), cut in 0..100_usize) {
+    fn any_log_folds_to_a_plan(
+        deltas in deltas(),
+        crash in 0..100_usize,
+        read in 0..100_u64,
+        checkpoint in 0..60_u64,
+        text in "[a-z]{1,9}",
+    ) {
         let mut assembler = Assembler::default();
         let mut log = vec![opening()];
         log.extend(batches(&mut assembler, &deltas));
-        log.truncate(1 + cut % log.len());
-        let mut folded = Folded::default();
-        for batch in &log {
-            folded.read(batch);
+        log.truncate(1 + crash % log.len());
+        let events: u64 = log.iter().map(EventBatch::count).sum();
+        let read_to = 2 + read % (events - 1);
+        let before = as_seen(&log);
+        // The checkpoint is of a turn that ended, or of one that was taken back.
+        let mut plan = plan(&log, read_to, checkpoint);
+        if let Plan::TakeBack { to, .. } = plan {
+            prop_assert!(read_to <= to && to < events, "{read_to} {to} {events}");
+            log = cut(&log, to);
+            plan = self::plan(&log, read_to, checkpoint.min(to));
+            let Plan::Run { assembler, prefix: None, .. } = &mut plan else {
+                panic!("what was taken back is not asked for again: {plan:?}");
+            };
+            let again = [Delta::Reasoning(text.clone()), Delta::Text { text: text.clone(), logprobs: vec![] }];
+            log.extend(batches(assembler, &again));
         }
-        let (mut assembler, failed) = match folded.plan(&CONTINUING.all()[0], &generation()) {
+        let (mut assembler, failed) = match plan {
             Plan::Run { assembler, .. } => (assembler, false),
             Plan::GiveUp { assembler, .. } => (assembler, true),
+            Plan::TakeBack { .. } => unreachable!(),
         };
         let end = if failed {
             let failure = object::Failure { code: "server_error", message: "x".into() };
@@ -242,6 +292,8 @@ proptest! {
         };
         log.push(end.events());
         let events = as_seen(&log);
+        let given = read_to as usize;
+        prop_assert_eq!(&events[..given], &before[..given], "what was given stays");
         if let Err(fault) = check_stream(&events) {
             // Calls in an order that no model writes, all cut off at once.
             prop_assert!(fault.to_string().contains("an incomplete item is not the last one"), "{fault}");

@@ -15,15 +15,19 @@ use serde_json::Value;
 
 use super::context::shown;
 use crate::{
-    http::error::ApiError,
-    tools::known::{Known, known},
+    http::{error::ApiError, places::Places},
+    tools::{
+        client::ClientTool,
+        known::{Known, known},
+    },
     upstream::generation::Generation,
 };
 
 type Result<T, E = ApiError> = std::result::Result<T, E>;
 
-/// Checks the context of a request whose own items begin at `own`.
-pub fn check(generation: &Generation, own: usize) -> Result<()> {
+/// Checks the context of a request whose own items begin at `own`, and stood at
+/// these places of its input.
+pub fn check(generation: &Generation, own: usize, places: &Places) -> Result<()> {
     let items = &generation.items;
     unique(items)?;
     paired(items)?;
@@ -34,7 +38,7 @@ pub fn check(generation: &Generation, own: usize) -> Result<()> {
         match item["type"].as_str() {
             Some("function_call") if item["namespace"].is_null() => {
                 let tools = tools.get_or_insert_with(|| known(generation));
-                in_default_namespace(item, at, tools)?;
+                in_default_namespace(item, places.of(at), tools)?;
             }
             Some("function_call_output") if item["output"].is_string() => {
                 let tools = tools.get_or_insert_with(|| known(generation));
@@ -68,6 +72,7 @@ enum Called {
     Function,
     Custom,
     Search,
+    Client(ClientTool),
 }
 
 impl Called {
@@ -76,6 +81,7 @@ impl Called {
             Self::Function => "function call",
             Self::Custom => "custom tool call",
             Self::Search => "tool search call",
+            Self::Client(tool) => tool.words(),
         }
     }
 }
@@ -92,7 +98,11 @@ fn paired(items: &[Value]) -> Result<()> {
             // What the server searches for, it finds itself.
             Some("tool_search_call") if item["execution"] == "client" => (Called::Search, false),
             Some("tool_search_output") if item["execution"] == "client" => (Called::Search, true),
-            _ => continue,
+            _ => match (ClientTool::of_call(item), ClientTool::of_output(item)) {
+                (Some(tool), _) => (Called::Client(tool), false),
+                (_, Some(tool)) => (Called::Client(tool), true),
+                _ => continue,
+            },
         };
         let call_id = item["call_id"].as_str().unwrap_or_default();
         if !is_output {
@@ -106,9 +116,8 @@ fn paired(items: &[Value]) -> Result<()> {
             }
             None => {
                 let words = match called {
-                    Called::Search => "tool search output",
-                    Called::Function => "function call output",
-                    Called::Custom => "custom tool call output",
+                    Called::Search => "tool search output".to_owned(),
+                    other => format!("{} output", other.words()),
                 };
                 return Err(ApiError::invalid(format!(
                     "No tool call found for {words} with call_id {}.",

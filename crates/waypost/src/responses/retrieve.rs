@@ -1,17 +1,13 @@
 //! `GET /v1/responses/{id}`: the response as JSON, or its events as a stream.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use http::Version;
 use serde::Deserialize;
 use serde_json::Value;
 use waypost_engine::{StoreError, id, responses::StoredResponse};
 use waypost_identity::Scope;
 
-use super::{context::shown, follow::follow, object, poll};
+use super::{context::shown, follow::follow, object, poll, request};
 use crate::{
     app::{App, AppRef},
     http::{caller::ProjectCaller, error::ApiError, path::ApiPath, query::ApiQuery, sse},
@@ -23,6 +19,20 @@ pub struct RetrieveQuery {
     #[serde(default)]
     stream: bool,
     starting_after: Option<u64>,
+    /// All that a response was created with is always there.
+    #[serde(default)]
+    include: Vec<String>,
+    /// Changes nothing: events are not padded here.
+    #[serde(rename = "include_obfuscation")]
+    _include_obfuscation: Option<bool>,
+}
+
+/// Refuses an `include` with words that the API does not have.
+pub fn check_include(include: &[String]) -> Result<(), ApiError> {
+    for (at, word) in include.iter().enumerate() {
+        request::included(&format!("include[{at}]"), word)?;
+    }
+    Ok(())
 }
 
 pub async fn retrieve(
@@ -33,18 +43,19 @@ pub async fn retrieve(
     ApiQuery(query): ApiQuery<RetrieveQuery>,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ResponsesRead)?;
+    check_include(&query.include)?;
     let stored = find(&app, &caller.project_id, &id).await?;
     if query.stream {
         streamable(&stored)?;
         let keeping = sse::Keeping {
             keep_alive: app.config.responses.keep_alive,
-            stop: app.shutdown.stopping(),
+            stop: Some(app.shutdown.stopping()),
             version,
         };
         let events = follow(app, caller.project_id, id, query.starting_after);
         return Ok(sse::response(events, keeping));
     }
-    let mut response = Json(body(&stored)?).into_response();
+    let mut response = object::answer(body(&stored)?);
     poll::hint(&app, stored.status, response.headers_mut());
     Ok(response)
 }

@@ -14,7 +14,7 @@ use waypost_engine::{
 
 use super::{
     assemble::Assembler,
-    events::{Event, encode},
+    events::{Event, push},
     object::{self, Failure},
     recover::Seam,
 };
@@ -23,7 +23,7 @@ use crate::{
     tools::{agent::Agent, turn::Step},
     upstream::{
         error::UpstreamError,
-        generation::{Delta, Finish, Usage},
+        generation::{Delta, Finish, MAX_OUTPUT, Usage},
     },
 };
 
@@ -31,11 +31,6 @@ use crate::{
 const MAX_PENDING: usize = 256 * 1024;
 /// Encoded events of one burst that are written together.
 const MAX_BURST: usize = 32 * 1024;
-/// What one answer may hold: text, reasoning, arguments, annotations, log
-/// probabilities, and [`DELTA_COST`] for every delta.
-pub const MAX_OUTPUT: usize = 64 * 1024 * 1024;
-/// What a delta counts beside its text: each becomes an event of the log.
-const DELTA_COST: usize = 16;
 /// Items and parts of one answer.
 const MAX_PIECES: usize = 4096;
 
@@ -92,17 +87,12 @@ pub struct End {
 impl End {
     /// The last events: closing ones, then the terminal one.
     pub fn events(&self) -> EventBatch {
-        let response = &self.object;
-        let terminal = match self.status {
-            Status::Completed => Event::Completed { response },
-            Status::Incomplete => Event::Incomplete { response },
-            _ => Event::Failed { response },
-        };
+        let response = &*object::for_clients(&self.object);
         let mut events = EventBatchBuilder::default();
         for event in self.closing.iter() {
             events.push(&event);
         }
-        events.push(&encode(&terminal));
+        push(&mut events, &Event::terminal(self.status, response));
         events.take()
     }
 
@@ -245,19 +235,19 @@ impl Intake<'_> {
                     *text = fresh.to_owned();
                 }
             }
-            self.taken += size(&delta);
+            self.taken += delta.size();
             let goes_on = matches!(delta, Delta::Spent(_));
             self.assembler.apply(delta, out);
             if goes_on {
                 self.spent = Some((self.assembler.spent(), out.count()));
             }
             if self.taken > MAX_OUTPUT {
-                return Some(Err(UpstreamError::Malformed(format!(
+                return Some(Err(UpstreamError::TooLarge(format!(
                     "more than {MAX_OUTPUT} bytes of output"
                 ))));
             }
             if self.assembler.pieces() > MAX_PIECES {
-                return Some(Err(UpstreamError::Malformed(format!(
+                return Some(Err(UpstreamError::TooLarge(format!(
                     "more than {MAX_PIECES} items and parts of output"
                 ))));
             }
@@ -272,39 +262,6 @@ impl Intake<'_> {
             Err(error) => Some(Err(error)),
         }
     }
-}
-
-/// What a delta counts of [`MAX_OUTPUT`].
-pub fn size(delta: &Delta) -> usize {
-    let json = |value: &Value| value.to_string().len();
-    DELTA_COST
-        + match delta {
-            Delta::Text { text, logprobs } => text.len() + logprobs.iter().map(json).sum::<usize>(),
-            Delta::Refusal(text)
-            | Delta::Reasoning(text)
-            | Delta::ReasoningSummary { text, .. }
-            | Delta::ReasoningEncrypted(text) => text.len(),
-            Delta::Annotation(annotation) => json(annotation),
-            Delta::ToolCall {
-                call_id,
-                name,
-                namespace,
-                arguments,
-                ..
-            } => {
-                let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-                arguments.len() + length(call_id) + length(name) + length(namespace)
-            }
-            Delta::ItemAdded { item, .. } | Delta::ItemDone { item, .. } => json(item),
-            Delta::ItemEvent { fields, .. } => fields.values().map(json).sum(),
-            Delta::Message { phase } => phase.as_ref().map_or(0, String::len),
-            Delta::ReasoningBreak
-            | Delta::CallEnd { .. }
-            | Delta::ToolSearch { .. }
-            | Delta::Usage(_)
-            | Delta::Spent(_)
-            | Delta::Finish(_) => 0,
-        }
 }
 
 /// The model is done: closes the items and says how it ended.

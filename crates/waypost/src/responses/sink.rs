@@ -9,7 +9,7 @@ use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, 
 
 use super::{
     events::{FRAME_BYTES, frame},
-    recover::Note,
+    recover::Checkpoint,
     run::{Gone, Sink},
 };
 use crate::upstream::generation::Usage;
@@ -19,6 +19,9 @@ pub const CLIENT_QUEUE: usize = 4;
 /// A foreground client that takes nothing for so long has left: until then it
 /// holds a slot of the model server.
 const CLIENT_PATIENCE: Duration = Duration::from_mins(10);
+/// How long a foreground client may take for its last frames once the server
+/// stops.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// First and longest pause between tries of a write that failed for a reason
 /// that may pass (a full disk, say).
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -31,6 +34,8 @@ pub struct LogSink {
     pub lease: Lease,
     /// The number of the next event.
     pub next_seq: u64,
+    /// How often the log has been rewound.
+    pub rewinds: u64,
     /// Cancelled when the lease is known to be lost.
     pub lost: CancellationToken,
     /// Cancelled when the server stops.
@@ -75,6 +80,7 @@ impl Sink for LogSink {
         let hint = ResponseHint::Events {
             first_seq,
             batch,
+            rewinds: self.rewinds,
             terminal: false,
         };
         self.engine
@@ -84,12 +90,15 @@ impl Sink for LogSink {
     }
 
     async fn keep(&mut self, spent: Usage, pending: u64) -> Result<(), Gone> {
-        let note = Note {
+        let checkpoint = Checkpoint {
             spent,
             events: self.next_seq + pending,
         };
-        let noted = self.engine.store.note_job(&self.lease, note.encode());
-        match noted.await {
+        let saved = self
+            .engine
+            .store
+            .save_checkpoint(&self.lease, checkpoint.encode());
+        match saved.await {
             Err(StoreError::Fenced) => return Err(Gone::Fenced),
             // The next one says it all again.
             Err(error) => {
@@ -120,10 +129,12 @@ impl LogSink {
 
 /// A foreground client that streams.
 pub struct ClientSink {
-    pub frames: mpsc::Sender<Bytes>,
-    pub next_seq: u64,
-    pub stop: CancellationToken,
-    pub deadline: Instant,
+    frames: mpsc::Sender<Bytes>,
+    next_seq: u64,
+    stop: CancellationToken,
+    deadline: Instant,
+    /// Frames were lost: nothing may follow them.
+    broken: bool,
 }
 
 impl Sink for ClientSink {
@@ -152,13 +163,33 @@ impl Sink for ClientSink {
 }
 
 impl ClientSink {
-    /// Sends frames; resolves when there is room for them.
-    pub async fn send(&self, frames: Bytes) -> Result<(), Gone> {
-        tokio::select! {
-            sent = self.frames.send(frames) => sent.map_err(|_| Gone::Client),
-            () = self.stop.cancelled() => Err(Gone::Stopping),
-            () = tokio::time::sleep(CLIENT_PATIENCE) => Err(Gone::Client),
+    pub fn new(frames: mpsc::Sender<Bytes>, stop: CancellationToken, deadline: Instant) -> Self {
+        Self {
+            frames,
+            next_seq: 0,
+            stop,
+            deadline,
+            broken: false,
         }
+    }
+
+    /// Sends frames; resolves when there is room for them. When the server stops
+    /// there is still time for the last ones.
+    pub async fn send(&mut self, frames: Bytes) -> Result<(), Gone> {
+        if self.broken {
+            return Err(Gone::Client);
+        }
+        let stopped = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        let sent = tokio::select! {
+            sent = self.frames.send(frames) => sent.map_err(|_| Gone::Client),
+            () = stopped => Err(Gone::Stopping),
+            () = tokio::time::sleep(CLIENT_PATIENCE) => Err(Gone::Client),
+        };
+        self.broken = sent.is_err();
+        sent
     }
 }
 

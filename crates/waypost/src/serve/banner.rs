@@ -1,11 +1,42 @@
 //! The posture banner: what listens, which credentials exist, what is open.
 
+use std::net::SocketAddr;
+
 use waypost_engine::directory::KeyOwner;
 
-use crate::app::App;
+use crate::{app::App, config::Config};
+
+/// Says where the data is kept, and where a new directory is made: whoever
+/// starts with the wrong one is told before anything is in it.
+pub(super) fn data_dir(config: &Config) {
+    let dir = &config.data_dir;
+    tracing::info!("data directory: {}", dir.display());
+    if dir.exists() {
+        return;
+    }
+    let named = config.origin.data_dir.as_deref();
+    if named.is_none() {
+        tracing::info!(
+            "{} does not exist yet: a new, empty one is made",
+            dir.display()
+        );
+        return;
+    }
+    tracing::warn!(
+        "{} does not exist yet: a new, empty one is made",
+        dir.display()
+    );
+    let here = named.and_then(|named| std::path::absolute(named).ok());
+    if let Some(here) = here.filter(|here| here != dir && here.exists()) {
+        tracing::warn!(
+            "{} does exist: a relative data_dir starts at the directory of the configuration file, not at the working directory",
+            here.display()
+        );
+    }
+}
 
 /// Logs the posture, one fact a line.
-pub(super) fn print(app: &App, base_url: &str) {
+pub(super) fn print(app: &App, base_url: &str, metrics_at: Option<SocketAddr>) {
     let config = &app.config;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -13,6 +44,14 @@ pub(super) fn print(app: &App, base_url: &str) {
         "Waypost serves {base_url}, known to clients as {}",
         app.public_url
     );
+    if let Some(file) = &config.origin.file {
+        tracing::info!("configuration: {}", file.display());
+    } else {
+        tracing::info!("configuration: no file; defaults, environment and flags");
+    }
+    for warning in &config.origin.warnings {
+        tracing::warn!("{warning}");
+    }
     let loopback = config.listen.ip().is_loopback();
     match (&config.tls, loopback) {
         (Some(_), _) => tracing::info!("TLS: on"),
@@ -22,6 +61,7 @@ pub(super) fn print(app: &App, base_url: &str) {
             config.listen
         ),
     }
+    upstreams(app);
     let snapshot = app.directory.current();
     let admin_keys = snapshot
         .keys
@@ -63,7 +103,35 @@ pub(super) fn print(app: &App, base_url: &str) {
             .collect();
         tracing::info!("issuers: public https, and {}", origins.join(", "));
     }
+    if let Some(address) = metrics_at {
+        tracing::info!(
+            "metrics: http://{address}/metrics, without authentication, and not on the main address"
+        );
+    }
+    let metrics = if metrics_at.is_some() {
+        ""
+    } else {
+        " /metrics"
+    };
     tracing::info!(
-        "open without authentication: /healthz /readyz /metrics /oauth/token /oauth/revoke /.well-known/openid-configuration /.well-known/jwks.json"
+        "open without authentication: / /healthz /readyz{metrics} /oauth/token /oauth/revoke /.well-known/openid-configuration /.well-known/jwks.json"
     );
+}
+
+/// One line for each model server.
+fn upstreams(app: &App) {
+    let all = app.upstreams.all();
+    if all.is_empty() {
+        tracing::warn!(
+            "model servers: none is configured ([[upstreams]], WAYPOST_UPSTREAM_URL), and none was found on this machine; the usual local ports are looked at again"
+        );
+    }
+    for upstream in all.iter() {
+        let line = upstream.describe();
+        if upstream.health().reachable == Some(true) {
+            tracing::info!("{line}");
+        } else {
+            tracing::warn!("{line}; it is asked again");
+        }
+    }
 }

@@ -83,7 +83,8 @@ impl Agent {
         }
         let searches = earlier.output.iter().filter(|item| search::is_found(item));
         let searches = searches.count();
-        let resumed = (!earlier.output.is_empty()).then(|| {
+        let has_more = !earlier.output.is_empty() || earlier.spent.output_tokens > 0;
+        let resumed = has_more.then(|| {
             let last = searches >= search::MAX_SEARCHES;
             let mut resumed = search::after(generation, &earlier.output, last);
             resumed.spend(earlier.spent.output_tokens);

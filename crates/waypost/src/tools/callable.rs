@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::upstream::generation::Generation;
+use crate::{tools::client::ClientTool, upstream::generation::Generation};
 
 /// The name under which a model sees the search for tools.
 pub const TOOL_SEARCH: &str = "tool_search";
@@ -31,17 +31,21 @@ pub enum Kind {
     Custom,
     /// The search for deferred tools.
     Search,
+    /// A tool of a fixed form, which the client runs.
+    Client(ClientTool),
 }
 
 impl<'g> Callable<'g> {
-    /// Of a `function` or `custom` tool; `None` for any other.
+    /// Of a tool that has calls of its own; `None` for any other.
     fn of(tool: &'g Value, namespace: Option<&'g str>) -> Option<Self> {
-        let kind = match tool["type"].as_str()? {
-            "function" => Kind::Function,
-            "custom" => Kind::Custom,
-            _ => return None,
+        let (kind, name) = match tool["type"].as_str()? {
+            "function" => (Kind::Function, tool["name"].as_str()?),
+            "custom" => (Kind::Custom, tool["name"].as_str()?),
+            other => {
+                let client = ClientTool::of_tool(other)?;
+                (Kind::Client(client), client.name())
+            }
         };
-        let name = tool["name"].as_str()?;
         Some(Self {
             kind,
             namespace,

@@ -6,10 +6,16 @@
 
 use serde_json::{Value, json};
 
-use super::known::{Known, known};
+use super::{
+    client::ClientTool,
+    known::{Known, known},
+};
 use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, wrong_type},
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing, wrong_type},
+        places::Places,
+    },
     upstream::generation::Generation,
 };
 
@@ -62,8 +68,9 @@ pub fn parse(fields: &mut Fields<'_>) -> Result<Value> {
     }
 }
 
-/// Looks up what the choice names.
-pub fn check(generation: &Generation) -> Result<()> {
+/// Looks up what the choice names. The entries of `allowed_tools` stood at these
+/// places of the list as it came.
+pub fn check(generation: &Generation, places: &Places) -> Result<()> {
     let Some(choice) = &generation.tool_choice else {
         return Ok(());
     };
@@ -82,7 +89,8 @@ pub fn check(generation: &Generation) -> Result<()> {
             let known = known(generation);
             let tools = choice["tools"].as_array().into_iter().flatten();
             for (at, tool) in tools.enumerate() {
-                look_up(tool, &known, &format!("tool_choice.tools[{at}]"))?;
+                let path = format!("tool_choice.tools[{}]", places.of(at));
+                look_up(tool, &known, &path)?;
             }
             Ok(())
         }
@@ -162,7 +170,10 @@ fn look_up(choice: &Value, known: &[Known<'_>], param: &str) -> Result<()> {
         "namespace" => one.callable && one.namespace == choice["name"].as_str(),
         "tool_search" => one.tool["type"] == "tool_search",
         "mcp" => one.tool["type"] == "mcp" && one.tool["server_label"] == choice["server_label"],
-        _ => false,
+        _ => {
+            let client = ClientTool::of_choice(kind);
+            client.is_some_and(|tool| one.callable && one.tool["type"] == tool.name())
+        }
     });
     if found {
         return Ok(());

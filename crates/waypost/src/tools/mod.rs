@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod callable;
 pub mod choice;
+pub mod client;
 pub mod custom;
 pub mod declare;
 pub mod emulate;

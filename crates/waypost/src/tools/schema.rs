@@ -9,7 +9,7 @@ use std::{
 use moka::sync::Cache;
 use serde_json::Value;
 use strict_schema::{
-    ArgumentChecker, Automaton, Change, Dialect, Downleveled, Mismatch, Validator,
+    ArgumentChecker, Automaton, Change, Dialect, Downleveled, Mismatch, Validator, admit_null,
 };
 use tokio::{sync::Semaphore, task::JoinError};
 
@@ -107,7 +107,7 @@ impl Compiled {
             return known;
         }
         let fresh = Arc::new(Self {
-            schema: schema.clone(),
+            schema: admit_null(schema).unwrap_or_else(|| schema.clone()),
             is_heavy: text.len() > SHORT || patterns(&text) > FEW_PATTERNS,
             automaton: OnceLock::new(),
             validator: OnceLock::new(),
@@ -193,12 +193,18 @@ fn wrong(message: String) -> Vec<Mismatch> {
     }]
 }
 
+/// The engine that takes schemas as its guide writes them.
+const OPENAI: &str = "openai";
+
 /// A schema for one of [`Dialect::NAMES`].
 pub fn for_engine(schema: &Value, engine: &'static str) -> Arc<ForEngine> {
     let key = (engine, schema.to_string().into());
     if let Some(known) = DOWNLEVELED.get(&key) {
         return known;
     }
+    // OpenAI's own reads such an enum as its guide means it.
+    let admitted = (engine != OPENAI).then(|| admit_null(schema)).flatten();
+    let schema = admitted.as_ref().unwrap_or(schema);
     let fresh = Arc::new(match Dialect::named(engine) {
         Some(dialect) => {
             let Downleveled {

@@ -30,7 +30,7 @@ struct Outcome {
 async fn bench(dialect: Dialect) -> Bench {
     let server = ScriptedUpstream::start().await.expect("a model server");
     let mut upstream = config::Upstream::at("up".into(), server.base_url());
-    upstream.dialect = dialect;
+    upstream.dialect = Some(dialect);
     Bench {
         server,
         upstream,
@@ -48,7 +48,7 @@ impl Bench {
             Arc::new(serde_json::from_value(generation).expect("a generation"));
         self.config.upstreams = vec![self.upstream];
         let (app, _dir) = app::tests::app_with(self.config).await;
-        let upstream = app.upstreams.by_name("up").expect("the upstream").clone();
+        let upstream = app.upstreams.by_name("up").expect("the upstream");
         let mut deltas = Vec::new();
         let result = async {
             let mut turn = Turn::open(&app, &upstream, &generation, None).await?;

@@ -1,7 +1,7 @@
 //! What each kind of model server is known to be able to. Data, not code: a
 //! capability set by hand in the configuration wins over the dialect's.
 
-use crate::config::{Dialect, StructuredOutput, ToolCalling};
+use crate::config::{Dialect, StructuredOutput, SystemMessages, ToolCalling};
 
 /// How an unfinished assistant message is handed back to be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,10 @@ pub struct Capabilities {
     pub max_completion_tokens: bool,
     /// Knows the role `developer`.
     pub developer_role: bool,
+    /// Where it takes system messages.
+    pub system_messages: SystemMessages,
+    /// Takes images and audio in a result, as in a user's message.
+    pub images_in_results: bool,
     /// Takes `prompt_cache_key`, `safety_identifier`, `verbosity`.
     pub openai_hints: bool,
     /// How tools reach the model.
@@ -108,7 +112,7 @@ pub struct Capabilities {
 impl Dialect {
     /// What the dialect is known to be able to.
     pub fn capabilities(self) -> Capabilities {
-        let engine = self.engine();
+        let engine = self.name();
         let openai = matches!(self, Self::OpenAi | Self::Azure);
         Capabilities {
             prefill: match self {
@@ -118,6 +122,13 @@ impl Dialect {
             },
             max_completion_tokens: openai,
             developer_role: openai,
+            system_messages: match self {
+                Self::OpenAi | Self::Azure | Self::DeepSeek => SystemMessages::Anywhere,
+                // Theirs is the template of whatever model they serve.
+                _ => SystemMessages::First,
+            },
+            // A marker in the text, in any role.
+            images_in_results: self == Self::LlamaCpp,
             openai_hints: openai,
             tools: match self {
                 // These say whether a model's template knows tools.
@@ -167,20 +178,6 @@ impl Dialect {
                 Self::Ollama => "ollama-tools",
                 _ => engine,
             },
-        }
-    }
-
-    fn engine(self) -> &'static str {
-        match self {
-            Self::Generic => "generic",
-            Self::OpenAi => "openai",
-            Self::Azure => "azure",
-            Self::Vllm => "vllm",
-            Self::Sglang => "sglang",
-            Self::LlamaCpp => "llama.cpp",
-            Self::Ollama => "ollama",
-            Self::Tgi => "tgi",
-            Self::DeepSeek => "deepseek",
         }
     }
 

@@ -1,64 +1,43 @@
 //! With no upstream configured: is a model server running here?
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use serde_json::Value;
 
-use crate::config::{Dialect, Upstream};
+use super::{Upstream, Upstreams, watch};
+use crate::config;
 
 /// The usual local ports, in order of preference: Ollama, vLLM, llama.cpp,
 /// LM Studio.
-const PORTS: &[(u16, &str, Dialect)] = &[
-    (11434, "ollama", Dialect::Ollama),
-    (8000, "local-8000", Dialect::Generic),
-    (8080, "local-8080", Dialect::Generic),
-    (1234, "local-1234", Dialect::Generic),
+const PORTS: &[(u16, &str)] = &[
+    (11434, "ollama"),
+    (8000, "local-8000"),
+    (8080, "local-8080"),
+    (1234, "local-1234"),
 ];
-const PATIENCE: Duration = Duration::from_millis(500);
-const MAX_BYTES: usize = 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The model servers found on loopback, but never ourselves.
-pub async fn discover(client: &reqwest::Client, own_port: u16) -> Vec<Upstream> {
-    let probes = PORTS.iter().filter(|(port, ..)| *port != own_port).map(
-        |(port, name, dialect)| async move {
-            let base_url = format!("http://127.0.0.1:{port}/v1");
-            let owner = probe(client, &base_url).await?;
-            let mut found = Upstream::at((*name).to_owned(), base_url);
-            // The answers say who they are.
-            found.dialect = match owner.as_str() {
-                "llamacpp" => Dialect::LlamaCpp,
-                "vllm" => Dialect::Vllm,
-                "sglang" => Dialect::Sglang,
-                _ => *dialect,
-            };
-            Some(found)
-        },
-    );
-    join_all(probes).await.into_iter().flatten().collect()
-}
-
-/// Who owns the first model there, if that is a model server at all.
-async fn probe(client: &reqwest::Client, base_url: &str) -> Option<String> {
-    let ask = async {
-        let mut answer = client.get(format!("{base_url}/models")).send().await.ok()?;
-        if !answer.status().is_success() {
-            return None;
+/// Adds the model servers found on loopback, but never ourselves. The names of
+/// those that are new.
+pub async fn look(upstreams: &Upstreams, own_port: u16) -> Vec<String> {
+    let ports = PORTS
+        .iter()
+        .filter(|(port, name)| *port != own_port && upstreams.by_name(name).is_none());
+    let probes = ports.map(async |(port, name)| {
+        let base_url = format!("http://127.0.0.1:{port}/v1");
+        let found = Upstream::new(&config::Upstream::at((*name).to_owned(), base_url)).ok()?;
+        // It learns into the registry, in which it is not yet.
+        let answer = super::listing::ask(upstreams, &found);
+        tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()?;
+        Some(Arc::new(found))
+    });
+    let mut names = Vec::new();
+    for found in join_all(probes).await.into_iter().flatten() {
+        if upstreams.add(&found) {
+            watch::look(upstreams, &found).await;
+            tracing::info!("found a model server at {}", found.base_url);
+            names.push(found.name.clone());
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.ok()? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_BYTES {
-                return None;
-            }
-        }
-        let listing: Value = serde_json::from_slice(&body).ok()?;
-        let models = listing["data"].as_array()?;
-        let owner = models
-            .first()
-            .and_then(|m| m["owned_by"].as_str())
-            .unwrap_or_default();
-        Some(owner.to_owned())
-    };
-    tokio::time::timeout(PATIENCE, ask).await.ok().flatten()
+    }
+    names
 }

@@ -28,6 +28,10 @@ pub struct Generation {
     /// `namespace.name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub restores: BTreeMap<String, Restore>,
+    /// The client's own schemas of tools for which it left `strict` out, where
+    /// they say less than the resolved ones. By the same names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_schemas: BTreeMap<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +52,7 @@ pub struct Generation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Value>,
     /// Passed to upstreams that know them: `prompt_cache_key`,
-    /// `safety_identifier`, `user`.
+    /// `prompt_cache_options`, `safety_identifier`, `user`.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub hints: serde_json::Map<String, Value>,
     /// Calls of this server's own tools that one response may make.
@@ -135,11 +139,15 @@ impl Ask {
 
     /// What the model is told before everything else.
     pub fn instructions(&self) -> Option<String> {
-        let preamble = self.wire.as_ref().and_then(|wire| wire.preamble.as_deref());
-        match (preamble, self.generation.instructions.as_deref()) {
+        match (self.preamble(), self.generation.instructions.as_deref()) {
             (Some(preamble), Some(own)) => Some(format!("{own}\n\n{preamble}")),
             (one, other) => one.or(other).map(str::to_owned),
         }
+    }
+
+    /// What of that is not the client's own.
+    pub fn preamble(&self) -> Option<&str> {
+        self.wire.as_ref()?.preamble.as_deref()
     }
 
     /// The context, in order.
@@ -171,6 +179,14 @@ impl Ask {
         text.or(own)
     }
 }
+
+/// Characters of an item's id, and of a call's.
+pub const MAX_ID: usize = 64;
+/// What one answer may hold: text, reasoning, arguments, annotations, log
+/// probabilities, and [`DELTA_COST`] for every delta.
+pub const MAX_OUTPUT: usize = 64 * 1024 * 1024;
+/// What a delta counts beside its text: each becomes an event of the log.
+const DELTA_COST: usize = 16;
 
 /// A step of an answer. Adapters never send empty text.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,6 +246,43 @@ pub enum Delta {
     Finish(Finish),
 }
 
+impl Delta {
+    /// What it counts of [`MAX_OUTPUT`].
+    pub fn size(&self) -> usize {
+        let json = |value: &Value| value.to_string().len();
+        DELTA_COST
+            + match self {
+                Self::Text { text, logprobs } => {
+                    text.len() + logprobs.iter().map(json).sum::<usize>()
+                }
+                Self::Refusal(text)
+                | Self::Reasoning(text)
+                | Self::ReasoningSummary { text, .. }
+                | Self::ReasoningEncrypted(text) => text.len(),
+                Self::Annotation(annotation) => json(annotation),
+                Self::ToolCall {
+                    call_id,
+                    name,
+                    namespace,
+                    arguments,
+                    ..
+                } => {
+                    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+                    arguments.len() + length(call_id) + length(name) + length(namespace)
+                }
+                Self::ItemAdded { item, .. } | Self::ItemDone { item, .. } => json(item),
+                Self::ItemEvent { fields, .. } => fields.values().map(json).sum(),
+                Self::Message { phase } => phase.as_ref().map_or(0, String::len),
+                Self::ReasoningBreak
+                | Self::CallEnd { .. }
+                | Self::ToolSearch { .. }
+                | Self::Usage(_)
+                | Self::Spent(_)
+                | Self::Finish(_) => 0,
+            }
+    }
+}
+
 /// What is called.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CallKind {
@@ -258,6 +311,10 @@ pub struct Usage {
     pub cached_tokens: u64,
     pub output_tokens: u64,
     pub reasoning_tokens: u64,
+    /// A model server said some of them. Else they are estimates: good for
+    /// keeping to a limit, and never shown.
+    #[serde(default)]
+    pub reported: bool,
 }
 
 impl std::ops::Add for Usage {
@@ -269,6 +326,7 @@ impl std::ops::Add for Usage {
             cached_tokens: self.cached_tokens.saturating_add(more.cached_tokens),
             output_tokens: self.output_tokens.saturating_add(more.output_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_add(more.reasoning_tokens),
+            reported: self.reported || more.reported,
         }
     }
 }

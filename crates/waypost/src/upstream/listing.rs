@@ -1,18 +1,14 @@
 //! What models the upstreams have: asked for, kept a while, asked for once
-//! however many want to know.
+//! however many want to know. The background asks as well ([`watch`]).
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{Upstream, Upstreams, error::UpstreamError, stream::send};
+use super::{Upstream, Upstreams, error::UpstreamError, stream::send, watch};
 
 /// How long a listing is good.
 const FRESH: Duration = Duration::from_secs(30);
@@ -24,21 +20,22 @@ const MAX_MODELS: usize = 10_000;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// The models of all upstreams, as the API shows them, by id.
-type Listing = BTreeMap<String, Value>;
+pub type Listing = BTreeMap<String, Value>;
 
-/// The cache. Waiting callers share one round of questions.
+/// Sees to it that waiting callers share one round of questions.
 #[derive(Debug, Default)]
-pub struct ModelListing(Mutex<Option<(Instant, Arc<Listing>)>>);
+pub struct ModelListing(Mutex<()>);
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Answer {
     #[serde(default)]
     data: Vec<Model>,
 }
 
-#[derive(Deserialize)]
-struct Model {
-    id: String,
+/// A model that a server lists.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Model {
+    pub id: String,
     #[serde(default)]
     created: Option<i64>,
     #[serde(default)]
@@ -47,40 +44,31 @@ struct Model {
 
 impl ModelListing {
     /// Every model that a request can name.
-    pub async fn get(&self, upstreams: &Upstreams) -> Arc<Listing> {
-        let mut cache = self.0.lock().await;
-        if let Some((at, listing)) = &*cache
-            && at.elapsed() < FRESH
-        {
-            return listing.clone();
-        }
-        let listing = Arc::new(ask_all(upstreams).await);
-        *cache = Some((Instant::now(), listing.clone()));
-        listing
+    pub async fn get(&self, upstreams: &Upstreams) -> Listing {
+        let _one_at_a_time = self.0.lock().await;
+        let all = upstreams.all();
+        // The background asks too; here those are asked whose answer is old.
+        let old = all.iter().filter(|upstream| {
+            let asked = upstream.health().asked;
+            asked.is_none_or(|asked| asked.elapsed() >= FRESH)
+        });
+        join_all(old.map(|upstream| watch::look(upstreams, upstream))).await;
+        listing(upstreams, &all)
     }
 }
 
-async fn ask_all(upstreams: &Upstreams) -> Listing {
-    let answers = join_all(
-        upstreams
-            .all()
-            .iter()
-            .map(|upstream| ask(upstreams, upstream)),
-    )
-    .await;
+fn listing(upstreams: &Upstreams, all: &[Arc<Upstream>]) -> Listing {
     let mut listing = Listing::new();
-    for (upstream, answer) in upstreams.all().iter().zip(answers) {
-        let models = answer.unwrap_or_else(|error| {
-            tracing::warn!(upstream = %upstream.name, %error, "the model server does not list its models");
-            Vec::new()
-        });
+    for upstream in all {
+        let models = upstream.health().models.clone();
         // A model that is named in full is there even if it is not listed.
-        let named = upstream.named_models().map(|name| Model {
+        let named = upstream.named_models().chain(upstream.aliases());
+        let named = named.map(|name| Model {
             id: name.to_owned(),
             created: None,
             owned_by: None,
         });
-        for model in models.into_iter().chain(named) {
+        for model in models.iter().cloned().chain(named) {
             // Listed by the one that would serve it, or not at all.
             if upstreams
                 .for_model(&model.id)
@@ -100,9 +88,21 @@ async fn ask_all(upstreams: &Upstreams) -> Listing {
     listing
 }
 
-async fn ask(upstreams: &Upstreams, upstream: &Upstream) -> Result<Vec<Model>, UpstreamError> {
+/// The models that a server lists, and its answer as it came.
+pub(super) async fn ask(
+    upstreams: &Upstreams,
+    upstream: &Upstream,
+) -> Result<(Vec<Model>, Value), UpstreamError> {
+    let listed = listed(upstreams, upstream).await;
+    listed.map_err(|error| error.told_by(upstream))
+}
+
+async fn listed(
+    upstreams: &Upstreams,
+    upstream: &Upstream,
+) -> Result<(Vec<Model>, Value), UpstreamError> {
     let request = upstream.request(&upstreams.client, reqwest::Method::GET, "/models");
-    let mut answer = send(upstreams, request, PATIENCE).await?;
+    let mut answer = send(upstreams, upstream, request, PATIENCE).await?;
     let mut body = Vec::new();
     let read = async {
         while let Some(chunk) = answer
@@ -122,8 +122,9 @@ async fn ask(upstreams: &Upstreams, upstream: &Upstream) -> Result<Vec<Model>, U
     tokio::time::timeout(PATIENCE, read)
         .await
         .map_err(|_| UpstreamError::Stalled(PATIENCE))??;
-    let mut answer: Answer =
-        serde_json::from_slice(&body).map_err(|e| UpstreamError::Malformed(e.to_string()))?;
+    let malformed = |e: serde_json::Error| UpstreamError::Malformed(e.to_string());
+    let raw: Value = serde_json::from_slice(&body).map_err(malformed)?;
+    let mut answer = Answer::deserialize(&raw).map_err(malformed)?;
     answer.data.truncate(MAX_MODELS);
-    Ok(answer.data)
+    Ok((answer.data, raw))
 }

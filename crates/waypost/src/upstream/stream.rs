@@ -1,8 +1,8 @@
 //! One streamed answer of a model server, as deltas.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream::BoxStream};
 use http::StatusCode;
 use sse_stream::{Sse, SseByteStream};
@@ -11,26 +11,52 @@ use super::{
     Upstream, Upstreams,
     chat::{self, ChatDecoder},
     error::UpstreamError,
-    generation::{Ask, Delta, Prefix},
+    generation::{Ask, Delta, MAX_OUTPUT, Prefix},
+    meter::Meter,
     native::{self, NativeDecoder},
 };
 use crate::config::UpstreamApi;
 
 /// The longest event of an answer, with its comments.
 const MAX_EVENT: usize = 16 * 1024 * 1024;
-/// Most of an error answer that is read.
-const MAX_ERROR_BODY: usize = 64 * 1024;
+/// The longest answer that comes whole where a stream was asked for.
+const MAX_WHOLE: usize = MAX_OUTPUT;
+/// The longest error answer that is read: some repeat the request.
+pub const MAX_ERROR_BODY: usize = 1024 * 1024;
 /// Longest time to wait for the rest of an error answer.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A streaming answer. Dropping it closes the connection, which is how a model
 /// server learns that nobody listens.
 pub struct AnswerStream {
-    events: BoxStream<'static, Result<Sse, sse_stream::Error>>,
-    decoder: Decoder,
+    source: Source,
+    decoder: Box<Decoder>,
+    meter: Box<Meter>,
+    /// As it was asked: what it says of a failure has our credentials taken out.
+    upstream: Arc<Upstream>,
+    /// A word of the answer has come.
+    begun: bool,
     idle_timeout: Duration,
-    /// Some servers send log probabilities to everyone.
-    wants_logprobs: bool,
+}
+
+type Chunks = BoxStream<'static, reqwest::Result<Bytes>>;
+
+/// What the answer's body turned out to be.
+enum Source {
+    /// Not known before its first visible byte.
+    Unread {
+        chunks: Chunks,
+        begun: Vec<u8>,
+    },
+    Events(BoxStream<'static, Result<Sse, sse_stream::Error>>),
+    /// A JSON document, although a stream was asked for.
+    Whole {
+        chunks: Chunks,
+        body: Vec<u8>,
+    },
+    /// What such a document says, and how that ends.
+    Read(Vec<Delta>, Result<(), UpstreamError>),
+    Ended,
 }
 
 enum Decoder {
@@ -39,91 +65,122 @@ enum Decoder {
 }
 
 /// Sends the request and waits for the answer's head. An error status is an
-/// `Err`, with the server's words.
+/// `Err`, with the server's words. So is an error with the status 200, where
+/// the answer is no stream.
 pub async fn open(
     upstreams: &Upstreams,
-    upstream: &Upstream,
+    upstream: &Arc<Upstream>,
     ask: &Ask,
     prefix: Option<&Prefix>,
 ) -> Result<AnswerStream, UpstreamError> {
-    let (path, body, decoder) = match upstream.api {
+    let wants_logprobs = ask.generation.top_logprobs.is_some();
+    let (mut body, decoder) = match upstream.api {
         UpstreamApi::Chat => (
-            "/chat/completions",
             chat::request_body(ask, &upstream.capabilities, prefix)?,
-            Decoder::Chat(ChatDecoder::default()),
+            Decoder::Chat(ChatDecoder::new(wants_logprobs)),
         ),
         UpstreamApi::Responses => (
-            "/responses",
             native::request_body(ask, &upstream.capabilities),
-            Decoder::Native(NativeDecoder::default()),
+            Decoder::Native(NativeDecoder::new(wants_logprobs)),
         ),
     };
+    body["model"] = upstream.real_name(&ask.generation.model).into();
+    let path = upstream.generation_path();
+    let generation = &ask.generation;
+    let (model, project_id) = (&generation.model, &generation.project_id);
+    let meter = Meter::start(&upstreams.metrics, &upstream.name, model, project_id);
     let request = upstream
         .request(&upstreams.client, reqwest::Method::POST, path)
         .header(http::header::ACCEPT, "text/event-stream")
         .json(&body);
-    let answer = send(upstreams, request, upstreams.idle_timeout).await?;
+    let answer = send(upstreams, upstream, request, upstreams.idle_timeout)
+        .await
+        .inspect_err(|error| upstream.failed(error))?;
+    upstream.accepted();
     let content_type = answer
         .headers()
         .get(http::header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
-        .unwrap_or("");
-    if !content_type.starts_with("text/event-stream") {
-        return Err(UpstreamError::Malformed(format!(
-            "a stream was asked for, the answer is '{content_type}'"
-        )));
-    }
-    let events = SseByteStream::new(bounded(answer.bytes_stream())).boxed();
-    Ok(AnswerStream {
-        events,
-        decoder,
+        .unwrap_or("")
+        .to_owned();
+    let mut answer = AnswerStream {
+        source: Source::Unread {
+            chunks: answer.bytes_stream().boxed(),
+            begun: Vec::new(),
+        },
+        decoder: Box::new(decoder),
+        meter: Box::new(meter),
+        upstream: Arc::clone(upstream),
+        begun: false,
         idle_timeout: upstreams.idle_timeout,
-        wants_logprobs: ask.generation.top_logprobs.is_some(),
-    })
+    };
+    if !content_type.starts_with("text/event-stream") {
+        let read = answer.read_head(&content_type).await;
+        read.map_err(|error| answer.refused(error))?;
+    }
+    answer.meter.succeeded();
+    Ok(answer)
 }
 
 /// Sends a request; anything but success becomes an error with the server's
 /// words.
 pub async fn send(
     upstreams: &Upstreams,
+    upstream: &Upstream,
     request: reqwest::RequestBuilder,
     patience: Duration,
 ) -> Result<reqwest::Response, UpstreamError> {
-    let answer = upstreams.send(request, patience).await?;
+    let mut answer = upstreams.send(upstream, request, patience).await?;
     if answer.status().is_success() {
         return Ok(answer);
     }
     let status = answer.status();
     let retry_after = retry_after(answer.headers());
-    let body = tokio::time::timeout(ERROR_BODY_PATIENCE, read_bounded(answer))
-        .await
-        .unwrap_or_default();
+    let body = error_body(&mut answer).await.unwrap_or_default();
     let status = if status.is_client_error() || status.is_server_error() {
         status
     } else {
         StatusCode::BAD_GATEWAY
     };
-    Err(UpstreamError::from_answer(status, retry_after, &body))
+    Err(UpstreamError::from_answer(status, retry_after, &body).told_by(upstream))
 }
 
 impl AnswerStream {
     /// Appends the next deltas to `out`; `false` when the answer is whole.
+    /// Cancel-safe.
     pub async fn next(&mut self, out: &mut Vec<Delta>) -> Result<bool, UpstreamError> {
-        let event = tokio::time::timeout(self.idle_timeout, self.events.next())
+        let before = out.len();
+        let more = self.read(out).await;
+        self.measure(&out[before..]);
+        if !self.begun && out.len() > before {
+            self.begun = true;
+            self.upstream.outage.answered();
+        }
+        more.map_err(|error| self.refused(error))
+    }
+
+    async fn read(&mut self, out: &mut Vec<Delta>) -> Result<bool, UpstreamError> {
+        self.find_out().await?;
+        if let Source::Whole { .. } = &self.source {
+            self.decode_whole().await?;
+        }
+        if let Source::Read(deltas, end) = &mut self.source {
+            out.append(deltas);
+            let end = std::mem::replace(end, Ok(()));
+            self.source = Source::Ended;
+            return end.map(|()| false);
+        }
+        let Source::Events(events) = &mut self.source else {
+            return self.decoder.end().map(|()| false);
+        };
+        let event = tokio::time::timeout(self.idle_timeout, events.next())
             .await
             .map_err(|_| UpstreamError::Stalled(self.idle_timeout))?;
         match event {
             Some(Ok(Sse {
                 data: Some(data), ..
             })) => {
-                let before = out.len();
-                match &mut self.decoder {
-                    Decoder::Chat(d) => d.data(&data, out)?,
-                    Decoder::Native(d) => d.data(&data, out)?,
-                }
-                if !self.wants_logprobs {
-                    forget_logprobs(&mut out[before..]);
-                }
+                self.decoder.data(&data, out)?;
                 Ok(!self.decoder.is_done())
             }
             Some(Ok(_)) => Ok(true),
@@ -134,17 +191,153 @@ impl AnswerStream {
             None => self.decoder.end().map(|()| false),
         }
     }
+
+    /// Reads as much of an answer that is not called a stream as it takes to
+    /// know whether it is one, or an error.
+    async fn read_head(&mut self, content_type: &str) -> Result<(), UpstreamError> {
+        self.find_out().await?;
+        match &self.source {
+            Source::Whole { .. } => {
+                self.decode_whole().await?;
+                match &self.source {
+                    // It says that it is one.
+                    Source::Read(_, Err(error @ UpstreamError::Status { .. })) => {
+                        Err(error.clone())
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Source::Events(_) => Ok(()),
+            Source::Unread { .. } | Source::Read(..) | Source::Ended => {
+                Err(UpstreamError::Malformed(format!(
+                    "a stream was asked for, the answer is '{content_type}'"
+                )))
+            }
+        }
+    }
+
+    /// Decides by its first visible byte what the answer is.
+    async fn find_out(&mut self) -> Result<(), UpstreamError> {
+        while let Source::Unread { chunks, begun } = &mut self.source {
+            let chunk = next_chunk(chunks, self.idle_timeout).await?;
+            let ended = chunk.is_none();
+            begun.extend_from_slice(&chunk.unwrap_or_default());
+            let visible = begun.strip_prefix(BOM).unwrap_or(begun).trim_ascii_start();
+            let first = visible.first().copied();
+            if ended && first.is_none() {
+                self.source = Source::Ended;
+                return Ok(());
+            }
+            if first.is_none() && begun.len() <= MAX_EVENT {
+                continue;
+            }
+            let is_json = matches!(first, Some(b'{' | b'['));
+            let Source::Unread { chunks, begun } =
+                std::mem::replace(&mut self.source, Source::Ended)
+            else {
+                return Ok(());
+            };
+            self.source = if is_json {
+                Source::Whole {
+                    chunks,
+                    body: begun,
+                }
+            } else if first == Some(b'<') {
+                // A proxy's page.
+                Source::Ended
+            } else {
+                let begun = futures::stream::iter([Ok(Bytes::from(begun))]);
+                Source::Events(SseByteStream::new(bounded(begun.chain(chunks))).boxed())
+            };
+        }
+        Ok(())
+    }
+
+    async fn decode_whole(&mut self) -> Result<(), UpstreamError> {
+        let body = self.read_whole().await?;
+        let mut deltas = Vec::new();
+        let end = self.decoder.whole(&body, &mut deltas);
+        self.source = Source::Read(deltas, end);
+        Ok(())
+    }
+
+    /// The rest of a JSON document.
+    async fn read_whole(&mut self) -> Result<String, UpstreamError> {
+        let Source::Whole { chunks, body } = &mut self.source else {
+            return Ok(String::new());
+        };
+        while let Some(chunk) = next_chunk(chunks, self.idle_timeout).await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_WHOLE {
+                return Err(UpstreamError::TooLarge(format!(
+                    "an answer over {MAX_WHOLE} bytes"
+                )));
+            }
+        }
+        let body = std::mem::take(body);
+        let text = String::from_utf8(body)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok(match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        })
+    }
 }
 
-fn forget_logprobs(deltas: &mut [Delta]) {
-    for delta in deltas {
-        if let Delta::Text { logprobs, .. } = delta {
-            logprobs.clear();
+/// The byte order mark, which some put before everything.
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
+async fn next_chunk(
+    chunks: &mut Chunks,
+    patience: Duration,
+) -> Result<Option<Bytes>, UpstreamError> {
+    match tokio::time::timeout(patience, chunks.next()).await {
+        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        Ok(Some(Err(error))) => Err(UpstreamError::Broken(error.to_string())),
+        Ok(None) => Ok(None),
+        Err(_) => Err(UpstreamError::Stalled(patience)),
+    }
+}
+
+impl AnswerStream {
+    /// An error in place of events. One in place of the whole answer is like an
+    /// error status.
+    fn refused(&self, error: UpstreamError) -> UpstreamError {
+        let error = error.told_by(&self.upstream);
+        if self.begun {
+            return error.inside_an_answer();
+        }
+        self.upstream.failed(&error);
+        error
+    }
+
+    fn measure(&mut self, deltas: &[Delta]) {
+        for delta in deltas {
+            match delta {
+                Delta::Usage(usage) => {
+                    self.meter.tokens((usage.input_tokens, usage.output_tokens));
+                }
+                _ => self.meter.first_token(),
+            }
         }
     }
 }
 
 impl Decoder {
+    fn data(&mut self, data: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
+        match self {
+            Self::Chat(d) => d.data(data, out),
+            Self::Native(d) => d.data(data, out),
+        }
+    }
+
+    fn whole(&mut self, body: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
+        match self {
+            Self::Chat(d) => d.whole(body, out),
+            Self::Native(d) => d.whole(body, out),
+        }
+    }
+
     fn is_done(&self) -> bool {
         match self {
             Self::Chat(d) => d.is_done(),
@@ -219,16 +412,21 @@ pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(24 * 3600)))
 }
 
-async fn read_bounded(mut answer: reqwest::Response) -> Bytes {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() >= MAX_ERROR_BODY {
-            body.truncate(MAX_ERROR_BODY);
-            break;
+/// The body of an error answer; `None` where it does not come whole and in
+/// time. Half of one is not looked at: it may end within a key.
+pub async fn error_body(answer: &mut reqwest::Response) -> Option<BytesMut> {
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.ok()? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_ERROR_BODY {
+                return None;
+            }
         }
-    }
-    body.into()
+        Some(body)
+    };
+    let read = tokio::time::timeout(ERROR_BODY_PATIENCE, read).await;
+    read.ok().flatten()
 }
 
 #[cfg(test)]

@@ -92,7 +92,13 @@ impl Wire {
                 // It closed while it rested, perhaps just as the request was on its way (llama.cpp
                 // closes after 100 requests, unannounced). Asking a model has no effect but its
                 // answer, so it may be asked once more, on a connection that has not rested.
-                Err(WireError::Exchange { source, .. }) if has_closed(&source) => {}
+                Err(error) if error.has_closed() => {
+                    return match connect(host, port, &authority).await {
+                        Ok(fresh) => self.exchange(fresh, request, &authority).await,
+                        // Perhaps the request was sent, and ended the server.
+                        Err(_) => Err(error),
+                    };
+                }
                 other => return other,
             }
         }
@@ -172,7 +178,13 @@ impl Wire {
     }
 }
 
-/// Whether the connection ended before there was an answer.
+impl WireError {
+    /// Whether the connection ended before there was an answer.
+    fn has_closed(&self) -> bool {
+        matches!(self, Self::Exchange { source, .. } if has_closed(source))
+    }
+}
+
 fn has_closed(error: &hyper::Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
     let reset = cause.is_some_and(|cause: &io::Error| {

@@ -22,6 +22,8 @@ use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::shapes;
+
 /// The admin key that every test server accepts.
 pub const ADMIN_KEY: &str = "sk-admin-integration-tests-0123456789";
 /// A server that is not ready, or does not stop, within this has failed.
@@ -32,6 +34,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct Builder {
     config: String,
     env: Vec<(String, String)>,
+    data: Option<PathBuf>,
 }
 
 /// A running server.
@@ -70,6 +73,12 @@ impl Builder {
         self
     }
 
+    /// Starts on a copy of this data directory.
+    pub fn data(mut self, dir: &Path) -> Self {
+        self.data = Some(dir.to_owned());
+        self
+    }
+
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -80,6 +89,15 @@ impl Builder {
     pub async fn start(self) -> TestServer {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::write(dir.path().join("waypost.toml"), &self.config).expect("a written configuration");
+        if let Some(from) = &self.data {
+            let data = dir.path().join("data");
+            fs::create_dir(&data).expect("a data directory");
+            for entry in fs::read_dir(from).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                let name = path.file_name().expect("a name");
+                fs::copy(&path, data.join(name)).expect("a copy");
+            }
+        }
         let mut server = TestServer {
             base_url: String::new(),
             dir,
@@ -363,10 +381,16 @@ impl Client {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let text = response.text().await.expect("a body");
+        let json: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if json["object"] == "response"
+            && let Err(fault) = shapes::judge_response(&json)
+        {
+            panic!("{fault}");
+        }
         Reply {
             status,
             headers,
-            json: serde_json::from_str(&text).unwrap_or(Value::Null),
+            json,
             text,
         }
     }

@@ -198,7 +198,9 @@ async fn floods_are_cut_off() {
 #[tokio::test]
 async fn invented_calls_items_and_parts_are_counted() {
     let calls = (0..300)
-        .map(|index| said(json!({"tool_calls": [{"index": index}]})))
+        .map(|index| {
+            said(json!({"tool_calls": [{"index": index, "function": {"arguments": "{"}}]}))
+        })
         .collect::<String>();
     let messages = (0..5000)
         .map(|index| {

@@ -127,7 +127,7 @@ async fn a_log_line_tells_the_request_and_no_secret() {
 
     // A client's id is kept within bounds.
     let request = admin
-        .request(Method::GET, "/healthz")
+        .request(Method::GET, PROJECTS)
         .header("x-client-request-id", "y".repeat(2000));
     let reply = admin.send(request).await;
     let id = reply.headers["x-request-id"]
@@ -339,12 +339,238 @@ async fn a_second_signal_ends_at_once() {
 
 #[tokio::test]
 async fn readiness_names_its_parts() {
-    let server = TestServer::start().await;
+    let config = "[[upstreams]]\nname = \"away\"\nbase_url = \"http://127.0.0.1:9/v1\"\n";
+    let server = TestServer::builder().config(config).start().await;
     let reply = server.anonymous().get("/readyz").await.ok();
     assert_eq!(
         reply.json,
         json!({"ready": true, "parts": {
             "server": {"ready": true}, "store": {"ready": true}, "directory": {"ready": true},
+            // A model server that is away is no reason to be taken out.
+            "upstreams": {"ready": true, "details": [{"name": "away", "dialect": "generic",
+                "known_by": "unsure", "reachable": false, "reason": "unreachable", "models": 0}]},
+            "issuers": {"ready": true, "details":
+                {"fetched": 0, "cannot_be_fetched": 0, "nothing_usable": 0}},
         }})
     );
+}
+
+#[tokio::test]
+async fn the_root_is_a_page() {
+    let server = TestServer::start().await;
+    let reply = server.anonymous().get("/").await.ok();
+    assert!(
+        reply.headers["content-type"]
+            .to_str()
+            .is_ok_and(|kind| kind.starts_with("text/html"))
+    );
+    for said in [
+        concat!("Waypost ", env!("CARGO_PKG_VERSION")),
+        "/healthz",
+        &format!("{}/v1", server.base_url),
+        "docs",
+    ] {
+        assert!(reply.text.contains(said), "{said} in {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_client_in_log_and_limits() {
+    let server = TestServer::builder()
+        .config("[http]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[identity]\nexchanges_per_client = 1")
+        .start()
+        .await;
+    let exchange = async |address: &str| {
+        let client = server.anonymous();
+        let request = client
+            .request(Method::POST, "/oauth/token")
+            .header("x-forwarded-for", format!("6.6.6.6, {address}"))
+            .json(&json!({}));
+        client.send(request).await.status
+    };
+    // Two seconds' worth may come at once; one client's are not another's.
+    let mut first = Vec::new();
+    for _ in 0..10 {
+        first.push(exchange("192.0.2.1").await);
+    }
+    assert!(first.contains(&429), "{first:?}");
+    assert_ne!(exchange("192.0.2.2").await, 429);
+    server.wait_for_log("peer=192.0.2.1").await;
+    assert!(!server.log().contains("peer=6.6.6.6"));
+}
+
+#[tokio::test]
+async fn nobody_is_believed_without_trusted_proxies() {
+    let server = TestServer::start().await;
+    let client = server.anonymous();
+    let request = client
+        .request(Method::GET, PROJECTS)
+        .header("forwarded", "for=192.0.2.1")
+        .header("x-forwarded-for", "192.0.2.1");
+    assert_eq!(client.send(request).await.status, 401);
+    server.wait_for_log("peer=127.0.0.1").await;
+    assert!(!server.log().contains("192.0.2.1"));
+}
+
+#[tokio::test]
+async fn listed_origins_may_call_and_read_headers() {
+    let server = TestServer::builder()
+        .config("[http]\ncors_origins = [\"https://app.example.com\"]")
+        .start()
+        .await;
+    let preflight = async |origin: &str| {
+        let client = server.anonymous();
+        let request = client
+            .request(Method::OPTIONS, "/v1/responses")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type,x-stainless-lang",
+            );
+        client.send(request).await
+    };
+    let reply = preflight("https://app.example.com").await.ok();
+    let header = |name: &str| reply.headers[name].to_str().expect("text").to_owned();
+    assert_eq!(
+        header("access-control-allow-origin"),
+        "https://app.example.com"
+    );
+    assert!(header("access-control-allow-methods").contains("POST"));
+    assert!(header("access-control-allow-headers").contains("x-stainless-lang"));
+    assert!(header("x-request-id").starts_with("req_"));
+    let other = preflight("https://evil.example.com").await;
+    assert!(!other.headers.contains_key("access-control-allow-origin"));
+
+    // An error may be read too: that is what tells a page's author what to do.
+    let client = server.client("sk-wrong");
+    let request = client
+        .request(Method::GET, "/v1/models")
+        .header("origin", "https://app.example.com");
+    let reply = client.send(request).await;
+    assert_eq!(reply.status, 401);
+    assert_eq!(
+        reply.headers["access-control-allow-origin"],
+        "https://app.example.com"
+    );
+    assert_eq!(reply.headers["access-control-expose-headers"], "*");
+}
+
+#[tokio::test]
+async fn no_origin_may_call_by_default() {
+    let server = TestServer::start().await;
+    let client = server.anonymous();
+    let request = client
+        .request(Method::OPTIONS, "/v1/responses")
+        .header("origin", "https://app.example.com")
+        .header("access-control-request-method", "POST");
+    let reply = client.send(request).await;
+    assert_eq!(reply.status, 405);
+    assert!(!reply.headers.contains_key("access-control-allow-origin"));
+}
+
+/// A client, or a load balancer, that keeps its connection longer than a head
+/// may take. Every one of its requests is answered.
+#[tokio::test]
+async fn an_idle_connection_outlives_the_limit_of_a_head() {
+    let server = TestServer::builder()
+        .config("[http]\nheader_timeout = \"200ms\"\nkeep_alive_timeout = \"60s\"")
+        .start()
+        .await;
+    let address = server.base_url.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).expect("connected");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("set");
+    for _ in 0..3 {
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .expect("sent");
+        let mut got = Vec::new();
+        while !got.ends_with(b"ok\n") {
+            let mut piece = [0; 1024];
+            let read = stream.read(&mut piece).expect("readable");
+            assert!(read > 0, "closed: {}", String::from_utf8_lossy(&got));
+            got.extend_from_slice(&piece[..read]);
+        }
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    // A head that was begun there has no more time than any other.
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\n")
+        .expect("sent");
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn idle_connections_of_both_versions_end_by_themselves() {
+    let server = TestServer::builder()
+        .config("[http]\nkeep_alive_timeout = \"300ms\"")
+        .start()
+        .await;
+    for http2 in [false, true] {
+        let mut builder = reqwest::Client::builder().no_proxy();
+        if http2 {
+            builder = builder.http2_prior_knowledge();
+        }
+        let http = builder.build().expect("a client");
+        let url = format!("{}/metrics", server.base_url);
+        for _ in 0..2 {
+            let text = http.get(&url).send().await.expect("an answer");
+            let text = text.text().await.expect("a body");
+            assert!(text.contains("waypost_connections_open 1\n"), "{text}");
+            // The client has noticed the end before it asks again.
+            tokio::time::sleep(Duration::from_millis(900)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn sighup_reads_certificate_and_level_again_and_keeps_what_works() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let renew = || {
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("one");
+        std::fs::write(&cert, signed.cert.pem()).expect("written");
+        std::fs::write(&key, signed.signing_key.serialize_pem()).expect("written");
+        signed.cert.pem()
+    };
+    let first = renew();
+    let config = |level: &str| {
+        format!("[tls]\ncert = {cert:?}\nkey = {key:?}\n[log]\nlevel = \"{level}\"\n")
+    };
+    let server = TestServer::builder().config(&config("info")).start().await;
+    let port = server
+        .base_url
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .to_owned();
+    let trusts = async |pem: &str| {
+        let pem = reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate");
+        let client = reqwest::Client::builder().tls_certs_only([pem]).no_proxy();
+        let client = client.build().expect("a client");
+        let answer = client
+            .get(format!("https://localhost:{port}/healthz"))
+            .send();
+        answer.await.is_ok()
+    };
+    assert!(trusts(&first).await);
+    let second = renew();
+    let file = server.dir().join("waypost.toml");
+    std::fs::write(&file, config("debug")).expect("written");
+    server.signal("HUP");
+    server.wait_for_log("the log level is `debug`").await;
+    assert!(trusts(&second).await && !trusts(&first).await);
+    server.wait_for_log("DEBUG").await;
+    // A broken certificate, then a broken file.
+    std::fs::write(&cert, "nothing").expect("written");
+    server.signal("HUP");
+    server.wait_for_log("the certificate stays as it is").await;
+    std::fs::write(&file, "listen = 5").expect("written");
+    server.signal("HUP");
+    server.wait_for_log("all stays as it is").await;
+    assert!(trusts(&second).await);
 }

@@ -17,7 +17,7 @@ async fn what_the_model_servers_have() {
     two.install("shared", waypost_testkit::Script::default());
     two.install("hidden", waypost_testkit::Script::default());
     let config = format!(
-        "[[upstreams]]\nname = \"one\"\nbase_url = \"{}\"\nmodels = [\"scripted\", \"shared\", \"org/*\"]\n\
+        "[[upstreams]]\nname = \"one\"\nbase_url = \"{}\"\nmodels = [\"scripted\", \"shared\", \"org/*\"]\ndialect = \"generic\"\n\
          [[upstreams]]\nname = \"two\"\nbase_url = \"{}\"\nmodels = [\"shared\", \"named-only\"]\n\
          [[upstreams]]\nname = \"down\"\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"away\"]\n",
         one.base_url(),
@@ -52,7 +52,7 @@ async fn what_the_model_servers_have() {
     let reply = client.get("/v1/models/hidden").await;
     let message = reply.error(404, Some("model"), Some("model_not_found"));
     assert_eq!(message, "The model 'hidden' does not exist");
-    // Many ask, each model server is asked once.
+    // Many ask, each model server is asked once; one that could not be told would be asked again.
     assert_eq!(one.stats().calls["/v1/models"], 1);
     let nobody = server.anonymous().get("/v1/models").await;
     assert_eq!(nobody.status, 401);

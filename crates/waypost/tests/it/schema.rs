@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::waypost;
+use crate::{harness::waypost, support::World};
 
 /// A folder with these files.
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -352,4 +352,91 @@ async fn the_tools_of_a_live_server() {
             .expect("it ran");
     assert_eq!(code, Some(2), "{gone}");
     assert_eq!(gone["problems"].as_array().map(Vec::len), Some(1), "{gone}");
+}
+
+/// `invopop/jsonschema`, which Go programs generate their schemas with, writes a
+/// root that is only a reference.
+fn generated_by_go(properties: Value) -> Value {
+    json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "$ref": "#/$defs/Args",
+        "$defs": {"Args": {"type": "object", "properties": properties, "required": ["a"],
+            "additionalProperties": false}}})
+}
+
+fn schemas() -> Vec<Value> {
+    let closed = |a: Value| {
+        json!({"type": "object", "properties": {"a": a}, "required": ["a"],
+            "additionalProperties": false})
+    };
+    let text = json!({"type": "string"});
+    let map = json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    vec![
+        closed(text.clone()),
+        json!({"type": "object", "properties": {"a": text}}),
+        closed(map.clone()),
+        generated_by_go(json!({"a": text})),
+        generated_by_go(json!({"a": map})),
+        json!({"$ref": "#/$defs/b", "$defs": {"b": {"$ref": "#/$defs/c"}, "c": closed(map)}}),
+        json!({"$ref": "#/$defs/nothing", "$defs": {}}),
+        json!({"$ref": "#/$defs/u", "$defs": {"u": {"anyOf": [closed(text.clone())]}}}),
+        json!({}),
+        json!({"type": "object"}),
+        json!({"properties": {"a": text}}),
+        json!({"type": "array", "items": text}),
+        json!({"type": "object", "anyOf": [closed(text.clone())]}),
+        closed(json!({"type": "string", "pattern": "(?=x)"})),
+        closed(json!({"enum": ["x", 1]})),
+        closed(json!({"type": "object", "properties": {}, "required": true})),
+    ]
+}
+
+#[tokio::test]
+async fn lint_says_what_the_server_does() {
+    let world = World::start().await;
+    for schema in schemas() {
+        for strict in [None, Some(true), Some(false)] {
+            let mut tool = json!({"type": "function", "name": "f", "parameters": schema});
+            if let Some(strict) = strict {
+                tool["strict"] = json!(strict);
+            }
+            let body = json!({"model": "native?tokens=1", "tools": [tool], "input": "x"});
+            let reply = world.client().post("/v1/responses", body.clone()).await;
+            let server = if reply.status == 400 {
+                "refused"
+            } else {
+                let echoed = &reply.ok().json["tools"][0];
+                let is_strict = echoed["strict"] == true;
+                match (is_strict, echoed["parameters"] == schema) {
+                    (true, true) => "strict",
+                    (true, false) => "strict_after_rewriting",
+                    _ => "fallback",
+                }
+            };
+            let dir = folder(&[("tool.json", &body.to_string())]);
+            let (_, lint) = document(dir.path(), &["tool.json"]);
+            let (_, lint) = verdicts(&lint)[0];
+            if strict == Some(false) {
+                // There it says what leaving it out would give.
+                assert_eq!(lint == "refused", server == "refused", "{schema}");
+            } else {
+                assert_eq!(lint, server, "{schema} {strict:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_is_a_reference_is_inlined_also_in_best_effort() {
+    let world = World::start().await;
+    let map = json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    let schema = generated_by_go(json!({"a": map}));
+    for strict in [Value::Null, json!(false)] {
+        let tool = json!({"type": "function", "name": "f", "parameters": schema, "strict": strict});
+        let body = json!({"model": "native?tokens=1", "tools": [tool], "input": "x"});
+        let reply = world.client().post("/v1/responses", body.clone()).await;
+        let echoed = &reply.ok().json["tools"][0];
+        assert_eq!(echoed["strict"], false);
+        assert_eq!(echoed["parameters"]["type"], "object");
+        assert_eq!(echoed["parameters"]["properties"]["a"], map);
+        assert_eq!(echoed["parameters"]["$ref"], Value::Null);
+    }
 }

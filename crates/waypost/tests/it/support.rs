@@ -21,6 +21,7 @@ use waypost_testkit::{
 };
 
 use crate::harness::{Client, Reply, Tenant, TestServer};
+use crate::shapes;
 
 /// Whatever has not happened by then will not.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -316,6 +317,11 @@ fn named(event: &SseEvent) -> Value {
 /// Judges a whole stream: the terminal event's response.
 #[track_caller]
 pub fn checked(events: &[Value]) -> Value {
+    for event in events {
+        if let Err(fault) = shapes::judge(event) {
+            panic!("{fault}\n{event}");
+        }
+    }
     match check_stream(events) {
         Ok(checked) => checked.response,
         Err(fault) => {

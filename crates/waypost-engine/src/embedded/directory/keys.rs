@@ -6,7 +6,7 @@ use super::{projects, record};
 use crate::{
     Millis, StoreError,
     audit::AuditDraft,
-    directory::{ApiKey, KeyOwner, NewApiKey},
+    directory::{ApiKey, ApiKeyPatch, KeyOwner, NewApiKey},
     embedded::{
         Tx,
         sql::{Result, exists, now, page, parse, run, unreadable},
@@ -39,10 +39,6 @@ pub(super) fn create(tx: &mut Tx<'_>, new: NewApiKey, audit: AuditDraft) -> Resu
         last_used_at: None,
     };
     let (project_id, account_id) = owner_ids(&key.owner);
-    let scopes = key
-        .scopes
-        .clone()
-        .map(|scopes| serde_json::Value::from(scopes).to_string());
     tx.conn
         .prepare_cached(
             "INSERT INTO api_keys (id, project_id, service_account_id, name, hash, redacted, scopes,
@@ -57,7 +53,7 @@ pub(super) fn create(tx: &mut Tx<'_>, new: NewApiKey, audit: AuditDraft) -> Resu
             ":name": key.name,
             ":hash": key.hash,
             ":redacted": key.redacted,
-            ":scopes": scopes,
+            ":scopes": stored_scopes(&key),
             ":created_at": key.created_at,
             ":expires_at": key.expires_at,
         })?;
@@ -96,6 +92,28 @@ pub(super) fn list_project(
     page(conn, select, vec![id.to_owned().into()], query, read)
 }
 
+pub(super) fn update(
+    tx: &mut Tx<'_>,
+    project_id: &str,
+    id: &str,
+    patch: ApiKeyPatch,
+    audit: AuditDraft,
+) -> Result<ApiKey> {
+    let mut key = get(tx.conn, Some(project_id), id)?;
+    projects::get_active(tx.conn, project_id)?;
+    if key.expires_at.is_some_and(|end| end <= now()) {
+        return Err(StoreError::Refused("the API key has expired".into()));
+    }
+    patch.apply(&mut key);
+    run(
+        tx.conn,
+        "UPDATE api_keys SET scopes = ?, expires_at = ? WHERE id = ?",
+        (stored_scopes(&key), key.expires_at, id),
+    )?;
+    record(tx, audit, None)?;
+    Ok(key)
+}
+
 pub(super) fn delete(
     tx: &mut Tx<'_>,
     project_id: Option<&str>,
@@ -116,6 +134,12 @@ pub(super) fn touch(tx: &Tx<'_>, used: &[(String, Millis)]) -> Result<()> {
         update.execute((id, at))?;
     }
     Ok(())
+}
+
+/// Scopes as the column has them: a list in JSON.
+fn stored_scopes(key: &ApiKey) -> Option<String> {
+    let scopes = key.scopes.clone()?;
+    Some(serde_json::Value::from(scopes).to_string())
 }
 
 /// The project's and the service account's id, both or none.

@@ -20,9 +20,9 @@ use crate::{
     Millis, StoreError,
     audit::AuditDraft,
     directory::{
-        ApiKey, Directory, NewApiKey, NewProject, NewProvider, NewRule, NewServiceAccount, Project,
-        ProjectPatch, Provider, ProviderPatch, Revocation, Rule, RulePatch, SealedSigningKey,
-        ServiceAccount, ServiceAccountPatch,
+        ApiKey, ApiKeyPatch, Directory, NewApiKey, NewProject, NewProvider, NewRule,
+        NewServiceAccount, Project, ProjectPatch, Provider, ProviderPatch, Revocation, Rule,
+        RulePatch, SealedSigningKey, ServiceAccount, ServiceAccountPatch,
     },
     page::{Page, PageQuery},
     store::DirectoryStore,
@@ -167,6 +167,18 @@ impl DirectoryStore for EmbeddedStore {
     ) -> Result<Page<ApiKey>, StoreError> {
         let (project_id, account) = (project_id.to_owned(), service_account_id.map(str::to_owned));
         self.read(move |conn| keys::list_project(conn, &project_id, account.as_deref(), &page))
+            .await
+    }
+
+    async fn update_project_key(
+        &self,
+        project_id: &str,
+        id: &str,
+        patch: ApiKeyPatch,
+        audit: AuditDraft,
+    ) -> Result<ApiKey, StoreError> {
+        let (project_id, id) = (project_id.to_owned(), id.to_owned());
+        self.write(move |tx| keys::update(tx, &project_id, &id, patch, audit))
             .await
     }
 
@@ -329,6 +341,13 @@ fn raise_version(tx: &Tx<'_>, changes: usize) -> Result<()> {
 fn version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.prepare_cached("SELECT value FROM meta WHERE key = 'directory_version'")?
         .query_row([], |row| row.get(0))
+}
+
+/// For a look from outside of an engine.
+pub(super) fn providers(conn: &Connection) -> rusqlite::Result<Vec<Provider>> {
+    conn.prepare("SELECT * FROM providers ORDER BY name")?
+        .query_map([], federation::read_provider)?
+        .collect()
 }
 
 fn load(conn: &Connection) -> Result<Directory> {

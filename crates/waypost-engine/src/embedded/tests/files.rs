@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use crate::{
     Engine,
     conformance::kit::*,
-    embedded::{DATABASE_FILE, EmbeddedOptions, LOCK_FILE, OpenError, migrate::KNOWN, open},
+    embedded::{
+        DATABASE_FILE, EmbeddedOptions, LOCK_FILE, OpenError, migrate::KNOWN, open, providers,
+    },
 };
 
 fn open_in(dir: &Path) -> Result<Engine, OpenError> {
@@ -50,6 +52,54 @@ async fn only_the_owner_reads_the_data() {
     engine.store.close().await;
 }
 
+/// A database and its log as a crash leaves them, put back with the modes of
+/// an everyday umask.
+async fn restored_by_hand(dir: &Path) {
+    let made = TempDir::new().unwrap();
+    let engine = open_in(made.path()).unwrap();
+    project(&engine).await;
+    fs::create_dir_all(dir).unwrap();
+    for name in [
+        DATABASE_FILE.to_owned(),
+        format!("{DATABASE_FILE}-wal"),
+        LOCK_FILE.to_owned(),
+    ] {
+        let copy = dir.join(&name);
+        fs::copy(made.path().join(&name), &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    engine.store.close().await;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_restored_by_hand_is_its_owners_alone_again() {
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for (other, dir_mode) in [(None, 0o700), (Some("notes.txt"), 0o755)] {
+        let temp = TempDir::new().unwrap();
+        let dir = temp.path().join("data");
+        restored_by_hand(&dir).await;
+        if let Some(name) = other {
+            fs::write(dir.join(name), "not Waypost's").unwrap();
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let engine = open_in(&dir).unwrap();
+        assert_eq!(mode(&dir), dir_mode);
+        for name in [
+            DATABASE_FILE.to_owned(),
+            format!("{DATABASE_FILE}-wal"),
+            format!("{DATABASE_FILE}-shm"),
+            LOCK_FILE.to_owned(),
+        ] {
+            assert_eq!(mode(&dir.join(&name)), 0o600, "{name}");
+        }
+        if let Some(name) = other {
+            assert_eq!(mode(&dir.join(name)), 0o644);
+        }
+        engine.store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_second_opener_is_told_who_holds_the_directory() {
     let temp = TempDir::new().unwrap();
@@ -67,6 +117,22 @@ async fn a_second_opener_is_told_who_holds_the_directory() {
     let engine = open_in(temp.path()).unwrap();
     assert_eq!(engine.store.directory_version().await.unwrap(), 1);
     engine.store.close().await;
+}
+
+/// Which connection is the last to close must not be chance.
+#[tokio::test]
+async fn closing_leaves_no_log() {
+    for _ in 0..20 {
+        let temp = TempDir::new().unwrap();
+        let engine = open_in(temp.path()).unwrap();
+        project(&engine).await;
+        engine.store.close().await;
+        let names: Vec<_> = contents(temp.path())
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(names, [DATABASE_FILE]);
+    }
 }
 
 #[tokio::test]
@@ -110,6 +176,65 @@ async fn a_newer_database_is_refused_while_its_version_is_in_the_log() {
     );
     assert!(matches!(refused(&copy), OpenError::Newer { .. }));
     assert_eq!(contents(&copy), before);
+}
+
+/// What a check sees beside a server, after a crash, and while none runs.
+#[tokio::test]
+async fn a_look_into_the_directory_changes_nothing() {
+    // Characters that a URI would read in another way.
+    let temp = TempDir::with_prefix("a?b#c%20 ").unwrap();
+    let dir = temp.path().join("data");
+    let names = |dir: &Path| -> Vec<String> {
+        let providers = providers(dir).unwrap();
+        providers
+            .into_iter()
+            .map(|provider| provider.name)
+            .collect()
+    };
+    let files = |dir: &Path| -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert!(names(&dir).is_empty() && !dir.exists());
+
+    let engine = open_in(&dir).unwrap();
+    provider(&engine, "one").await;
+    let running = files(&dir);
+    assert_eq!(names(&dir), ["one"]);
+    assert_eq!(files(&dir), running);
+    // The one that looked is gone, and the engine goes on.
+    provider(&engine, "two").await;
+    let crashed = temp.path().join("crashed");
+    fs::create_dir(&crashed).unwrap();
+    for (name, bytes) in contents(&dir) {
+        fs::write(crashed.join(name), bytes).unwrap();
+    }
+    engine.store.close().await;
+
+    // What is in the log was committed too.
+    let before = contents(&crashed);
+    assert!(
+        before
+            .iter()
+            .any(|(name, log)| name.ends_with("-wal") && !log.is_empty())
+    );
+    assert_eq!(names(&crashed), ["one", "two"]);
+    assert_eq!(contents(&crashed), before);
+
+    let (stopped, before) = (files(&dir), contents(&dir));
+    assert_eq!(names(&dir), ["one", "two"]);
+    assert_eq!((files(&dir), contents(&dir)), (stopped, before));
+
+    let raw = Connection::open(dir.join(DATABASE_FILE)).unwrap();
+    raw.pragma_update(None, "user_version", KNOWN + 1).unwrap();
+    drop(raw);
+    let before = contents(&dir);
+    assert!(matches!(providers(&dir), Err(OpenError::Newer { .. })));
+    assert_eq!(contents(&dir), before);
 }
 
 #[test]

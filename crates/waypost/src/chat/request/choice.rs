@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Result, tools::Tools, unknown_key};
-use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, wrong_type},
+use crate::http::{
+    error::ApiError,
+    fields::{Fields, bad_word, missing, wrong_type},
 };
 
 const WORDS: &[&str] = &["none", "auto", "required"];

@@ -6,8 +6,10 @@ use strict_schema::Where;
 use super::{Result, unknown_key};
 use crate::{
     config::UpstreamApi,
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, unknown, wrong_type},
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing, unknown, wrong_type},
+    },
     tools::{declare::names, prepare::Preparer},
 };
 

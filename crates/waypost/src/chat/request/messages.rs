@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 use super::Result;
 use crate::{
     config::UpstreamApi,
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, unsupported, wrong_type},
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing, unsupported, wrong_type},
+    },
 };
 
 /// Messages of one request.
@@ -282,7 +284,8 @@ impl<'a> Reader<'a> {
         let type_path = fields.path("type");
         let kind = fields.string("type")?.ok_or_else(|| missing(&type_path))?;
         let inner_path = fields.path(kind);
-        let item = match kind {
+        let breakpoint = fields.prompt_cache_breakpoint()?;
+        let mut item = match kind {
             "text" => json!({"type": "input_text", "text": fields.required_string("text")?}),
             "image_url" => {
                 let mut image = fields
@@ -303,14 +306,15 @@ impl<'a> Reader<'a> {
             }
             "file" => {
                 let mut file = fields.object("file")?.ok_or_else(|| missing(&inner_path))?;
-                let mut out = json!({"type": "input_file"});
-                for name in ["file_data", "file_id", "filename"] {
-                    if let Some(value) = file.string(name)? {
-                        out[name] = json!(value);
-                    }
-                }
-                if out.get("file_data").is_none() && out.get("file_id").is_none() {
-                    return Err(missing(&file.path("file_data")));
+                // An id is one of the model server's account, which every
+                // project shares.
+                file.refuse("file_id", "There are no files here; send 'file_data'.")?;
+                let mut out = json!({
+                    "type": "input_file",
+                    "file_data": file.required_string("file_data")?,
+                });
+                if let Some(name) = file.string("filename")? {
+                    out["filename"] = json!(name);
                 }
                 file.end()?;
                 out
@@ -330,6 +334,9 @@ impl<'a> Reader<'a> {
                 return Err(bad_word(&type_path, other, words));
             }
         };
+        if let Some(point) = breakpoint {
+            item["prompt_cache_breakpoint"] = point;
+        }
         fields.end()?;
         Ok(item)
     }
@@ -366,6 +373,8 @@ fn assistant_part(part: &Value, path: &str) -> Result<Value> {
     } else {
         json!({"type": "refusal", "refusal": fields.required_string("refusal")?})
     };
+    // Nothing is cached up to a part of the model's own.
+    fields.prompt_cache_breakpoint()?;
     fields.end()?;
     Ok(item)
 }

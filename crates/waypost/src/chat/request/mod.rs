@@ -14,9 +14,11 @@ use serde_json::Value;
 use crate::{
     app::AppRef,
     chat::spelling,
-    config::UpstreamApi,
-    http::error::ApiError,
-    responses::fields::{Fields, unknown},
+    config::{HostedTools, UpstreamApi},
+    http::{
+        error::ApiError,
+        fields::{Fields, unknown},
+    },
     tools::{
         declare::{self, Declarer, Grammar},
         prepare::{Preparer, is_large},
@@ -75,7 +77,7 @@ pub async fn check(body: Value, app: &AppRef) -> Result<(Value, Checked)> {
 /// All but the grammars, which are compiled afterwards.
 fn read(body: &Value, preparer: &Preparer) -> Result<(Checked, Vec<Grammar>)> {
     let mut fields = Fields::new(body, "")?;
-    let mut declarer = Declarer::new(preparer);
+    let mut declarer = Declarer::new(preparer, HostedTools::Refuse);
     let tools = tools::read(&mut fields, &mut declarer)?;
     let choice = choice::read(&mut fields, &tools)?;
     let format = format::read(&mut fields, preparer)?;

@@ -10,8 +10,10 @@ use super::Result;
 use crate::{
     chat::spelling,
     config::UpstreamApi,
-    http::error::ApiError,
-    responses::fields::{Fields, unknown, unsupported},
+    http::{
+        error::ApiError,
+        fields::{Fields, unknown, unsupported},
+    },
 };
 
 /// The field of the API that this key is, but for its case.
@@ -54,6 +56,7 @@ const REFUSED: &[&str] = &["audio", "web_search_options"];
 const SHARED: &[&str] = &[
     "metadata",
     "prompt_cache_key",
+    "prompt_cache_options",
     "prompt_cache_retention",
     "safety_identifier",
     "service_tier",
@@ -117,6 +120,9 @@ pub fn read(fields: &mut Fields<'_>, body: &Value, api: UpstreamApi) -> Result<S
                 out.hints.insert(name.clone(), value.clone());
             }
             UpstreamApi::Responses if name == "verbosity" => out.verbosity = Some(value.clone()),
+            UpstreamApi::Responses if name == "moderation" => {
+                return Err(unsupported(name, "Moderation is not supported."));
+            }
             UpstreamApi::Responses => chat_only(name, value)?,
         }
     }

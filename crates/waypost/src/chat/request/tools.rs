@@ -7,8 +7,10 @@ use strict_schema::Where;
 
 use super::{Result, unknown_key};
 use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, unknown, wrong_type},
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing, unknown, wrong_type},
+    },
     tools::{
         declare::{Declarer, names},
         prepare::{Place, Preparer},

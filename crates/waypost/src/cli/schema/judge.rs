@@ -5,14 +5,14 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use strict_json::Position;
 use strict_schema::{
-    Change, ChangeCode, Level, Profile, Resolved, Violation, Where, check_root, check_strict,
+    Change, ChangeCode, Decision, Level, Profile, Resolved, Violation, Where, decide,
     empty_parameters, resolve,
 };
 
 use super::{
     Api,
-    locate::Position,
     shapes::{Found, Shape},
 };
 
@@ -130,28 +130,28 @@ impl Judge {
             }
             return judged;
         };
-        if found.strict == Some(true) {
-            match check_strict(schema, &self.profile, at) {
-                Ok(()) => judged.schema = Some(schema.clone()),
-                Err(violations) => judged.violations(Verdict::Refused, violations),
+        let resolves = self.api == Api::Responses && !is_format;
+        // Left out, it is false everywhere else.
+        let strict = match found.strict {
+            None if resolves => None,
+            strict => Some(strict.unwrap_or(false)),
+        };
+        match decide(schema, strict, &self.profile, at) {
+            Err(violations) => judged.violations(Verdict::Refused, violations),
+            Ok(_) if strict == Some(true) => judged.schema = Some(schema.clone()),
+            Ok(_) if resolves => {
+                self.resolve(schema, at, &mut judged);
+                if found.strict == Some(false) {
+                    judged.warn("strict_is_off", "", "The tool says `strict: false`: nothing is enforced. The verdict is what leaving it out gives.".to_owned());
+                }
             }
-            return judged;
-        }
-        if let Err(violation) = check_root(schema, at) {
-            judged.violations(Verdict::Refused, vec![violation]);
-        } else if self.api == Api::Responses && !is_format {
-            self.resolve(schema, &mut judged);
-            if found.strict == Some(false) {
-                judged.warn("strict_is_off", "", "The tool says `strict: false`: nothing is enforced. The verdict is what leaving it out gives.".to_owned());
-            }
-        } else {
-            match check_strict(schema, &self.profile, at) {
-                Ok(()) => {
+            Ok(_) => match decide(schema, Some(true), &self.profile, at) {
+                Ok(_) => {
                     judged.schema = Some(schema.clone());
                     judged.warn("strict_is_off", "", "Nothing is enforced without `strict: true`, which this schema is ready for.".to_owned());
                 }
                 Err(violations) => judged.violations(Verdict::Fallback, violations),
-            }
+            },
         }
         judged
     }
@@ -197,13 +197,13 @@ impl Judge {
         seen.push(full);
     }
 
-    fn resolve(&self, schema: &Value, judged: &mut Judged) {
-        match resolve(schema, &self.profile) {
-            Resolved::Strict {
+    fn resolve(&self, schema: &Value, at: Where<'_>, judged: &mut Judged) {
+        match decide(schema, None, &self.profile, at) {
+            Ok(Decision::Strict {
                 schema: resolved,
                 changes,
                 ..
-            } => {
+            }) => {
                 if &resolved != schema || !changes.is_empty() {
                     judged.verdict = Verdict::StrictAfterRewriting;
                 }
@@ -211,7 +211,7 @@ impl Judge {
                 judged.schema = Some(resolved);
                 judged.warn_of_mandatory(schema, &changes);
             }
-            Resolved::Fallback { reasons } => {
+            Ok(Decision::Fallback { reasons, .. }) => {
                 judged.verdict = Verdict::Fallback;
                 judged.reasons = reasons
                     .into_iter()
@@ -223,6 +223,8 @@ impl Judge {
                     })
                     .collect();
             }
+            Ok(Decision::AsAsked { .. }) => {}
+            Err(violations) => judged.violations(Verdict::Refused, violations),
         }
         let wants_more = judged.verdict == Verdict::Fallback || !judged.warnings.is_empty();
         if wants_more && self.generous != self.profile {

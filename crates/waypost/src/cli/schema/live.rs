@@ -36,7 +36,7 @@ fn list(url: &str) -> Result<String, String> {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let tools = runtime.block_on(async {
+    let listed = runtime.block_on(async {
         let servers = Servers::new(&config, &Shutdown::default());
         let url = servers
             .rules()
@@ -49,5 +49,8 @@ fn list(url: &str) -> Result<String, String> {
             .await
             .map_err(|error| error.to_string())
     })?;
-    serde_json::to_string_pretty(&tools).map_err(|error| error.to_string())
+    for one in &listed.left_out {
+        eprintln!("The server's tool '{}' is left out: {}.", one.name, one.why);
+    }
+    serde_json::to_string_pretty(&listed.tools).map_err(|error| error.to_string())
 }

@@ -5,12 +5,12 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use strict_json::Position;
 use strict_schema::Profile;
 
 use super::{
     Api,
     judge::{Judged, Verdict},
-    locate::Position,
 };
 
 const VERSION: u32 = 1;

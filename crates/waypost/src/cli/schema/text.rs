@@ -10,10 +10,10 @@ use std::{
 
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
+use strict_json::Position;
 
 use super::{
     judge::{Finding, Judged, Verdict},
-    locate::Position,
     report::Report,
 };
 

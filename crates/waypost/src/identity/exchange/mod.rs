@@ -1,13 +1,16 @@
 //! `POST /oauth/token`: a workload's own token in, a short-lived access token
 //! out (RFC 8693).
 //!
-//! Flow: rate of the client -> body -> provider and its rate -> signature and
-//! claims -> rule -> mint -> audit event queued. With the provider's keys at
-//! hand there is no I/O in it.
+//! Flow: rate of the client -> body -> what the token shows by itself ->
+//! provider and its rate -> signature and claims -> rule -> mint -> audit event
+//! queued. With the provider's keys at hand there is no I/O in it.
 //!
-//! Easy to break: the token is verified before a rule is looked for, so that
-//! nobody without a good token learns which service accounts exist; and the
-//! rule is looked for in the directory of the moment after any wait for keys.
+//! Easy to break: what a caller is told about its own token is found before any
+//! provider is looked up; whoever names a provider that is not there, or is
+//! disabled, is answered as one whose signature does not hold, after the same
+//! work. The token is verified before a rule is looked for, so that nobody
+//! without a good token learns which service accounts exist; and the rule is
+//! looked for in the directory of the moment after any wait for keys.
 
 pub mod params;
 pub mod reply;
@@ -22,8 +25,8 @@ use axum::{
 };
 use waypost_engine::id;
 use waypost_identity::{
-    AccessClaims, MAX_TOKEN_BYTES, Refusal, TokenFingerprint, VerifiedClaims,
-    access_token_lifetime, mint, new_token_id, verify,
+    AccessClaims, Presented, TokenFingerprint, VerifiedClaims, access_token_lifetime, mint,
+    new_token_id,
 };
 
 use self::{
@@ -33,7 +36,7 @@ use self::{
 use super::{
     audit::{IssuedEvent, RefusedEvent},
     keysource::Failure,
-    view::{Keys, View},
+    view::{Keys, Trust, View},
 };
 use crate::{
     app::{App, AppRef},
@@ -136,20 +139,21 @@ async fn run(
     attempt.provider_id = plausible(&request.identity_provider_id);
     attempt.service_account_id = plausible(&request.service_account_id);
     attempt.fingerprint = Some(TokenFingerprint::of(&request.subject_token));
-    if request.subject_token.len() > MAX_TOKEN_BYTES {
-        return Err(Refused::subject_token(&Refusal::TokenTooLarge {
-            bytes: request.subject_token.len(),
-        }));
-    }
 
     let now = clock::seconds(clock::now());
-    let (claims, trust_epoch) = authenticate(app, &request, now).await?;
+    let skew = app.identity.settings.skew_seconds;
+    let presented = Presented::read(&request.subject_token, skew, now)
+        .map_err(|refusal| Refused::subject_token(&refusal))?;
+    let lifetime = access_token_lifetime(presented.exp(), now).map_err(|spent| {
+        Refused::own_fault("subject_token_spent", spent.to_string(), spent.to_string())
+    })?;
+    let (claims, trust_epoch) = authenticate(app, &request, &presented).await?;
     attempt.subject = Some(claims.sub().to_owned());
     attempt.subject_jti = claims.jti().map(str::to_owned);
 
     // The directory may have changed while keys were fetched.
     let view = app.identity.view(&app.directory);
-    let granted = grant(&view, &request, &claims, trust_epoch, now)?;
+    let granted = grant(&view, &request, &claims, trust_epoch, now, lifetime)?;
     issue(app, &view, granted)
 }
 
@@ -166,11 +170,46 @@ pub(super) fn limit_client(app: &App, info: &RequestInfo) -> Result<(), Refused>
 async fn authenticate(
     app: &AppRef,
     request: &ExchangeRequest,
-    now: i64,
+    presented: &Presented<'_>,
 ) -> Result<(VerifiedClaims, i64), Refused> {
     let view = app.identity.view(&app.directory);
+    let id = &request.identity_provider_id;
+    // Before anything that costs as much as a signature does.
+    limit_provider(app, &view, id)?;
+    let (trust, trust_epoch) =
+        trusted(app, &view, id).inspect_err(|_| presented.spend_a_verification())?;
+    let verified = match &trust.keys {
+        Keys::Uploaded(keys) => presented
+            .verify(&trust.policy, keys)
+            .map_err(Failure::Refused),
+        Keys::Discovered(remote) => remote.verify(app, &trust.policy, presented).await,
+    };
+    match verified {
+        Ok(claims) => Ok((claims, trust_epoch)),
+        Err(Failure::Refused(refusal)) => Err(Refused::subject_token(&refusal)),
+        Err(Failure::Unavailable { why, retry_after }) => Err(Refused::unavailable(
+            why.reason(),
+            why.to_string(),
+            retry_after,
+        )),
+    }
+}
+
+/// The rate of the provider of that id, or of the id if it is no provider's.
+fn limit_provider(app: &App, view: &View, id: &str) -> Result<(), Refused> {
+    let limits = &app.identity.limits;
+    view.provider(id)
+        .map_or_else(
+            || limits.stranger(id),
+            |(_, compiled)| limits.provider(&compiled.bucket),
+        )
+        .map_err(|wait| Refused::rate_limited("provider_rate", wait))
+}
+
+/// What the provider of that id trusts, and since which edit.
+fn trusted<'v>(app: &App, view: &'v View, id: &str) -> Result<(&'v Trust, i64), Refused> {
     let (provider, compiled) = view
-        .provider(&request.identity_provider_id)
+        .provider(id)
         .ok_or_else(|| Refused::grant("unknown_provider", "there is no such provider"))?;
     if !provider.enabled {
         return Err(Refused::grant(
@@ -178,36 +217,21 @@ async fn authenticate(
             "the provider is disabled",
         ));
     }
-    app.identity
-        .limits
-        .provider(&compiled.bucket)
-        .map_err(|wait| Refused::rate_limited("provider_rate", wait))?;
     let trust = compiled
         .trust(provider, &app.identity.settings)
         .map_err(|problem| Refused::grant("provider_misconfigured", problem))?;
-    let token = request.subject_token.as_str();
-    let verified = match &trust.keys {
-        Keys::Uploaded(keys) => verify(token, &trust.policy, keys, now).map_err(Failure::Refused),
-        Keys::Discovered(remote) => remote.verify(app, &trust.policy, token, now).await,
-    };
-    match verified {
-        Ok(claims) => Ok((claims, provider.trust_epoch)),
-        Err(Failure::Refused(refusal)) => Err(Refused::subject_token(&refusal)),
-        Err(Failure::Unavailable { retry_after }) => Err(Refused::unavailable(
-            "keys_unavailable",
-            "the provider's keys cannot be fetched, and none are held",
-            retry_after,
-        )),
-    }
+    Ok((trust, provider.trust_epoch))
 }
 
-/// Finds the rule, and says what the access token will be.
+/// Finds the rule, and says what the access token will be, for `lifetime`
+/// seconds from now.
 fn grant(
     view: &View,
     request: &ExchangeRequest,
     claims: &VerifiedClaims,
     trust_epoch: i64,
     now: i64,
+    lifetime: i64,
 ) -> Result<AccessClaims, Refused> {
     let (provider, _) = view
         .provider(&request.identity_provider_id)
@@ -251,9 +275,6 @@ fn grant(
             "rule_mismatch",
             format!("the rule {} does not admit the token: {mismatch}", row.id),
         )
-    })?;
-    let lifetime = access_token_lifetime(claims.exp(), now).map_err(|spent| {
-        Refused::subject_token_because("subject_token_spent", spent.to_string())
     })?;
     Ok(AccessClaims {
         service_account_id: row.service_account_id.clone(),

@@ -73,7 +73,8 @@ impl ExchangeRequest {
             params.text(name)?;
         }
         Ok(Self {
-            subject_token: params.required("subject_token")?.to_owned(),
+            // `--data-urlencode subject_token@FILE` sends the file's last newline too.
+            subject_token: params.required("subject_token")?.trim_ascii().to_owned(),
             identity_provider_id: params.required("identity_provider_id")?.to_owned(),
             service_account_id: params.required("service_account_id")?.to_owned(),
         })

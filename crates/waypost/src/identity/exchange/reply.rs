@@ -1,8 +1,10 @@
 //! What a token request is answered with: RFC 6749 §5, OpenAI's codes.
 //!
-//! Easy to break: a caller learns which parameter is malformed, and otherwise
-//! one opaque sentence for each code. Everything else ([`Refused::reason`],
-//! [`Refused::detail`]) is for metrics, the log and the audit log.
+//! Easy to break: a caller learns which parameter is malformed, and what its own
+//! token shows ([`Refusal::told`]). Whether it is the provider, a key, the
+//! signature, the rule or the service account that does not admit the token is
+//! one answer. Everything else ([`Refused::reason`], [`Refused::detail`]) is for
+//! metrics, the log and the audit log.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -66,7 +68,7 @@ impl Refused {
         }
     }
 
-    /// Provider, rule or service account do not admit the token.
+    /// Provider, key, signature, rule or service account do not admit the token.
     pub fn grant(reason: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status: StatusCode::UNAUTHORIZED,
@@ -80,13 +82,21 @@ impl Refused {
 
     /// The subject token does not verify.
     pub fn subject_token(refusal: &Refusal) -> Self {
-        Self::subject_token_because(refusal.code(), refusal.to_string())
+        match refusal.told() {
+            Some(told) => Self::own_fault(refusal.code(), refusal.to_string(), told),
+            None => Self::grant(refusal.code(), refusal.to_string()),
+        }
     }
 
-    pub fn subject_token_because(reason: &'static str, detail: impl Into<String>) -> Self {
+    /// The subject token shows by itself why it is refused.
+    pub fn own_fault(
+        reason: &'static str,
+        detail: impl Into<String>,
+        told: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             error: "invalid_subject_token",
-            description: "The subject token is invalid.".into(),
+            description: told.into(),
             ..Self::grant(reason, detail)
         }
     }
@@ -154,6 +164,8 @@ pub fn uncached(mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use waypost_identity::Part;
+
     use super::*;
 
     #[test]
@@ -162,7 +174,24 @@ mod tests {
             Refused::invalid_request("Missing required parameter: grant_type."),
             Refused::unsupported_grant_type(),
             Refused::grant("no_rule", "x"),
-            Refused::subject_token_because("expired", "x"),
+            Refused::subject_token(&Refusal::NotBase64Url(Part::Header)),
+            Refused::subject_token(&Refusal::TokenTooLarge { bytes: 20_000 }),
+            Refused::subject_token(&Refusal::AlgorithmUnsupported {
+                algorithm: "\"ES256K\"".to_owned(),
+            }),
+            Refused::subject_token(&Refusal::TypeNotAccepted {
+                typ: "\"a…\"".to_owned(),
+            }),
+            Refused::subject_token(&Refusal::Expired {
+                exp: 1,
+                now: i64::MAX,
+                skew: 60,
+            }),
+            Refused::subject_token(&Refusal::AudienceMismatch {
+                expected: "\"a\"".to_owned(),
+                got: "\"b\"".to_owned(),
+                signed: true,
+            }),
             Refused::rate_limited("client_rate", Duration::ZERO),
             Refused::unavailable("keys_unavailable", "x", Duration::ZERO),
         ] {

@@ -4,8 +4,8 @@ use serde_json::Value;
 use waypost_engine::{events::EventBatchBuilder, id};
 
 use super::Assembler;
-use super::items::{Call, push};
-use crate::responses::events::Event;
+use super::items::Call;
+use crate::responses::events::{Event, push};
 use crate::upstream::generation::CallKind;
 
 impl Assembler {

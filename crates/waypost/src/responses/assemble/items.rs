@@ -4,11 +4,8 @@ use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
 
 use crate::{
-    responses::{
-        events::{Event, encode},
-        items::MAX_CALL_ID,
-    },
-    upstream::generation::CallKind,
+    responses::events::{Event, push},
+    upstream::generation::{CallKind, MAX_ID},
 };
 
 #[derive(Debug)]
@@ -164,7 +161,7 @@ impl Call {
             return;
         }
         // A longer one could not be sent back: it gets a fresh one instead.
-        let call_id = call_id.filter(|id| id.len() <= MAX_CALL_ID);
+        let call_id = call_id.filter(|id| id.len() <= MAX_ID);
         if let (true, Some(call_id)) = (self.call_id.is_empty(), call_id) {
             self.call_id = call_id;
         }
@@ -198,7 +195,6 @@ impl Call {
             CallKind::Function => Event::ArgumentsDone {
                 item_id,
                 output_index,
-                name: &self.name,
                 arguments: &self.arguments,
             },
             CallKind::Custom => Event::CustomInputDone {
@@ -344,8 +340,4 @@ pub(super) fn close_summary_part(
             part: &json!({"type": "summary_text", "text": text}),
         },
     );
-}
-
-pub(super) fn push(out: &mut EventBatchBuilder, event: &Event<'_>) {
-    out.push(&encode(event));
 }

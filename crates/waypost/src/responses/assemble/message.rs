@@ -4,8 +4,8 @@ use serde_json::Value;
 use waypost_engine::events::EventBatchBuilder;
 
 use super::Assembler;
-use super::items::{Open, OpenKind, Part, add_part, close_part, push};
-use crate::responses::events::Event;
+use super::items::{Open, OpenKind, Part, add_part, close_part};
+use crate::responses::events::{Event, push};
 
 impl Assembler {
     /// Models put blank text before and between tool calls. It is held back
@@ -74,19 +74,22 @@ impl Assembler {
             );
             logprobs.extend(new);
         }
+        for annotation in std::mem::take(&mut self.early) {
+            self.annotation(annotation, out);
+        }
     }
 
+    /// A source, which belongs to the text that is open. One that comes before
+    /// any waits for it: where text is held, they overtake it.
     pub(super) fn annotation(&mut self, annotation: Value, out: &mut EventBatchBuilder) {
-        let Some(Open {
+        if let Some(Open {
             index,
             id,
             kind: OpenKind::Message { parts, .. },
         }) = &mut self.open
-        else {
-            return;
-        };
-        let content_index = (parts.len() as u64).saturating_sub(1);
-        if let Some(Part::Text { annotations, .. }) = parts.last_mut() {
+            && let content_index = (parts.len() as u64).saturating_sub(1)
+            && let Some(Part::Text { annotations, .. }) = parts.last_mut()
+        {
             push(
                 out,
                 &Event::AnnotationAdded {
@@ -98,6 +101,8 @@ impl Assembler {
                 },
             );
             annotations.push(annotation);
+        } else {
+            self.early.push(annotation);
         }
     }
 

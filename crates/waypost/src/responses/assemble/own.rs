@@ -1,12 +1,15 @@
 //! Items that this server makes itself, not the model: the results of MCP
-//! servers and of tool search. Whoever makes them knows their shape; here they
+//! servers and of tool search, and calls whose form is not a function's. Whoever makes them knows their shape; here they
 //! get their place among the others.
 
 use serde_json::{Map, Value};
 use waypost_engine::events::EventBatchBuilder;
 
-use super::{Assembler, Own, push};
-use crate::responses::events::{Event, ItemEvent, encode};
+use super::{Assembler, Own};
+use crate::{
+    responses::events::{Event, ItemEvent, encode, push},
+    tools::client::call::names_its_item,
+};
 
 impl Assembler {
     /// Announces an item. What the model was saying is closed: the item comes
@@ -44,7 +47,7 @@ impl Assembler {
             own.note(kind, |name| fields.get(name).cloned().unwrap_or_default());
             let event = ItemEvent {
                 kind,
-                item_id: own.item["id"].as_str().unwrap_or_default(),
+                item_id: own.item["id"].as_str().filter(|_| names_its_item(kind)),
                 output_index: own.index,
                 fields,
             };
@@ -71,7 +74,7 @@ impl Assembler {
                 fields.insert("arguments".to_owned(), item["arguments"].clone());
                 let event = ItemEvent {
                     kind: "response.mcp_call_arguments.done",
-                    item_id: item["id"].as_str().unwrap_or_default(),
+                    item_id: item["id"].as_str(),
                     output_index: own.index,
                     fields: &fields,
                 };

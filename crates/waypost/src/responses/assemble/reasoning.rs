@@ -4,8 +4,8 @@ use serde_json::json;
 use waypost_engine::events::EventBatchBuilder;
 
 use super::Assembler;
-use super::items::{Open, OpenKind, close_summary_part, push};
-use crate::responses::events::Event;
+use super::items::{Open, OpenKind, close_summary_part};
+use crate::responses::events::{Event, push};
 
 impl Assembler {
     pub(super) fn reasoning(&mut self, delta: &str, out: &mut EventBatchBuilder) {

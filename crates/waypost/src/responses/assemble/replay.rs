@@ -7,6 +7,7 @@ use super::{Assembler, Call, Open, OpenKind, Own, Part};
 use crate::{
     tools::{
         agent::{Earlier, OpenItem},
+        client::ClientTool,
         search,
     },
     upstream::generation::{CallKind, Prefix, Usage},
@@ -102,17 +103,38 @@ impl Assembler {
     /// What a run with tools of this server goes on from: where only items of
     /// its own making are open, or none.
     pub fn between_turns(&self) -> Option<Earlier> {
-        if self.open.is_some() || !self.calls.is_empty() || self.called_client() {
-            return None;
-        }
-        Some(self.earlier())
+        self.is_between_turns().then(|| self.earlier())
+    }
+
+    /// Whether nothing of the model's is open, and nothing waits for the client.
+    pub fn is_between_turns(&self) -> bool {
+        let of_client = |own: &Own| is_for_client(&own.item);
+        self.open.is_none()
+            && self.calls.is_empty()
+            && !self.own.iter().any(of_client)
+            && !self.called_client()
+    }
+
+    /// Whether something of an MCP server's is open: a call of it may be under
+    /// way.
+    pub fn may_be_calling(&self) -> bool {
+        let mut kinds = self.own.iter().filter_map(|own| own.item["type"].as_str());
+        kinds.any(|kind| kind.starts_with("mcp_"))
+    }
+
+    /// Whether nothing was said yet but whole thoughts.
+    pub fn has_only_thoughts(&self) -> bool {
+        let is_thought = |item: &Option<Value>| {
+            let item = item.as_ref();
+            item.is_some_and(|item| item["type"] == "reasoning")
+        };
+        self.is_between_turns() && self.output.iter().all(is_thought)
     }
 
     /// Whether the client has a whole call to answer: the turn that made it is
     /// the last one, and it has not come to its end.
     fn called_client(&self) -> bool {
-        let mut types = self.output.iter().flatten().map(|item| &item["type"]);
-        types.any(|kind| kind == "function_call" || kind == "custom_tool_call")
+        self.output.iter().flatten().any(is_for_client)
     }
 
     /// What is finished, and what of this server's own making is open.
@@ -181,6 +203,15 @@ impl Assembler {
         // Deltas of an earlier message are not those of this one.
         self.carried_tokens = 0;
         self.open = Some(Open { index, id, kind });
+    }
+}
+
+/// Whether an output item is a call that the client answers.
+pub fn is_for_client(item: &Value) -> bool {
+    match item["type"].as_str() {
+        Some("function_call" | "custom_tool_call") => true,
+        Some("tool_search_call") => item["execution"] == "client",
+        _ => ClientTool::of_call(item).is_some(),
     }
 }
 

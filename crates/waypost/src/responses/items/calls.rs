@@ -8,7 +8,7 @@ use super::{
     message::content_part,
 };
 use crate::{
-    responses::fields::{Fields, missing, unsupported, wrong_type},
+    http::fields::{Fields, missing, unsupported, wrong_type},
     tools::declare::names,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn function_call(mut fields: Fields<'_>) -> Result<Value> {
         "name": fields.sized_string("name", names::MAX_TOOL)?,
     });
     namespace(&mut fields, &mut item)?;
-    end(fields)?;
+    end(&mut fields)?;
     Ok(item)
 }
 
@@ -31,14 +31,15 @@ pub(super) fn function_call_output(mut fields: Fields<'_>) -> Result<Value> {
         "id": ids::item_id(&mut fields, Prefix::FunctionCallOutput)?,
         "type": "function_call_output",
         "status": fields.word("status", STATUSES)?.unwrap_or("completed"),
-        "call_id": ids::call_id(&mut fields)?,
+        // Where it is left out, the call is looked for.
+        "call_id": ids::optional_call_id(&mut fields)?,
         "output": output(&mut fields)?,
     });
     if let Some(name) = fields.bounded_string("name", names::MAX_TOOL)? {
         item["name"] = json!(name);
     }
     namespace(&mut fields, &mut item)?;
-    end(fields)?;
+    end(&mut fields)?;
     Ok(item)
 }
 
@@ -52,7 +53,7 @@ pub(super) fn custom_tool_call(mut fields: Fields<'_>) -> Result<Value> {
         "input": fields.required_text("input", MAX_TEXT)?,
     });
     namespace(&mut fields, &mut item)?;
-    end(fields)?;
+    end(&mut fields)?;
     Ok(item)
 }
 
@@ -64,7 +65,7 @@ pub(super) fn custom_tool_call_output(mut fields: Fields<'_>) -> Result<Value> {
         "call_id": ids::call_id(&mut fields)?,
         "output": output(&mut fields)?,
     });
-    end(fields)?;
+    end(&mut fields)?;
     Ok(item)
 }
 
@@ -95,7 +96,7 @@ fn namespace(fields: &mut Fields<'_>, item: &mut Value) -> Result<()> {
 
 /// What every call and output may carry about who called: only the model does,
 /// and it waits.
-fn end(mut fields: Fields<'_>) -> Result<()> {
+pub(super) fn end(fields: &mut Fields<'_>) -> Result<()> {
     if let Some(mut caller) = fields.object("caller")? {
         let path = caller.path("type");
         if caller.word("type", &["direct", "program"])? == Some("program") {

@@ -7,10 +7,12 @@
 use waypost_engine::id;
 
 use super::Result;
-use crate::{http::error::ApiError, responses::fields::Fields};
+use crate::{
+    http::{error::ApiError, fields::Fields},
+    tools::client::ClientTool,
+    upstream::generation::MAX_ID,
+};
 
-/// Characters of an item's id, and of a call's.
-pub const MAX_ID: usize = 64;
 /// How much of a wrong id is shown back.
 const MAX_SHOWN: usize = 80;
 
@@ -26,6 +28,8 @@ pub(super) enum Prefix {
     ToolSearchCall,
     ToolSearchOutput,
     AdditionalTools,
+    ClientCall(ClientTool),
+    ClientOutput(ClientTool),
 }
 
 impl Prefix {
@@ -40,6 +44,8 @@ impl Prefix {
             Self::ToolSearchCall => "tsc",
             Self::ToolSearchOutput => "tso",
             Self::AdditionalTools => "at",
+            // Clients answer with ids of their own making.
+            Self::ClientCall(_) | Self::ClientOutput(_) => "",
         }
     }
 
@@ -55,6 +61,8 @@ impl Prefix {
             Self::ToolSearchCall => "tsc_",
             Self::ToolSearchOutput => "tso_",
             Self::AdditionalTools => "at_",
+            Self::ClientCall(tool) => tool.call_prefix(),
+            Self::ClientOutput(tool) => tool.output_prefix(),
         }
     }
 }
@@ -96,4 +104,12 @@ pub(super) fn item_id(fields: &mut Fields<'_>, prefix: Prefix) -> Result<String>
 /// The id that ties a call and its output together: 1 to 64 characters.
 pub(super) fn call_id<'a>(fields: &mut Fields<'a>) -> Result<&'a str> {
     fields.sized_string("call_id", MAX_ID)
+}
+
+/// The same where it may be left out.
+pub(super) fn optional_call_id<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a str>> {
+    match fields.value("call_id") {
+        Some(_) => call_id(fields).map(Some),
+        None => Ok(None),
+    }
 }

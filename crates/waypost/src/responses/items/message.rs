@@ -6,7 +6,7 @@ use super::{
     Result, STATUSES,
     ids::{self, Prefix},
 };
-use crate::responses::fields::{Fields, bad_word, missing, wrong_type};
+use crate::http::fields::{Fields, bad_word, missing, wrong_type};
 
 const ROLES: &[&str] = &["assistant", "system", "developer", "user"];
 const PHASES: &[&str] = &["commentary", "final_answer"];
@@ -79,7 +79,6 @@ pub(super) fn content_part(part: &Value, path: &str, assistant: bool) -> Result<
                     out.insert(name.into(), Value::Array(list));
                 }
             }
-            fields.value("prompt_cache_breakpoint");
         }
         "refusal" => {
             if !copy(&mut fields, "refusal")? {
@@ -88,25 +87,29 @@ pub(super) fn content_part(part: &Value, path: &str, assistant: bool) -> Result<
         }
         "input_image" if !assistant => {
             let detail = fields.word("detail", &["auto", "low", "high", "original"])?;
-            let url = copy(&mut fields, "image_url")?;
-            let file = copy(&mut fields, "file_id")?;
-            if !url && !file {
+            fields.refuse("file_id", "There are no files here; send 'image_url'.")?;
+            if !copy(&mut fields, "image_url")? {
                 return Err(missing(&fields.path("image_url")));
             }
             out.insert("detail".into(), json!(detail.unwrap_or("auto")));
         }
         "input_file" if !assistant => {
-            let mut any = false;
-            for name in ["file_data", "file_url", "file_id"] {
-                any |= copy(&mut fields, name)?;
-            }
-            if !any {
+            // An id could only be one of the model server's account, which
+            // every project shares.
+            fields.refuse("file_id", "There are no files here; send 'file_data'.")?;
+            let data = copy(&mut fields, "file_data")?;
+            if !copy(&mut fields, "file_url")? && !data {
                 return Err(missing(&fields.path("file_data")));
             }
             copy(&mut fields, "filename")?;
             copy(&mut fields, "detail")?;
         }
         other => return Err(bad_word(&type_path, other, kinds)),
+    }
+    if kind != "refusal"
+        && let Some(point) = fields.prompt_cache_breakpoint()?
+    {
+        out.insert("prompt_cache_breakpoint".into(), point);
     }
     fields.end()?;
     Ok(Value::Object(out))

@@ -11,7 +11,7 @@ use super::{
     ids::{self, Prefix},
 };
 use crate::{
-    responses::fields::{Fields, missing},
+    http::fields::{Fields, missing},
     tools::declare::Declarer,
 };
 

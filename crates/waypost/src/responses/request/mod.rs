@@ -7,16 +7,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    fields::{Fields, bad_word, missing, unsupported, wrong_type},
-    items::parse_input,
-    replay,
-};
+use super::{items::parse_input, outputs, replay};
 use crate::{
-    http::error::ApiError,
+    config::HostedTools,
+    http::{
+        error::ApiError,
+        fields::{CACHE_TTLS, Fields, bad_word, missing, unsupported, wrong_type},
+        places::Places,
+    },
     tools::{
         choice,
-        declare::{Declarer, Grammar},
+        declare::{Declarer, Grammar, hosted::Ignored},
         known::brought,
         mcp,
         prepare::{Fallbacks, Preparer},
@@ -27,6 +28,10 @@ use crate::{
 mod text;
 
 const MAX_METADATA: usize = 16;
+/// Characters of `prompt_cache_options.comparison_response_id`.
+const MAX_COMPARISON_ID: usize = 256;
+/// Bytes of what a client says about itself (Codex, with every request).
+const MAX_CLIENT_METADATA: usize = 64 * 1024;
 const INCLUDES: &[&str] = &[
     "file_search_call.results",
     "web_search_call.results",
@@ -38,6 +43,7 @@ const INCLUDES: &[&str] = &[
     "message.output_text.logprobs",
 ];
 const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+const CONTEXTS: &[&str] = &["auto", "current_turn", "all_turns"];
 const SUMMARIES: &[&str] = &["auto", "concise", "detailed"];
 
 type Result<T, E = ApiError> = std::result::Result<T, E>;
@@ -57,19 +63,25 @@ pub struct CreateRequest {
     pub fallbacks: Fallbacks,
     /// Grammars of custom tools, which are yet to be compiled.
     pub grammars: Vec<Grammar>,
+    /// Hosted tools and their items, which were left out.
+    pub ignored: Ignored,
+    /// Where the items of the input stood in it.
+    pub places: Places,
 }
 
 impl CreateRequest {
     /// Puts the turns that it continues before its own input, which it returns,
     /// and checks what only the whole context can tell.
     pub fn after(&mut self, earlier: Vec<Value>) -> Result<Vec<Value>> {
-        let input = self.generation.items.clone();
         let own = earlier.len();
         self.generation.items.splice(0..0, earlier);
+        outputs::find_calls(&mut self.generation.items, own, &self.places)?;
+        let input = self.generation.items[own..].to_vec();
         let generation = &self.generation;
-        replay::check(generation, own)?;
+        replay::check(generation, own, &self.places)?;
         text::says_json(generation.text.as_ref(), &generation.items)?;
-        choice::check(generation)?;
+        self.ignored.leaves_a_choice(generation)?;
+        choice::check(generation, &self.ignored.places_in_choice)?;
         if generation.tools.is_empty() && !generation.items.iter().any(|i| brought(i).is_some()) {
             self.generation.tool_choice = None;
         }
@@ -79,8 +91,8 @@ impl CreateRequest {
 
 /// Reads a request body and checks it as far as that goes without the turns it
 /// continues: [`CreateRequest::after`] does the rest.
-pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
-    let mut declarer = Declarer::new(preparer);
+pub fn parse(body: &Value, preparer: &Preparer, hosted: HostedTools) -> Result<CreateRequest> {
+    let mut declarer = Declarer::new(preparer, hosted);
     let mut fields = Fields::new(body, "")?;
     refused(&mut fields)?;
 
@@ -88,14 +100,14 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
     if model.is_empty() {
         return Err(missing("model"));
     }
-    let items = match fields.value("input") {
+    let (items, places) = match fields.value("input") {
         Some(input) => parse_input(input, &mut declarer)?,
         // Allowed when there is something to continue.
         None if body
             .get("previous_response_id")
             .is_some_and(Value::is_string) =>
         {
-            Vec::new()
+            (Vec::new(), Places::default())
         }
         None => return Err(missing("input")),
     };
@@ -115,7 +127,7 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
     let text = text::text(&mut fields, preparer)?;
     let reasoning = reasoning(&mut fields)?;
     let tools = declarer.of_request(&mut fields)?;
-    let tool_choice = choice::parse(&mut fields)?;
+    let tool_choice = declarer.ignored.settle(choice::parse(&mut fields)?)?;
     let metadata = metadata(&mut fields)?;
     let truncation = fields
         .word("truncation", &["auto", "disabled"])?
@@ -123,15 +135,20 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
     let service_tier = service_tier(&mut fields)?;
     stream_options(&mut fields)?;
     background_options(&mut fields)?;
+    fields.opaque("client_metadata", MAX_CLIENT_METADATA)?;
     let mut hints = Map::new();
     for (name, max) in [
         ("prompt_cache_key", 1024),
-        ("safety_identifier", 64),
+        ("safety_identifier", 128),
         ("user", 1024),
     ] {
         if let Some(value) = fields.bounded_string(name, max)? {
             hints.insert(name.into(), json!(value));
         }
+    }
+    let cache = prompt_cache_options(&mut fields)?;
+    if let Some((asked, _)) = &cache {
+        hints.insert("prompt_cache_options".into(), asked.clone());
     }
     let retention = fields.word("prompt_cache_retention", &["in-memory", "in_memory", "24h"])?;
     fields.end()?;
@@ -140,6 +157,8 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
     let mut put = |name: &str, value: Value| {
         echo.insert(name.into(), value);
     };
+    // Refused, and yet required by typed SDKs.
+    put("access_programs", Value::Null);
     put("background", json!(background));
     put("instructions", json!(instructions));
     put("max_output_tokens", json!(max_output_tokens));
@@ -154,6 +173,9 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
         "prompt_cache_key",
         hints.get("prompt_cache_key").cloned().unwrap_or_default(),
     );
+    if let Some((_, applied)) = cache {
+        put("prompt_cache_options", applied);
+    }
     put("prompt_cache_retention", json!(retention));
     put("reasoning", reasoning.clone());
     put(
@@ -179,6 +201,7 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
         instructions,
         items,
         restores: declarer.restores,
+        own_schemas: declarer.own_schemas,
         tool_choice: Some(tool_choice),
         parallel_tool_calls,
         temperature,
@@ -211,6 +234,8 @@ pub fn parse(body: &Value, preparer: &Preparer) -> Result<CreateRequest> {
         echo,
         fallbacks: declarer.fallbacks,
         grammars: declarer.grammars,
+        ignored: declarer.ignored,
+        places,
     })
 }
 
@@ -228,10 +253,6 @@ fn refused(fields: &mut Fields<'_>) -> Result<()> {
     fields.refuse("moderation", "Moderation is not supported.")?;
     fields.refuse("image", "Image output is not supported.")?;
     fields.refuse("access_programs", "Access programs are not supported.")?;
-    fields.refuse(
-        "prompt_cache_options",
-        "Prompt caching is up to the model server.",
-    )?;
     fields.refuse(
         "stream_id",
         "It belongs to WebSocket connections, which are not supported.",
@@ -257,18 +278,22 @@ fn include(fields: &mut Fields<'_>) -> Result<Vec<&'static str>> {
         let word = value
             .as_str()
             .ok_or_else(|| wrong_type(&path, "a string", value))?;
-        match INCLUDES.iter().find(|known| **known == word) {
-            Some(known) => out.push(*known),
-            None => return Err(bad_word(&path, word, INCLUDES)),
-        }
+        out.push(included(&path, word)?);
     }
     Ok(out)
+}
+
+/// One of the words that `include` may hold.
+pub fn included(path: &str, word: &str) -> Result<&'static str> {
+    let known = INCLUDES.iter().find(|known| **known == word);
+    known.copied().ok_or_else(|| bad_word(path, word, INCLUDES))
 }
 
 /// Always with `effort` and `summary`, as the contract echoes it.
 fn reasoning(fields: &mut Fields<'_>) -> Result<Value> {
     let mut effort = None;
     let mut summary = None;
+    let mut context = None;
     if let Some(mut reasoning) = fields.object("reasoning")? {
         effort = reasoning.word("effort", EFFORTS)?.map(str::to_owned);
         let old = reasoning
@@ -278,11 +303,15 @@ fn reasoning(fields: &mut Fields<'_>) -> Result<Value> {
             .word("summary", SUMMARIES)?
             .map(str::to_owned)
             .or(old);
-        reasoning.refuse("context", "It is up to the model server.")?;
+        context = reasoning.word("context", CONTEXTS)?;
         reasoning.refuse("mode", "It is up to the model server.")?;
         reasoning.end()?;
     }
-    Ok(json!({"effort": effort, "summary": summary}))
+    let mut echo = json!({"effort": effort, "summary": summary});
+    if let Some(context) = context {
+        echo["context"] = json!(context);
+    }
+    Ok(echo)
 }
 
 fn metadata(fields: &mut Fields<'_>) -> Result<Map<String, Value>> {
@@ -346,6 +375,34 @@ fn stream_options(fields: &mut Fields<'_>) -> Result<()> {
         options.end()?;
     }
     Ok(())
+}
+
+/// As it was asked for, and as the contract echoes it: `mode` and `ttl` always.
+fn prompt_cache_options(fields: &mut Fields<'_>) -> Result<Option<(Value, Value)>> {
+    let Some(asked) = fields.value("prompt_cache_options") else {
+        return Ok(None);
+    };
+    let mut options = Fields::new(asked, "prompt_cache_options")?;
+    let mut applied = json!({
+        "mode": options.word("mode", &["implicit", "explicit"])?.unwrap_or("implicit"),
+        "ttl": options.word("ttl", CACHE_TTLS)?.unwrap_or("30m"),
+    });
+    if let Some(id) = options.bounded_string("comparison_response_id", MAX_COMPARISON_ID)? {
+        applied["comparison_response_id"] = json!(id);
+    }
+    if options.bool("prewarm")? == Some(true) {
+        return Err(unsupported(
+            "prompt_cache_options.prewarm",
+            "A request here is always for an answer.",
+        ));
+    }
+    options.end()?;
+    // The id is of a response of this server, which no model server knows.
+    let mut asked = asked.clone();
+    if let Some(asked) = asked.as_object_mut() {
+        asked.remove("comparison_response_id");
+    }
+    Ok(Some((asked, applied)))
 }
 
 fn background_options(fields: &mut Fields<'_>) -> Result<()> {

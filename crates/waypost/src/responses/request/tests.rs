@@ -1,11 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{config::ToolsConfig, metrics::Metrics};
+use crate::{
+    config::{HostedTools, ToolsConfig},
+    metrics::Metrics,
+};
 
 fn parse(body: &Value) -> Result<CreateRequest> {
     let preparer = Preparer::new(&ToolsConfig::default(), &Metrics::new()).unwrap();
-    let mut request = super::parse(body, &preparer)?;
+    let mut request = super::parse(body, &preparer, HostedTools::Ignore)?;
     request.after(Vec::new())?;
     Ok(request)
 }
@@ -102,8 +105,8 @@ fn errors_name_the_path_and_what_would_be_right() {
             "missing_required_parameter",
         ),
         (
-            with(json!({"tools": [{"type": "web_search"}]})),
-            "Unsupported parameter: 'tools[0].type'. Tools of type 'web_search' are not supported; this server has tools of type 'function', 'custom', 'namespace', 'tool_search', 'mcp'.",
+            with(json!({"tools": [{"type": "computer_use_preview"}]})),
+            "Unsupported parameter: 'tools[0].type'. Tools of type 'computer_use_preview' are not supported; this server has tools of type 'function', 'custom', 'namespace', 'tool_search', 'mcp', 'local_shell', 'shell', 'apply_patch', 'computer'.",
             json!("tools[0].type"),
             "unsupported_parameter",
         ),
@@ -124,15 +127,48 @@ fn errors_name_the_path_and_what_would_be_right() {
     }
 }
 
+/// What is left out before the whole is checked moves no place.
+#[test]
+fn errors_name_places_of_the_input_as_it_came() {
+    let searched = json!({"type": "web_search_call", "id": "ws_1", "status": "completed"});
+    let said = json!({"role": "user", "content": "x"});
+    let named = json!({"type": "namespace", "name": "crm", "description": "d", "tools": [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}}]});
+    let hosted = json!({"type": "web_search"});
+    let deferred = json!({"type": "function", "name": "f", "defer_loading": true,
+        "parameters": {"type": "object"}});
+    for (body, param) in [
+        (
+            json!({"input": [searched, said,
+                {"type": "function_call_output", "output": "1"}]}),
+            "input[2].call_id",
+        ),
+        (
+            json!({"tools": [named], "input": [searched, said, searched,
+                {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "a", "output": "1"}]}),
+            "input[3].namespace",
+        ),
+        (
+            json!({"tools": [hosted, hosted, deferred]}),
+            "tools[2].defer_loading",
+        ),
+        (
+            json!({"tools": [hosted, {"type": "custom", "name": "c"}], "tool_choice": {
+                "type": "allowed_tools", "mode": "auto",
+                "tools": [hosted, {"type": "custom", "name": "c"},
+                    {"type": "function", "name": "nope"}]}}),
+            "tool_choice.tools[2]",
+        ),
+    ] {
+        let (message, named, _) = refused(&with(body));
+        assert_eq!(named, json!(param), "{message}");
+    }
+}
+
 #[test]
 fn what_would_be_violated_in_silence_is_refused_by_name() {
-    for field in [
-        "conversation",
-        "prompt",
-        "context_management",
-        "moderation",
-        "prompt_cache_options",
-    ] {
+    for field in ["conversation", "prompt", "context_management", "moderation"] {
         let mut body = with(json!({}));
         body[field] = json!({"id": "x"});
         let (_, param, code) = refused(&body);
@@ -143,6 +179,143 @@ fn what_would_be_violated_in_silence_is_refused_by_name() {
         body[field] = Value::Null;
         assert!(parse(&body).is_ok());
     }
+}
+
+#[test]
+fn items_of_what_is_not_done_here_are_refused_by_name() {
+    for kind in [
+        "compaction",
+        "compaction_trigger",
+        "configuration_update",
+        "program",
+        "program_output",
+    ] {
+        let body = with(json!({"input": [{"role": "user", "content": "x"}, {"type": kind}]}));
+        let (message, param, code) = refused(&body);
+        assert_eq!(param, json!("input[1].type"), "{kind}");
+        assert_eq!(code, json!("unsupported_parameter"), "{kind}");
+        assert!(
+            message.contains(&format!("Items of type '{kind}'")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn what_a_prompt_cache_is_told_is_read_and_echoed() {
+    let echo = |options: Value| {
+        let request = parse(&with(json!({"prompt_cache_options": options}))).unwrap();
+        (
+            request.echo.get("prompt_cache_options").cloned(),
+            request
+                .generation
+                .hints
+                .get("prompt_cache_options")
+                .cloned(),
+        )
+    };
+    assert_eq!(echo(json!(null)), (None, None));
+    assert_eq!(
+        echo(json!({})),
+        (
+            Some(json!({"mode": "implicit", "ttl": "30m"})),
+            Some(json!({}))
+        )
+    );
+    let asked = json!({"mode": "explicit", "ttl": "12h", "comparison_response_id": "resp_1",
+        "prewarm": false});
+    let (echoed, sent) = echo(asked);
+    assert_eq!(
+        echoed,
+        Some(json!({"mode": "explicit", "ttl": "12h", "comparison_response_id": "resp_1"}))
+    );
+    assert_eq!(
+        sent,
+        Some(json!({"mode": "explicit", "ttl": "12h", "prewarm": false}))
+    );
+    for (options, param, code) in [
+        (json!("x"), "prompt_cache_options", "invalid_type"),
+        (
+            json!({"mode": "x"}),
+            "prompt_cache_options.mode",
+            "invalid_value",
+        ),
+        (
+            json!({"ttl": "24h"}),
+            "prompt_cache_options.ttl",
+            "invalid_value",
+        ),
+        (
+            json!({"prewarm": true}),
+            "prompt_cache_options.prewarm",
+            "unsupported_parameter",
+        ),
+        (
+            json!({"x": 1}),
+            "prompt_cache_options.x",
+            "unknown_parameter",
+        ),
+    ] {
+        let refused = refused(&with(json!({"prompt_cache_options": options})));
+        assert_eq!((refused.1, refused.2), (json!(param), json!(code)));
+    }
+    let parts = |point: Value| {
+        with(json!({"input": [{"role": "user", "content": [
+            {"type": "input_text", "text": "x", "prompt_cache_breakpoint": point},
+            {"type": "input_image", "image_url": "u", "prompt_cache_breakpoint": point},
+            {"type": "input_file", "file_data": "d", "prompt_cache_breakpoint": point},
+        ]}]}))
+    };
+    let point = json!({"mode": "explicit", "ttl": "30m"});
+    let items = parse(&parts(point.clone())).unwrap().generation.items;
+    let content = items[0]["content"].as_array().unwrap();
+    assert_eq!(content.len(), 3);
+    for part in content {
+        assert_eq!(part["prompt_cache_breakpoint"], point);
+    }
+    assert!(parse(&parts(json!(null))).is_ok());
+    for (point, at) in [
+        (json!({}), "mode"),
+        (json!({"mode": "implicit"}), "mode"),
+        (json!({"mode": "explicit", "ttl": "1h"}), "ttl"),
+    ] {
+        let param = refused(&parts(point)).1;
+        assert_eq!(
+            param,
+            json!(format!("input[0].content[0].prompt_cache_breakpoint.{at}"))
+        );
+    }
+}
+
+#[test]
+fn files_by_id_are_refused_by_name() {
+    for (part, name) in [
+        (
+            json!({"type": "input_file", "file_id": "file_1"}),
+            "file_data",
+        ),
+        (
+            json!({"type": "input_image", "file_id": "file_1"}),
+            "image_url",
+        ),
+    ] {
+        let body = with(json!({"input": [{"role": "user", "content": [part]}]}));
+        let (message, param, code) = refused(&body);
+        assert_eq!(param, json!("input[0].content[0].file_id"));
+        assert_eq!(code, json!("unsupported_parameter"));
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn a_safety_identifier_has_up_to_128_characters() {
+    let with_length = |length: usize| with(json!({"safety_identifier": "é".repeat(length)}));
+    assert!(parse(&with_length(128)).is_ok());
+    let (_, param, code) = refused(&with_length(129));
+    assert_eq!(
+        (param, code),
+        (json!("safety_identifier"), json!("string_above_max_length"))
+    );
 }
 
 #[test]

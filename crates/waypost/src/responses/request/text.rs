@@ -5,8 +5,10 @@ use strict_schema::Where;
 
 use super::Result;
 use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, wrong_type},
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing, wrong_type},
+    },
     tools::{declare::names, prepare::Preparer},
 };
 

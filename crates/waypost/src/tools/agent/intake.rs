@@ -5,9 +5,12 @@ use serde_json::{Value, json};
 use waypost_engine::id;
 
 use crate::{
-    tools::mcp::{
-        catalogue::{Catalogue, Entry},
-        items,
+    tools::{
+        client::ClientTool,
+        mcp::{
+            catalogue::{Catalogue, Entry},
+            items,
+        },
     },
     upstream::generation::{CallKind, Delta, Finish, Usage},
 };
@@ -93,6 +96,7 @@ impl Intake {
                 fields,
             }),
             Delta::ItemDone { key, item } => {
+                self.calls_client |= ClientTool::of_call(&item).is_some();
                 // What a search found is there in the next turn.
                 self.record.push(item.clone());
                 out.push(Delta::ItemDone {

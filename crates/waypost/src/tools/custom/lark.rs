@@ -7,30 +7,38 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::LazyLock,
+    sync::{LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use llguidance::{Matcher, ParserFactory, api::TopLevelGrammar};
+use llguidance::{ParserFactory, TokenParser, api::TopLevelGrammar, earley::regexvec::LexerStats};
 use toktrie::ApproximateTokEnv;
 
-use super::too_long;
+use super::{bounds, too_long};
 
-/// llguidance's defaults are 250,000 lexer states of up to 2 kB: half a
-/// gigabyte for one grammar. The others are its own defaults, said here so that
-/// they stay.
-const MAX_LEXER_STATES: usize = 25_000;
+/// llguidance's default is 250,000. The others are its own defaults, said here
+/// so that they stay.
+const MAX_LEXER_STATES: usize = 10_000;
 const MAX_ITEMS_IN_ROW: usize = 2_000;
 const INITIAL_LEXER_FUEL: u64 = 1_000_000;
 const STEP_LEXER_FUEL: u64 = 200_000;
 const STEP_MAX_ITEMS: usize = 50_000;
 const MAX_GRAMMAR_SIZE: usize = 500_000;
+/// Bytes that one grammar's automaton may grow to while inputs are read.
+const MAX_AUTOMATON: usize = 16 * 1024 * 1024;
+/// Items of the parser for one input, of some 16 bytes each.
+const MAX_ITEMS: usize = 1_500_000;
 /// The engine's limits are for each byte. An ambiguous grammar can reach them at
-/// every byte, so one input gets so much time, and is looked at in such pieces.
+/// every byte, so one input gets so much time.
 const MAX_TIME: Duration = Duration::from_millis(500);
-const PIECE: usize = 16;
 /// Most of the engine's words that are passed on, in characters.
 const MAX_MESSAGE: usize = 300;
+/// Stack of the thread that compiles. References are followed by recursion, so
+/// it is for the deepest grammar that [`bounds`] let pass. Only what is used of
+/// it takes memory.
+const STACK: usize = 64 * 1024 * 1024;
+
+const NOT_COMPILED: &str = "The Lark grammar is not valid: it cannot be compiled.";
 
 static FACTORY: LazyLock<Option<ParserFactory>> = LazyLock::new(|| {
     let env = ApproximateTokEnv::single_byte_env();
@@ -56,12 +64,19 @@ pub fn check_lark(definition: &str) -> Result<(), String> {
 }
 
 /// A compiled grammar.
-pub struct Lark(Matcher);
+pub struct Lark {
+    /// As it was compiled. It is never used, only cloned.
+    compiled: TokenParser,
+    /// What inputs are read with: it keeps what the automaton grew to.
+    working: Mutex<TokenParser>,
+}
 
 /// An input as it comes.
 pub struct Progress {
-    matcher: Matcher,
+    parser: TokenParser,
     read: usize,
+    /// Nothing more can be read: over a limit, or the engine gave up.
+    broken: bool,
     /// Time that checking took so far.
     spent: Duration,
 }
@@ -70,74 +85,117 @@ impl Lark {
     /// Compiles a definition; the error is a sentence about it.
     pub fn new(definition: &str) -> Result<Self, String> {
         too_long(definition)?;
+        let compile = || bounds::check(definition).and_then(|()| Self::compile(definition));
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .name("grammar".to_owned())
+                .stack_size(STACK)
+                .spawn_scoped(scope, compile)
+                .map_err(|_| "The grammar cannot be compiled now.")?;
+            thread
+                .join()
+                .unwrap_or_else(|_panic| Err(NOT_COMPILED.to_owned()))
+        })
+    }
+
+    fn compile(definition: &str) -> Result<Self, String> {
         let factory = FACTORY
             .as_ref()
             .ok_or("Grammars are not available on this server.")?;
         let compile = || {
             let grammar = TopLevelGrammar::from_lark(definition.to_owned());
-            let mut matcher = Matcher::new(factory.create_parser(grammar));
+            let mut parser = factory.create_parser(grammar).map_err(|e| e.to_string())?;
+            if parser.is_fresh() {
+                parser.start_without_prompt();
+            }
             // The first step is part of the cost and of what can go wrong.
-            let failed = matcher.is_accepting().err();
-            matcher
-                .get_error()
-                .or(failed.map(|e| e.to_string()))
-                .map_or(Ok(matcher), Err)
+            parser.is_accepting();
+            match parser.parser.get_error() {
+                Some(error) => Err(error.message()),
+                None => Ok(parser),
+            }
         };
         match catch_unwind(AssertUnwindSafe(compile)) {
-            Ok(Ok(matcher)) => Ok(Self(matcher)),
+            Ok(Ok(parser)) if grown(&parser.parser.lexer_stats()) > MAX_AUTOMATON / 2 => {
+                Err(format!(
+                    "The Lark grammar is too large: its automaton has more than {} bytes.",
+                    MAX_AUTOMATON / 2
+                ))
+            }
+            Ok(Ok(parser)) => Ok(Self {
+                working: Mutex::new(parser.deep_clone()),
+                compiled: parser,
+            }),
             Ok(Err(error)) => Err(sentence(&error)),
-            Err(_panic) => Err("The Lark grammar is not valid: it cannot be compiled.".to_owned()),
+            Err(_panic) => Err(NOT_COMPILED.to_owned()),
         }
     }
 
     /// Begins to check an input.
     pub fn begin(&self) -> Progress {
+        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        // It panics after the engine did while another input was read.
+        let size = catch_unwind(AssertUnwindSafe(|| grown(&working.parser.lexer_stats())));
+        if size.map_or(true, |bytes| bytes > MAX_AUTOMATON * 3 / 4) {
+            *working = self.compiled.deep_clone();
+        }
         Progress {
-            matcher: self.0.clone(),
+            parser: working.clone(),
             read: 0,
+            broken: false,
             spent: Duration::ZERO,
         }
     }
 }
 
+/// About how many bytes an automaton takes. The engine's own number leaves out
+/// which lexemes are possible in each state.
+fn grown(stats: &LexerStats) -> usize {
+    stats.num_bytes + stats.num_states * (200 + stats.num_regexps)
+}
+
 impl Progress {
-    /// Takes the next bytes; the error is how many of the input were good.
+    /// Takes the next bytes; the error is how many of the input were good. What
+    /// cannot be checked is not valid.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), usize> {
-        for piece in bytes.chunks(PIECE) {
+        for byte in bytes {
             let begun = Instant::now();
-            self.push_piece(piece)?;
+            let taken = !self.broken && self.take(*byte);
             self.spent += begun.elapsed();
-            if self.spent > MAX_TIME {
-                // What cannot be checked is not valid.
+            if !taken {
+                self.broken = true;
                 return Err(self.read);
             }
+            self.read += 1;
         }
         Ok(())
     }
 
-    fn push_piece(&mut self, bytes: &[u8]) -> Result<(), usize> {
-        let tokens: Vec<u32> = bytes.iter().map(|byte| u32::from(*byte)).collect();
-        if self.matcher.is_stopped() && !tokens.is_empty() {
-            return Err(self.read);
-        }
-        let consume = || self.matcher.try_consume_tokens(&tokens);
-        let taken = catch_unwind(AssertUnwindSafe(consume));
-        match taken {
-            Ok(Ok(taken)) if taken == tokens.len() => {
-                self.read += taken;
-                Ok(())
+    fn take(&mut self, byte: u8) -> bool {
+        let parser = &mut self.parser;
+        let take = || {
+            let token = u32::from(byte);
+            let is_taken = !parser.stopped()
+                && parser.validate_token(token)?
+                && parser.consume_token(token)? == 0;
+            if is_taken {
+                parser.check_stop()?;
             }
-            Ok(Ok(taken)) => Err(self.read + taken),
-            // Over a limit.
-            Ok(Err(_)) | Err(_) => Err(self.read),
-        }
+            anyhow::Ok(is_taken && grown(&parser.parser.lexer_stats()) <= MAX_AUTOMATON)
+        };
+        matches!(catch_unwind(AssertUnwindSafe(take)), Ok(Ok(true)))
+            && self.parser.parser_stats().all_items <= MAX_ITEMS
+            && self.spent <= MAX_TIME
     }
 
     /// Whether what was pushed is a whole input.
     pub fn is_complete(&mut self) -> bool {
-        let accepting = || self.matcher.is_accepting();
-        matches!(catch_unwind(AssertUnwindSafe(accepting)), Ok(Ok(true)))
-            || (self.matcher.is_stopped() && !self.matcher.is_error())
+        if self.broken {
+            return false;
+        }
+        let parser = &mut self.parser;
+        let complete = || parser.is_accepting() || parser.stopped();
+        catch_unwind(AssertUnwindSafe(complete)).unwrap_or(false)
     }
 }
 
@@ -145,7 +203,7 @@ impl Progress {
 fn sentence(error: &str) -> String {
     let line = error.lines().next().unwrap_or_default();
     if line.starts_with("panic") {
-        return "The Lark grammar is not valid: it cannot be compiled.".to_owned();
+        return NOT_COMPILED.to_owned();
     }
     let words: String = line
         .trim()

@@ -6,6 +6,7 @@
 //! crate, which have to match the whole input, and grammars in llguidance's
 //! dialect of Lark.
 
+mod bounds;
 pub mod lark;
 pub mod regex;
 pub mod unwrap;

@@ -13,7 +13,7 @@ use regex_automata::{
     nfa::thompson,
 };
 
-use super::too_long;
+use super::{bounds, too_long};
 
 /// Compiled size, in bytes.
 const MAX_COMPILED: usize = 1024 * 1024;
@@ -47,6 +47,7 @@ impl Pattern {
     /// Compiles a definition; the error is a sentence about it.
     pub fn new(definition: &str) -> Result<Self, String> {
         too_long(definition)?;
+        bounds::classes("regular expression", definition)?;
         let build = |expression: &str| {
             regex::RegexBuilder::new(expression)
                 .size_limit(MAX_COMPILED)

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Declarer, Grammar, Result, allowed_callers, not_async};
 use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing},
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing},
+    },
     tools::custom::{MAX_DEFINITION, Syntax, compiled},
 };
 

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Declarer, MAX_SCHEMAS, Result, allowed_callers, not_async};
 use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, wrong_type},
+    http::{
+        error::ApiError,
+        fields::{Fields, wrong_type},
+    },
     tools::prepare::Place,
 };
 
@@ -47,6 +49,12 @@ impl Declarer<'_> {
         }
         if !prepared.restore.is_empty() {
             self.restores.insert(label(), prepared.restore.clone());
+        }
+
+        if prepared.narrows
+            && let Some(own) = parameters
+        {
+            self.own_schemas.insert(label(), own.clone());
         }
 
         let mut tool = Map::with_capacity(8);

@@ -14,19 +14,26 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use strict_schema::{Restore, Where};
 
-use self::names::Taken;
+use self::{hosted::Ignored, names::Taken};
 use super::{
+    client::ClientTool,
     custom::Syntax,
     mcp,
     prepare::{Fallbacks, Place, Preparer},
 };
 use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing, unsupported, wrong_type},
+    config::HostedTools,
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing, unsupported, wrong_type},
+        places::Places,
+    },
 };
 
+mod client;
 pub mod custom;
 mod function;
+pub mod hosted;
 pub mod names;
 mod namespace;
 mod search;
@@ -39,24 +46,19 @@ const MAX_TOOLS: usize = 128;
 const MAX_SCHEMAS: usize = 4 * 1024 * 1024;
 
 /// What this server has.
-const SUPPORTED: &[&str] = &["function", "custom", "namespace", "tool_search", "mcp"];
-/// What only OpenAI's own platform has.
-const HOSTED: &[&str] = &[
-    "file_search",
-    "web_search",
-    "web_search_2025_08_26",
-    "web_search_preview",
-    "web_search_preview_2025_03_11",
-    "computer",
-    "computer_use",
-    "computer_use_preview",
-    "code_interpreter",
-    "image_generation",
+const SUPPORTED: &[&str] = &[
+    "function",
+    "custom",
+    "namespace",
+    "tool_search",
+    "mcp",
     "local_shell",
     "shell",
     "apply_patch",
-    "programmatic_tool_calling",
+    "computer",
 ];
+/// What is known, and not here, beside [`hosted::TOOLS`].
+const KNOWN: &[&str] = &["computer_use", "computer_use_preview"];
 
 type Result<T, E = ApiError> = std::result::Result<T, E>;
 
@@ -68,8 +70,13 @@ pub struct Declarer<'p> {
     /// How arguments become what the client's own schema says (level C), by
     /// `name` or `namespace.name`.
     pub restores: BTreeMap<String, Restore>,
+    /// The client's own schemas, where it left `strict` out and they were
+    /// narrowed; by the same names.
+    pub own_schemas: BTreeMap<String, Value>,
     /// Grammars of custom tools, which are yet to be compiled.
     pub grammars: Vec<Grammar>,
+    /// What was left out of the request.
+    pub ignored: Ignored,
     /// Bytes of the schemas so far.
     schemas: usize,
 }
@@ -92,12 +99,14 @@ enum Source<'a> {
 }
 
 impl<'p> Declarer<'p> {
-    pub fn new(preparer: &'p Preparer) -> Self {
+    pub fn new(preparer: &'p Preparer, hosted: HostedTools) -> Self {
         Self {
             preparer,
             fallbacks: Fallbacks::default(),
             restores: BTreeMap::new(),
+            own_schemas: BTreeMap::new(),
             grammars: Vec::new(),
+            ignored: Ignored::new(hosted),
             schemas: 0,
         }
     }
@@ -107,31 +116,33 @@ impl<'p> Declarer<'p> {
         self.preparer
     }
 
-    /// The request's `tools`.
+    /// The request's `tools`, without those that are left out.
     pub fn of_request(&mut self, fields: &mut Fields<'_>) -> Result<Vec<Value>> {
         let tools = fields
             .array("tools")?
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let declared = self.list(tools, Source::Request)?;
-        search::required_by_deferred(&declared)?;
+        let (declared, places) = self.list(tools, Source::Request)?;
+        search::required_by_deferred(&declared, &places)?;
         Ok(declared)
     }
 
     /// The tools that the item at `path` brings.
     pub fn of_item(&mut self, path: &str, tools: &[Value]) -> Result<Vec<Value>> {
-        self.list(tools, Source::Item(path))
+        let (declared, _) = self.list(tools, Source::Item(path))?;
+        Ok(declared)
     }
 
-    fn list(&mut self, tools: &[Value], source: Source<'_>) -> Result<Vec<Value>> {
+    /// What is declared, and where it stood in the list.
+    fn list(&mut self, tools: &[Value], source: Source<'_>) -> Result<(Vec<Value>, Places)> {
         let path = source.path();
-        at_most(&path, tools.len())?;
+        at_most(&path, tools.len(), MAX_TOOLS)?;
         let mut taken = Taken::default();
-        tools
-            .iter()
-            .enumerate()
-            .map(|(at, tool)| self.tool(tool, &format!("{path}[{at}]"), at, source, &mut taken))
-            .collect()
+        Places::gather(
+            tools.iter().enumerate().map(|(at, tool)| {
+                self.tool(tool, &format!("{path}[{at}]"), at, source, &mut taken)
+            }),
+        )
     }
 
     fn tool<'v>(
@@ -141,10 +152,17 @@ impl<'p> Declarer<'p> {
         at: usize,
         source: Source<'_>,
         taken: &mut Taken<'v>,
-    ) -> Result<Value> {
+    ) -> Result<Option<Value>> {
         let mut fields = Fields::new(tool, path)?;
         let kind = kind(&mut fields)?;
-        match (kind, source) {
+        if self.ignored.tool(kind, tool) {
+            return Ok(None);
+        }
+        if let Some(client) = ClientTool::of_tool(kind) {
+            taken.take(client.name(), path)?;
+            return client::client(client, fields).map(Some);
+        }
+        let declared = match (kind, source) {
             ("function", _) => {
                 let name = names::required(&mut fields, names::MAX_TOOL)?;
                 taken.take(name, path)?;
@@ -174,9 +192,12 @@ impl<'p> Declarer<'p> {
                 &fields.path("type"),
                 "MCP servers are declared in 'tools' of the request.",
             )),
-            _ if HOSTED.contains(&kind) => Err(refused(&fields, kind)),
+            _ if hosted::TOOLS.contains(&kind) || KNOWN.contains(&kind) => {
+                Err(refused(&fields, kind))
+            }
             _ => Err(bad_word(&fields.path("type"), kind, SUPPORTED)),
-        }
+        };
+        declared.map(Some)
     }
 }
 
@@ -216,12 +237,13 @@ fn refused(fields: &Fields<'_>, kind: &str) -> ApiError {
     )
 }
 
-fn at_most(path: &str, len: usize) -> Result<()> {
-    if len <= MAX_TOOLS {
+/// Refuses a list that is too long.
+pub fn at_most(path: &str, len: usize, max: usize) -> Result<()> {
+    if len <= max {
         return Ok(());
     }
     Err(ApiError::invalid(format!(
-        "Invalid '{path}': array too long. Expected an array with maximum length {MAX_TOOLS}, \
+        "Invalid '{path}': array too long. Expected an array with maximum length {max}, \
          but got an array with length {len} instead."
     ))
     .param(path.to_owned())

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, missing},
+use crate::http::{
+    error::ApiError,
+    fields::{Fields, missing},
 };
 
 /// Characters of a tool's name (API reference of the Responses API).

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use strict_schema::Where;
 
 use super::{Declarer, Result, Source, at_most, kind, names, names::Taken};
-use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, bad_word, missing},
+use crate::http::{
+    error::ApiError,
+    fields::{Fields, bad_word, missing},
 };
 
 impl Declarer<'_> {
@@ -29,7 +29,7 @@ impl Declarer<'_> {
             .param(path)
             .code("empty_array"));
         }
-        at_most(&path, tools.len())?;
+        at_most(&path, tools.len(), super::MAX_TOOLS)?;
         fields.end()?;
         let mut taken = Taken::default();
         let tools = tools

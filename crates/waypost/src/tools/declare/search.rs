@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Result, function::schema};
-use crate::{
-    http::error::ApiError,
-    responses::fields::{Fields, unsupported},
+use crate::http::{
+    error::ApiError,
+    fields::{Fields, unsupported},
+    places::Places,
 };
 
 /// The name that the search has among the other tools.
@@ -35,12 +36,14 @@ pub(super) fn search(mut fields: Fields<'_>) -> Result<Value> {
     }))
 }
 
-/// Deferred tools are out of the model's reach without a search.
-pub(super) fn required_by_deferred(tools: &[Value]) -> Result<()> {
+/// Deferred tools are out of the model's reach without a search. The tools stood
+/// at these places of the request's list.
+pub(super) fn required_by_deferred(tools: &[Value], places: &Places) -> Result<()> {
     if tools.iter().any(|tool| tool["type"] == NAME) {
         return Ok(());
     }
     for (at, tool) in tools.iter().enumerate() {
+        let at = places.of(at);
         let deferred = |tool: &Value| tool["defer_loading"] == true;
         let inner = tool["tools"]
             .as_array()

@@ -50,6 +50,7 @@ pub async fn must_emulate(upstreams: &Upstreams, upstream: &Upstream, model: &st
         ToolCalling::Native => false,
         ToolCalling::Emulated => true,
         ToolCalling::Auto => {
+            let model = upstream.real_name(model);
             let key = (upstream.base_url.to_string(), model.to_owned());
             if let Some(known) = KNOWN.get(&key) {
                 return known == Some(false);
@@ -70,20 +71,26 @@ async fn ask(upstreams: &Upstreams, upstream: &Upstream, model: &str) -> Option<
         Dialect::LlamaCpp => {
             let request =
                 upstream.request_at_root(&upstreams.client, reqwest::Method::GET, "/props");
-            props(&fetch(upstreams, request).await?)
+            props(&fetch(upstreams, upstream, request).await?)
         }
         Dialect::Ollama => {
             let request = upstream
                 .request_at_root(&upstreams.client, reqwest::Method::POST, "/api/show")
                 .json(&json!({ "model": model }));
-            show(&fetch(upstreams, request).await?)
+            show(&fetch(upstreams, upstream, request).await?)
         }
         _ => None,
     }
 }
 
-async fn fetch(upstreams: &Upstreams, request: reqwest::RequestBuilder) -> Option<Value> {
-    let mut answer = stream::send(upstreams, request, PATIENCE).await.ok()?;
+async fn fetch(
+    upstreams: &Upstreams,
+    upstream: &Upstream,
+    request: reqwest::RequestBuilder,
+) -> Option<Value> {
+    let mut answer = stream::send(upstreams, upstream, request, PATIENCE)
+        .await
+        .ok()?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.ok()? {
         body.extend_from_slice(&chunk);

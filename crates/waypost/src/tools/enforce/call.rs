@@ -8,9 +8,12 @@ use super::{
     rules::{Judge, Tool},
     violation,
 };
-use crate::tools::custom::{
-    Check, Grammar,
-    unwrap::{self, Unwrap},
+use crate::tools::{
+    custom::{
+        Check, Grammar,
+        unwrap::{self, Unwrap},
+    },
+    schema::Compiled,
 };
 
 /// A call of one answer.
@@ -27,6 +30,8 @@ pub(super) struct Call {
     /// How much of them was read.
     read: usize,
     reading: Reading,
+    /// It has JSON arguments, not an input.
+    has_arguments: bool,
     /// The first thing that is wrong.
     pub problem: Option<Problem>,
     /// Bytes of what the client gets that it has; `None` before the call is
@@ -54,7 +59,8 @@ pub(super) struct Problem {
 enum Reading {
     /// Passed on as it is.
     Blind,
-    Json(ArgumentChecker),
+    /// Good is what any of these takes.
+    Json(Vec<ArgumentChecker>),
     /// The input itself.
     Input(Check),
     Wrapped {
@@ -70,6 +76,8 @@ pub(super) struct Judged {
     /// Arguments or input for the client.
     pub text: String,
     pub repaired: bool,
+    /// Valid by the client's own schema only.
+    pub by_own: bool,
 }
 
 impl Call {
@@ -83,6 +91,7 @@ impl Call {
             written: String::new(),
             read: 0,
             reading: Reading::Blind,
+            has_arguments: false,
             problem: None,
             shown: None,
             held: false,
@@ -94,10 +103,11 @@ impl Call {
     pub fn begin(&mut self, at: usize, tool: &Tool) {
         self.tool = Some(at);
         self.held = tool.hold;
+        self.has_arguments = matches!(tool.judge, Judge::Arguments(_));
         self.reading = match &tool.judge {
             // What is not guaranteed may be written in any way until it ends.
             Judge::Arguments(compiled) if tool.strict => {
-                compiled.checker().map_or(Reading::Blind, Reading::Json)
+                checkers(compiled, tool).map_or(Reading::Blind, Reading::Json)
             }
             Judge::Arguments(_) | Judge::Input(None) => Reading::Blind,
             Judge::Input(Some(grammar)) => Reading::Input(grammar.begin()),
@@ -115,10 +125,13 @@ impl Call {
         if self.problem.is_none() {
             self.problem = match &mut self.reading {
                 Reading::Blind => None,
-                Reading::Json(checker) => {
-                    checker
-                        .push(fresh.as_bytes())
-                        .err()
+                Reading::Json(checkers) => {
+                    let mut last = None;
+                    checkers.retain_mut(|checker| {
+                        last = checker.push(fresh.as_bytes()).err();
+                        last.is_none()
+                    });
+                    last.filter(|_| checkers.is_empty())
                         .map(|mismatch| Problem {
                             good: mismatch.offset,
                             sentence: violation::problem(&mismatch),
@@ -146,8 +159,12 @@ impl Call {
         self.read = self.written.len();
     }
 
-    /// What the client may have of a call that is not held.
+    /// What the client may have of a call that is not held. Nothing, as long as
+    /// it may turn out to be one of the ways to write no arguments.
     pub fn showable(&self) -> &str {
+        if self.has_arguments && "null".starts_with(self.written.trim()) {
+            return "";
+        }
         match &self.reading {
             Reading::Wrapped { input, .. } => input,
             Reading::Blind | Reading::Json(_) | Reading::Input(_) => &self.written,
@@ -185,40 +202,16 @@ impl Call {
                     None => Ok(Judged {
                         text: self.written.clone(),
                         repaired: false,
+                        by_own: false,
                     }),
                 }
             }
             Judge::Arguments(compiled) => {
-                let text = match self.written.trim() {
-                    // What some servers send for no arguments.
-                    "" => "{}",
-                    _ => self.written.as_str(),
-                };
-                let verdict = compiled.verdict(text, tool.strict);
-                let (value, text, repaired) = match (verdict, self.problem.clone()) {
-                    (Ok(value), None) => (value, text.to_owned(), false),
-                    (verdict, problem) => {
-                        let problem = problem.unwrap_or_else(|| match &verdict {
-                            Err(mismatches) => Problem {
-                                good: 0,
-                                sentence: violation::problems(mismatches),
-                            },
-                            Ok(_) => Problem {
-                                good: 0,
-                                sentence: String::new(),
-                            },
-                        });
-                        let repaired = compiled.repair(&self.written).ok_or(problem.clone())?;
-                        let value = compiled
-                            .verdict(&repaired, tool.strict)
-                            .map_err(|_| problem)?;
-                        (value, repaired, true)
-                    }
-                };
-                Ok(Judged {
-                    text: restored(tool, value, text),
-                    repaired,
-                })
+                // What some servers send for no arguments.
+                let is_none = matches!(self.written.trim(), "" | "null");
+                let text = if is_none { "{}" } else { &self.written };
+                let problem = self.problem.as_ref().filter(|_| !is_none);
+                judge_arguments(tool, compiled, text, problem)
             }
             Judge::Wrapped(grammar) => {
                 let Reading::Wrapped {
@@ -236,6 +229,7 @@ impl Call {
                     return Ok(Judged {
                         text: input.clone(),
                         repaired: false,
+                        by_own: false,
                     });
                 }
                 let problem = self.problem.clone();
@@ -249,10 +243,83 @@ impl Call {
                     .map(|text| Judged {
                         text,
                         repaired: true,
+                        by_own: false,
                     })
                     .ok_or(problem)
             }
         }
+    }
+}
+
+/// What reads a strict tool's arguments as they come; `None` where a schema
+/// cannot be followed.
+fn checkers(compiled: &Compiled, tool: &Tool) -> Option<Vec<ArgumentChecker>> {
+    let mut checkers = Vec::new();
+    // What the resolved schema takes the client's own takes too, unless the
+    // arguments' form was changed.
+    if tool.own.is_none() || !tool.restore.is_empty() {
+        checkers.push(compiled.checker()?);
+    }
+    if let Some(own) = &tool.own {
+        checkers.push(own.checker()?);
+    }
+    Some(checkers)
+}
+
+/// The verdict on whole arguments: as they are, then repaired; by the resolved
+/// schema, then by the client's own.
+fn judge_arguments(
+    tool: &Tool,
+    compiled: &Compiled,
+    text: &str,
+    problem: Option<&Problem>,
+) -> Result<Judged, Problem> {
+    let own = tool.own.as_deref();
+    let mut wrong = Vec::new();
+    if problem.is_none() {
+        match compiled.verdict(text, tool.strict) {
+            Ok(value) => return Ok(valid(tool, value, text.to_owned(), false)),
+            Err(mismatches) => wrong = mismatches,
+        }
+        match own.map(|own| own.verdict(text, true)) {
+            Some(Ok(_)) => {
+                return Ok(Judged {
+                    text: text.to_owned(),
+                    repaired: false,
+                    by_own: true,
+                });
+            }
+            // More than its own schema is not asked of the model.
+            Some(Err(mismatches)) => wrong = mismatches,
+            None => {}
+        }
+    }
+    if let Some(repaired) = compiled.repair(text)
+        && let Ok(value) = compiled.verdict(&repaired, tool.strict)
+    {
+        return Ok(valid(tool, value, repaired, true));
+    }
+    if let Some(own) = own
+        && let Some(repaired) = own.repair(text)
+        && own.verdict(&repaired, true).is_ok()
+    {
+        return Ok(Judged {
+            text: repaired,
+            repaired: true,
+            by_own: true,
+        });
+    }
+    Err(problem.cloned().unwrap_or_else(|| Problem {
+        good: 0,
+        sentence: violation::problems(&wrong),
+    }))
+}
+
+fn valid(tool: &Tool, value: Value, text: String, repaired: bool) -> Judged {
+    Judged {
+        text: restored(tool, value, text),
+        repaired,
+        by_own: false,
     }
 }
 

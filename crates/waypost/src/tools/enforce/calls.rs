@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     tools::callable::Kind,
-    upstream::generation::{CallKind, Delta},
+    upstream::generation::{CallKind, Delta, MAX_ID},
 };
 
 impl Enforcer {
@@ -108,7 +108,7 @@ impl Enforcer {
             key: call.out_key,
             kind: match tool.kind {
                 Kind::Custom => CallKind::Custom,
-                Kind::Function | Kind::Search => CallKind::Function,
+                Kind::Function | Kind::Search | Kind::Client(_) => CallKind::Function,
             },
             call_id: call.call_id.clone().filter(|_| opening),
             name: opening.then(|| tool.name.clone()),
@@ -174,6 +174,9 @@ impl Enforcer {
         let goes_on = |call: &Call, text: &str| text.starts_with(&call.showable()[..shown]);
         let judged = call.judge(tool);
         let (text, outcome) = match judged {
+            Ok(judged) if !judged.repaired && judged.by_own => {
+                (judged.text, Some(Outcome::ValidByOwnSchema))
+            }
             Ok(judged) if !judged.repaired => (judged.text, Some(Outcome::Valid)),
             // It broke off because the answer did: that is no fault.
             _ if cut_off => (call.showable().to_owned(), None),
@@ -220,17 +223,21 @@ impl Enforcer {
             name: tool.wire.1.clone(),
             arguments: call.written.clone(),
         });
-        let mut deltas = Vec::new();
-        if tool.kind == Kind::Search {
-            deltas.extend(search(tool, call, &text));
-        } else {
-            let opening = call.shown.is_none();
-            let rest = text[call.shown.unwrap_or(0).min(text.len())..].to_owned();
-            call.shown = Some(text.len());
-            if opening || !rest.is_empty() {
-                deltas.push(self.piece(at, tool_at, opening, rest));
+        let key = call.out_key;
+        let deltas = match tool.kind {
+            Kind::Search if tool.searches_here => vec![Delta::ToolSearch {
+                arguments: meant(&text),
+            }],
+            Kind::Search => search(key, &self.answerable_id(at), meant(&text)),
+            Kind::Client(client) => client.call(key, &self.answerable_id(at), &text),
+            Kind::Custom | Kind::Function => {
+                let opening = call.shown.is_none();
+                let rest = text[call.shown.unwrap_or(0).min(text.len())..].to_owned();
+                call.shown = Some(text.len());
+                let piece = opening || !rest.is_empty();
+                Vec::from_iter(piece.then(|| self.piece(at, tool_at, opening, rest)))
             }
-        }
+        };
         let place = self
             .queue
             .iter()
@@ -249,6 +256,17 @@ impl Enforcer {
                 }
             }
         }
+    }
+
+    /// The call's id, if it can be sent back and no other call has it; else a
+    /// fresh one.
+    fn answerable_id(&self, at: usize) -> String {
+        let mut others = (0..self.calls.len()).filter(|other| *other != at);
+        let own = self.calls[at].call_id.as_ref();
+        own.filter(|id| (1..=MAX_ID).contains(&id.len()))
+            .filter(|id| !others.any(|other| self.calls[other].call_id.as_ref() == Some(id)))
+            .cloned()
+            .unwrap_or_else(|| id::fresh("call_"))
     }
 
     pub(super) fn about_call(&self, at: usize) -> Violation {
@@ -273,14 +291,13 @@ fn json_of(arguments: &str) -> Value {
     serde_json::from_str(arguments).unwrap_or_else(|_| Value::String(arguments.to_owned()))
 }
 
-/// A search for tools: an item for the client to answer, or a word to whoever
-/// answers it here.
-fn search(tool: &Tool, call: &Call, arguments: &str) -> Vec<Delta> {
-    let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
-    if tool.searches_here {
-        return vec![Delta::ToolSearch { arguments }];
-    }
-    let call_id = call.call_id.clone().unwrap_or_else(|| id::fresh("call_"));
+/// The arguments of a search; null where they are no JSON.
+fn meant(arguments: &str) -> Value {
+    serde_json::from_str(arguments).unwrap_or_default()
+}
+
+/// A search for tools: an item for the client to answer.
+fn search(key: u64, call_id: &str, arguments: Value) -> Vec<Delta> {
     let item = |status: &str, arguments: Value| {
         json!({
             "id": "",
@@ -298,11 +315,11 @@ fn search(tool: &Tool, call: &Call, arguments: &str) -> Vec<Delta> {
     };
     vec![
         Delta::ItemAdded {
-            key: call.out_key,
+            key,
             item: with_id(item("in_progress", json!({}))),
         },
         Delta::ItemDone {
-            key: call.out_key,
+            key,
             item: with_id(item("completed", arguments)),
         },
     ]

@@ -22,7 +22,7 @@ pub use self::{
     violation::{About, Violation, shortened},
 };
 use crate::{
-    responses::run::size,
+    tools::client::ClientTool,
     upstream::generation::{Delta, Finish, Usage},
 };
 use call::{Call, State};
@@ -38,6 +38,8 @@ const MAX_HELD: usize = 32 * 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Valid,
+    /// Not by the resolved schema, but by the client's own.
+    ValidByOwnSchema,
     Repaired,
     PassedRaw,
     StoppedEarly,
@@ -52,6 +54,7 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Self::Valid => "valid",
+            Self::ValidByOwnSchema => "valid_by_own_schema",
             Self::Repaired => "repaired",
             Self::PassedRaw => "passed_raw",
             Self::StoppedEarly => "stopped_early",
@@ -157,6 +160,16 @@ impl Enforcer {
                 self.words(text, logprobs, out)?;
             }
             Delta::Finish(finish) => self.finish = self.finish.or(Some(finish)),
+            Delta::ItemDone { key, item } => {
+                // A server that knows the client's tools calls them so.
+                if let Some(tool) = ClientTool::of_call(&item) {
+                    self.accepted.push(Accepted {
+                        name: tool.name().to_owned(),
+                        arguments: tool.arguments(&item),
+                    });
+                }
+                self.emit(Delta::ItemDone { key, item }, out);
+            }
             Delta::Usage(usage) => self.reported = Some(usage),
             Delta::Refusal(text) => {
                 self.refused = true;
@@ -193,7 +206,7 @@ impl Enforcer {
         if whole && self.rules.must_call && !called {
             return Err(Box::new(self.about_text(About::Missing, String::new())));
         }
-        self.finish_text(whole, called, out)?;
+        self.finish_text(whole, called, last, out)?;
         self.sum_usage();
         out.push(Delta::Usage(self.usage));
         out.push(Delta::Finish(self.finish.unwrap_or(Finish::Stop)));
@@ -265,6 +278,7 @@ impl Enforcer {
 
     fn sum_usage(&mut self) {
         let pieces = std::mem::take(&mut self.pieces);
+        // An estimate, for keeping to the limit.
         let fresh = self.reported.take().unwrap_or(Usage {
             output_tokens: pieces,
             ..Usage::default()
@@ -277,7 +291,7 @@ impl Enforcer {
         if self.queue.is_empty() {
             out.push(delta);
         } else {
-            self.held_bytes += size(&delta);
+            self.held_bytes += delta.size();
             self.queue.push_back(Entry::Ready(delta));
         }
     }
@@ -317,6 +331,7 @@ mod tests {
             strict: true,
             hold: true,
             judge: Judge::Arguments(Compiled::of(&schema)),
+            own: None,
             restore: Restore::default(),
             searches_here: false,
             under_its_name: false,

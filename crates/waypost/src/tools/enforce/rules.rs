@@ -39,6 +39,9 @@ pub struct Tool {
     /// Whether a call waits until it is known to be valid.
     pub hold: bool,
     pub judge: Judge,
+    /// The client's own schema where it says less than the one that arguments
+    /// are judged by, and the client did not ask for more than its own.
+    pub own: Option<Arc<Compiled>>,
     /// For tools whose schema was rewritten beyond recognition.
     pub restore: Restore,
     /// A search that this server answers itself.
@@ -57,9 +60,13 @@ pub enum Judge {
 
 /// The structure of an answer's text.
 pub struct TextRule {
-    /// The format's name.
+    /// The format's name; empty for `json_object`, which has none.
     pub name: String,
+    /// What the client may rely on.
     pub compiled: Arc<Compiled>,
+    /// The schema of a format that is not strict: the model is asked again over
+    /// it, and no answer fails for it.
+    pub wish: Option<Arc<Compiled>>,
     /// Whether it waits until it is known to be valid.
     pub hold: bool,
 }
@@ -88,9 +95,15 @@ impl Rules {
             if let Judge::Arguments(compiled) = &tool.judge {
                 compiled.warm().await;
             }
+            if let Some(own) = &tool.own {
+                own.warm().await;
+            }
         }
         if let Some(text) = &self.text {
             text.compiled.warm().await;
+            if let Some(wish) = &text.wish {
+                wish.warm().await;
+            }
         }
     }
 

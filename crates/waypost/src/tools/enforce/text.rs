@@ -1,10 +1,11 @@
 //! The words of an answer: free, held, or of a structure.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use strict_schema::ArgumentChecker;
 
-use super::{About, Enforcer, Outcome, Violation, call::may_be_repaired, violation};
-use crate::upstream::generation::Delta;
+use super::{About, Enforcer, Outcome, TextRule, Violation, call::may_be_repaired, violation};
+use crate::{tools::schema::Compiled, upstream::generation::Delta};
 
 #[derive(Default)]
 pub(super) struct Text {
@@ -74,11 +75,13 @@ impl Enforcer {
         Ok(())
     }
 
-    /// The answer has ended: what is held of its words.
+    /// The answer has ended: what is held of its words. With `last`, what was
+    /// only wished for is let go.
     pub(super) fn finish_text(
         &mut self,
         whole: bool,
         called: bool,
+        last: bool,
         out: &mut Vec<Delta>,
     ) -> Result<(), Box<Violation>> {
         let held = std::mem::take(&mut self.text.held);
@@ -96,33 +99,26 @@ impl Enforcer {
             out.extend(held);
             return Ok(());
         }
-        let verdict = match &self.text.problem {
-            Some((_, problem)) => Err(problem.clone()),
-            None => rule
-                .compiled
-                .verdict(&self.text.written, true)
-                .map(|_| ())
-                .map_err(|mismatches| violation::problems(&mismatches)),
-        };
-        match verdict {
-            Ok(()) => {
-                self.outcomes.push(Outcome::Valid);
+        let written = &self.text.written;
+        let problem = self.text.problem.as_ref().map(|(_, problem)| problem);
+        let may_change = !self.text.delivered;
+        match judge(rule, written, problem, may_change, last) {
+            Ok(Judged::Good(outcome)) => {
+                self.outcomes.push(outcome);
                 out.extend(held);
                 Ok(())
             }
             // Talk beside a call is no answer.
-            Err(_) if called && !self.text.delivered => Ok(()),
+            _ if called && may_change => Ok(()),
+            Ok(Judged::Repaired(text)) => {
+                self.outcomes.push(Outcome::Repaired);
+                out.push(Delta::Text {
+                    text,
+                    logprobs: Vec::new(),
+                });
+                Ok(())
+            }
             Err(problem) => {
-                if !self.text.delivered
-                    && let Some(text) = rule.compiled.repair(&self.text.written)
-                {
-                    self.outcomes.push(Outcome::Repaired);
-                    out.push(Delta::Text {
-                        text,
-                        logprobs: Vec::new(),
-                    });
-                    return Ok(());
-                }
                 let format = rule.name.clone();
                 Err(Box::new(self.about_text(About::Text { format }, problem)))
             }
@@ -140,4 +136,56 @@ impl Enforcer {
             good,
         }
     }
+}
+
+/// What an answer with a structure is worth.
+enum Judged {
+    /// It stays as it is.
+    Good(Outcome),
+    Repaired(String),
+}
+
+/// The verdict on a whole answer, in which `problem` was found while it came.
+/// `may_change`: the client has nothing of it yet.
+fn judge(
+    rule: &TextRule,
+    written: &str,
+    problem: Option<&String>,
+    may_change: bool,
+    last: bool,
+) -> Result<Judged, String> {
+    let verdict = |compiled: &Compiled, strict| {
+        let verdict = compiled.verdict(written, strict);
+        verdict
+            .map(|_| ())
+            .map_err(|wrong| violation::problems(&wrong))
+    };
+    let promised = match problem {
+        Some(problem) => Err(problem.clone()),
+        None => verdict(&rule.compiled, true),
+    };
+    let Some(wish) = &rule.wish else {
+        let repaired = || rule.compiled.repair(written).filter(|_| may_change);
+        return match promised {
+            Ok(()) => Ok(Judged::Good(Outcome::Valid)),
+            Err(problem) => repaired().map(Judged::Repaired).ok_or(problem),
+        };
+    };
+    let wished = promised.clone().and_then(|()| verdict(wish, false));
+    let Err(problem) = wished else {
+        return Ok(Judged::Good(Outcome::Valid));
+    };
+    if may_change && let Some(text) = wish.repair(written) {
+        return Ok(Judged::Repaired(text));
+    }
+    // Nothing that is JSON fails over a schema that is not strict.
+    if last || !may_change {
+        if serde_json::from_str::<IgnoredAny>(written).is_ok() {
+            return Ok(Judged::Good(Outcome::PassedRaw));
+        }
+        if may_change && let Some(text) = rule.compiled.repair(written) {
+            return Ok(Judged::Repaired(text));
+        }
+    }
+    Err(problem)
 }

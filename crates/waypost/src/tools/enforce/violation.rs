@@ -38,7 +38,8 @@ pub enum About {
     NotOffered { name: String },
     /// No call, where there has to be one.
     Missing,
-    /// The text of an answer with a structure of this name.
+    /// The text of an answer with a structure of this name, or with
+    /// `json_object`, which has none.
     Text { format: String },
     /// A reply in a form that nobody asked for.
     Form,
@@ -56,6 +57,9 @@ impl Violation {
             About::NotOffered { name } => format!("The model called {}. {problem}", quoted(name)),
             About::Missing => {
                 "The model called no tool, although 'tool_choice' asks for a call.".to_owned()
+            }
+            About::Text { format } if format.is_empty() => {
+                format!("The model's answer is not a JSON object. {problem}")
             }
             About::Text { format } => format!(
                 "The model's answer does not match the schema of the format {}. {problem}",
@@ -88,6 +92,10 @@ impl Violation {
                  tool call and nothing else."
                     .to_owned()
             }
+            About::Text { format } if format.is_empty() => format!(
+                "Your reply was not accepted: it is not a JSON object. {problem} Reply with one \
+                 JSON object and nothing else."
+            ),
             About::Text { .. } => format!(
                 "Your reply was not accepted: it is not JSON that matches the requested schema. \
                  {problem} Reply with the corrected JSON and nothing else."

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::items;
-use crate::http::error::ApiError;
+use crate::{
+    http::{error::ApiError, places::Places},
+    upstream::generation::Generation,
+};
 
 /// A call that was allowed and has not been made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,12 +50,14 @@ pub fn pending(context: &[Value], input: &[Value]) -> Vec<Approved> {
 
 /// Checks the approvals of a request's input, which stands at the end of its
 /// context: each answers a request that is there, and the call can be made.
-pub fn check(context: &[Value], input: &[Value], tools: &[Value]) -> Result<(), ApiError> {
+/// `places` are those of the input's items as it came.
+pub fn check(generation: &Generation, input: &[Value], places: &Places) -> Result<(), ApiError> {
+    let (context, tools) = (&generation.items, &generation.tools);
     let answers = input.iter().enumerate();
     for (at, answer) in answers.filter(|(_, item)| items::is(item, "mcp_approval_response")) {
         let refused = |message: String| {
             Err(ApiError::invalid(message)
-                .param(format!("input[{at}].approval_request_id"))
+                .param(format!("input[{}].approval_request_id", places.of(at)))
                 .code("invalid_value"))
         };
         let id = answer["approval_request_id"].as_str().unwrap_or_default();
@@ -113,10 +118,17 @@ mod tests {
         assert_eq!(count(&[&yes]), 0);
 
         let tools = [json!({"type": "mcp", "server_label": "s"})];
+        let checked = |items: &[Value], tools: &[Value]| {
+            let generation = Generation {
+                items: items.to_vec(),
+                tools: tools.to_vec(),
+                ..Generation::default()
+            };
+            check(&generation, std::slice::from_ref(&yes), &Places::default())
+        };
         let context = [request, yes.clone()];
-        let input = [yes];
-        assert!(check(&context, &input, &tools).is_ok());
-        assert!(check(&context, &input, &[]).is_err());
-        assert!(check(&context[1..], &input, &tools).is_err());
+        assert!(checked(&context, &tools).is_ok());
+        assert!(checked(&context, &[]).is_err());
+        assert!(checked(&context[1..], &tools).is_err());
     }
 }

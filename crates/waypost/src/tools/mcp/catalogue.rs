@@ -34,6 +34,8 @@ pub struct Entry {
     pub needs_approval: bool,
     /// As the model reads it.
     description: Option<String>,
+    /// The tool's schema, made fit to be a function's.
+    parameters: Value,
 }
 
 impl Catalogue {
@@ -48,6 +50,10 @@ impl Catalogue {
     /// Adds the tools of one server that the request allows.
     pub fn add(&mut self, policy: &Policy, tools: Vec<Tool>) {
         for tool in tools.into_iter().filter(|tool| policy.allows(tool)) {
+            // Lists also come from earlier responses, as clients send them back.
+            let Some(parameters) = tool.parameters() else {
+                continue;
+            };
             let mut function = function_name(&policy.label, &tool.name);
             if self.taken.contains(&function) {
                 function = hashed(&policy.label, &tool.name);
@@ -66,6 +72,7 @@ impl Catalogue {
                 tool,
                 needs_approval,
                 description,
+                parameters,
             });
         }
     }
@@ -97,7 +104,7 @@ impl Catalogue {
                 "type": "function",
                 "description": entry.description,
                 "name": entry.function,
-                "parameters": entry.tool.input_schema,
+                "parameters": entry.parameters,
                 "strict": false,
             })
         })

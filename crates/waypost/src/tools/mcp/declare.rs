@@ -6,9 +6,11 @@ use waypost_identity::WebUrl;
 use super::{Access, Vault, policy::Filter};
 use crate::{
     app::App,
-    http::error::ApiError,
+    http::{
+        error::ApiError,
+        fields::{Fields, bad_word, missing, unsupported, wrong_type},
+    },
     mcp::Credentials,
-    responses::fields::{Fields, bad_word, missing, unsupported, wrong_type},
 };
 
 /// The longest label, as the API's names are.

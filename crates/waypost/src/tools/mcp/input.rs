@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 use waypost_engine::id;
 
 use crate::{
-    http::error::ApiError,
+    http::{
+        error::ApiError,
+        fields::{Fields, missing, wrong_type},
+    },
     mcp::{CallError, Tool},
-    responses::fields::{Fields, missing, wrong_type},
 };
 
 /// Tools of one list.

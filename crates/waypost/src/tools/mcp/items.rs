@@ -8,12 +8,12 @@ use crate::{
     upstream::generation::Delta,
 };
 
-/// `mcp_list_tools`, before anything is known.
+/// `mcp_list_tools`, before anything is known. It has an `error` only where
+/// there is one: clients refuse null there (Vercel AI SDK).
 pub fn list(label: &str) -> Value {
     json!({
         "id": id::fresh("mcpl_"),
         "type": "mcp_list_tools",
-        "error": null,
         "server_label": label,
         "tools": [],
     })

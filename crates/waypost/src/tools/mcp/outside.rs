@@ -24,7 +24,7 @@ pub async fn list(servers: Arc<Servers>, label: String, access: Option<Access>) 
     };
     let mut pauses = PAUSES.into_iter();
     loop {
-        let error = match list_once(&servers, &access).await {
+        let error = match list_once(&servers, &label, &access).await {
             Ok((session, tools)) => return (Some(session), Ok(tools)),
             Err(Failure::Refused(sentence)) => return (None, Err(sentence)),
             Err(Failure::Mcp(error)) => error,
@@ -89,11 +89,20 @@ enum Failure {
 
 async fn list_once(
     servers: &Arc<Servers>,
+    label: &str,
     access: &Access,
 ) -> Result<(Session, Vec<Tool>), Failure> {
     let mut session = connect(servers, Some(access)).await?;
-    let tools = session.list_tools().await.map_err(Failure::Mcp)?;
-    Ok((session, tools))
+    let listed = session.list_tools().await.map_err(Failure::Mcp)?;
+    for one in &listed.left_out {
+        let (tool, why) = (&one.name, one.why);
+        tracing::warn!(
+            server_label = label,
+            tool,
+            "a tool of an MCP server is left out: {why}"
+        );
+    }
+    Ok((session, listed.tools))
 }
 
 async fn connect(servers: &Arc<Servers>, access: Option<&Access>) -> Result<Session, Failure> {

@@ -2,9 +2,10 @@
 //! the Responses API.
 //!
 //! - omitted or null: the schema is resolved; what cannot be is left untouched
-//!   and not strict, and the reasons are kept for whoever asks.
+//!   but for a root that is only a reference, and not strict, and the reasons are
+//!   kept for whoever asks.
 //! - `true`: the schema is checked as it is, and refused in OpenAI's words.
-//! - `false`: the schema is left untouched.
+//! - `false`: the schema is left untouched, but for such a root.
 //!
 //! Whatever `strict` says, a function's schema must be an object's.
 //!
@@ -17,8 +18,7 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use strict_schema::{
-    Profile, Reason, Resolved, Restore, Rewrites, Violation, Where, check_root, check_strict,
-    empty_parameters, resolve,
+    Decision, Profile, Reason, Restore, Rewrites, Violation, Where, decide, empty_parameters,
 };
 
 use self::cache::{Cache, Key};
@@ -37,10 +37,14 @@ mod tests;
 /// What became of one function's schema.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The resolved schema; `None` where the client's own stands.
+    /// The resolved schema, or the client's own with its root's reference
+    /// inlined; `None` where the client's own stands.
     pub parameters: Option<Value>,
     /// Whether arguments are guaranteed to validate against it.
     pub strict: bool,
+    /// The client left `strict` out and wrote another schema than the resolved
+    /// one: what satisfies its own may be delivered.
+    pub narrows: bool,
     /// How arguments become what the client's own schema says (level C).
     pub restore: Restore,
     /// Why the schema could not be made strict.
@@ -202,51 +206,44 @@ fn prepare(
     let as_asked = |parameters, strict| Prepared {
         parameters,
         strict,
+        narrows: false,
         restore: Restore::default(),
         fallback: None,
         bytes: 0,
         outcome: Outcome::AsAsked,
     };
-    let root = |schema| check_root(schema, at).map_err(|violation| vec![violation]);
-    match (schema, strict) {
-        (Some(schema), Some(true)) => {
-            check_strict(schema, profile, at)?;
-            Ok(as_asked(None, true))
-        }
-        (Some(schema), Some(false)) => {
-            root(schema)?;
-            Ok(as_asked(None, false))
-        }
-        (None, Some(false)) => Ok(as_asked(None, false)),
-        (None, Some(true)) => Ok(as_asked(Some(empty_parameters()), true)),
-        (None, None) => Ok(Prepared {
-            outcome: Outcome::Rewritten,
-            ..as_asked(Some(empty_parameters()), true)
-        }),
-        (Some(schema), None) => match resolve(schema, profile) {
-            Resolved::Strict {
-                schema,
-                restore,
-                changes,
-            } => Ok(Prepared {
-                restore,
-                outcome: if changes.is_empty() {
-                    Outcome::Unchanged
-                } else {
-                    Outcome::Rewritten
-                },
-                ..as_asked((!changes.is_empty()).then_some(schema), true)
-            }),
-            Resolved::Fallback { reasons } => {
-                root(schema)?;
-                Ok(Prepared {
-                    fallback: Some(reasons),
-                    outcome: Outcome::Fallback,
-                    ..as_asked(None, false)
-                })
-            }
+    let Some(schema) = schema else {
+        return Ok(match strict {
+            Some(false) => as_asked(None, false),
+            Some(true) => as_asked(Some(empty_parameters()), true),
+            None => Prepared {
+                outcome: Outcome::Rewritten,
+                ..as_asked(Some(empty_parameters()), true)
+            },
+        });
+    };
+    Ok(match decide(schema, strict, profile, at)? {
+        Decision::AsAsked { schema } => as_asked(schema, strict == Some(true)),
+        Decision::Strict {
+            schema,
+            restore,
+            changes,
+        } => Prepared {
+            restore,
+            narrows: !changes.is_empty(),
+            outcome: if changes.is_empty() {
+                Outcome::Unchanged
+            } else {
+                Outcome::Rewritten
+            },
+            ..as_asked((!changes.is_empty()).then_some(schema), true)
         },
-    }
+        Decision::Fallback { schema, reasons } => Prepared {
+            fallback: Some(reasons),
+            outcome: Outcome::Fallback,
+            ..as_asked(schema, false)
+        },
+    })
 }
 
 /// OpenAI says what is wrong first; here the rest is said too.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::Map;
 
 use super::*;
-use crate::tools::declare::Declarer;
+use crate::{config::HostedTools, tools::declare::Declarer};
 
 fn preparer(config: &ToolsConfig) -> Preparer {
     Preparer::new(config, &Metrics::new()).expect("a known profile")
@@ -146,8 +146,8 @@ fn level_c_is_for_the_requests_own_tools_and_says_how_to_undo_it() {
     let function = json!({"type": "function", "name": "find", "parameters": open_object()});
     let body = json!({"tools": [function,
         {"type": "namespace", "name": "crm", "description": "d", "tools": [function]}]});
-    let mut declarer = Declarer::new(&preparer);
-    let mut fields = crate::responses::fields::Fields::new(&body, "").expect("an object");
+    let mut declarer = Declarer::new(&preparer, HostedTools::Refuse);
+    let mut fields = crate::http::fields::Fields::new(&body, "").expect("an object");
     let tools = declarer.of_request(&mut fields).expect("tools");
     let mut arguments = json!({"b": null, "a": "x"});
     let restores: Vec<&String> = declarer.restores.keys().collect();
@@ -156,7 +156,7 @@ fn level_c_is_for_the_requests_own_tools_and_says_how_to_undo_it() {
     assert_eq!(arguments, json!({"a": "x"}));
     assert!(tools[0]["parameters"].to_string().contains("null"));
 
-    let mut declarer = Declarer::new(&preparer);
+    let mut declarer = Declarer::new(&preparer, HostedTools::Refuse);
     let tools = declarer
         .of_item("input[0]", std::slice::from_ref(&function))
         .expect("tools");
@@ -174,7 +174,7 @@ fn the_schemas_of_one_request_are_bounded_together() {
                 {"type": "object", "properties": {}, "description": "x".repeat(1_000_000)}})
         })
         .collect();
-    let mut declarer = Declarer::new(&preparer);
+    let mut declarer = Declarer::new(&preparer, HostedTools::Refuse);
     assert!(declarer.of_item("input[0]", &tools[..4]).is_ok());
     let error = declarer
         .of_item("input[1]", &tools[4..])

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::tools::callable::{Callable, Kind, TOOL_SEARCH};
+use crate::tools::{
+    callable::{Callable, Kind, TOOL_SEARCH},
+    client::ClientTool,
+};
 
 /// What is asked of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,13 @@ impl Choice {
                     let entries = choice["tools"].as_array();
                     only(mode, entries.map(Vec::as_slice).unwrap_or_default())
                 }
-                Some("function" | "custom" | "mcp" | TOOL_SEARCH | "namespace") => {
+                Some(kind)
+                    if ClientTool::of_choice(kind).is_some()
+                        || matches!(
+                            kind,
+                            "function" | "custom" | "mcp" | TOOL_SEARCH | "namespace"
+                        ) =>
+                {
                     let mut choice = only(Mode::Required, std::slice::from_ref(choice));
                     let mut places = choice.allowed.iter().enumerate().filter(|(_, a)| **a);
                     if let (Some((at, _)), None) = (places.next(), places.next()) {
@@ -108,6 +117,9 @@ fn fits(entry: &Value, callable: &Callable<'_>) -> bool {
         }
         Some("namespace") => text("name") == callable.namespace,
         Some(TOOL_SEARCH) => callable.kind == Kind::Search,
+        Some(kind) if ClientTool::of_choice(kind).is_some() => {
+            ClientTool::of_choice(kind).map(Kind::Client) == Some(callable.kind)
+        }
         kind => {
             let kind = if kind == Some("custom") {
                 Kind::Custom

@@ -6,13 +6,14 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::names;
-use crate::tools::{callable::TOOL_SEARCH, custom::unwrap};
+use crate::tools::{callable::TOOL_SEARCH, client::ClientTool, custom::unwrap};
 
 /// What a model server takes as the Responses API writes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Takes {
     pub custom: bool,
-    /// Everything else: namespaces, tool search, tools that come as items.
+    /// Everything else: namespaces, tool search, tools that come as items,
+    /// tools of a fixed form that the client runs.
     pub all: bool,
 }
 
@@ -87,8 +88,17 @@ pub fn rewrite<'a>(items: &'a [Value], takes: Takes, name: NameOf<'_>) -> Vec<Co
                 };
                 out.push(Cow::Owned(output(&item["id"], &said)));
             }
-            // They bring tools or ask a person; the model need not see them.
-            _ => {}
+            _ => {
+                if let Some(tool) = ClientTool::of_call(item) {
+                    let name = name(None, tool.name());
+                    let arguments = tool.arguments(item);
+                    out.push(Cow::Owned(call(&item["call_id"], name, arguments)));
+                } else if let Some(tool) = ClientTool::of_output(item) {
+                    let said = tool.output(item);
+                    out.push(Cow::Owned(output(&item["call_id"], &said)));
+                }
+                // Others bring tools or ask a person; the model need not see them.
+            }
         }
     }
     out
@@ -108,7 +118,10 @@ fn stays(item: &Value, takes: Takes) -> bool {
         "custom_tool_call_output" => takes.custom,
         "tool_search_call" | "tool_search_output" | "additional_tools" => takes.all,
         "mcp_call" | "mcp_list_tools" | "mcp_approval_request" | "mcp_approval_response" => false,
-        _ => true,
+        _ => {
+            takes.all
+                || ClientTool::of_call(item).is_none() && ClientTool::of_output(item).is_none()
+        }
     }
 }
 

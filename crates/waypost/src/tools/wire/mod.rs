@@ -138,17 +138,13 @@ async fn plan_with(
     continues: bool,
     form: Form,
 ) -> Result<Option<Plan>, UpstreamError> {
-    let can = &upstream.capabilities;
     let takes = Takes {
-        custom: can.custom_tools,
-        all: can.responses_tools,
+        custom: upstream.capabilities.custom_tools,
+        all: upstream.capabilities.responses_tools,
     };
     let format = generation.text.as_ref().map(|text| &text["format"]);
-    let structured = format.filter(|format| {
-        let may_be_told =
-            can.structured_output == StructuredOutput::None || !can.formats_beside_tools;
-        format["type"] == "json_schema" || format["type"] == "json_object" && may_be_told
-    });
+    let structured =
+        format.filter(|format| format["type"] == "json_schema" || format["type"] == "json_object");
     let has_calls = || {
         let is_call = |item: &Value| item["type"] == "function_call";
         generation.items.iter().any(is_call)
@@ -291,7 +287,7 @@ impl Planner<'_> {
     ) -> Tool {
         let native_custom = callable.kind == Kind::Custom && self.takes.custom && !emulates;
         let strict = match callable.kind {
-            Kind::Custom => true,
+            Kind::Custom | Kind::Client(_) => true,
             Kind::Search => !callable.tool["parameters"].is_object(),
             Kind::Function => callable.tool["strict"] == true,
         };
@@ -301,6 +297,12 @@ impl Planner<'_> {
             .get(&callable.label())
             .cloned()
             .unwrap_or_default();
+        let accepted = match callable.kind {
+            Kind::Client(client) => Some(client.accepted()),
+            _ => None,
+        };
+        let own = self.generation.own_schemas.get(&callable.label());
+        let own = accepted.as_ref().or(own);
         let constrains = constrains && !prepared.loose;
         let vouched = match callable.kind {
             // Its own engine, its own grammar: its input comes as it is written.
@@ -311,7 +313,7 @@ impl Planner<'_> {
             }
             // A server that constrains strict tools is one that writes the
             // others well enough, and they are passed on in any case.
-            Kind::Function | Kind::Search => {
+            Kind::Function | Kind::Search | Kind::Client(_) => {
                 let enforces = prepared.engine.as_ref().is_some_and(|e| e.enforces_all);
                 constrains && (enforces || !strict)
             }
@@ -333,14 +335,18 @@ impl Planner<'_> {
             wire,
             allowed: self.choice.allowed[at],
             strict,
-            hold: buffers && !vouched || !restore.is_empty() || callable.kind == Kind::Search,
+            // An item of a fixed form is announced when all of it is known.
+            hold: buffers && !vouched
+                || !restore.is_empty()
+                || matches!(callable.kind, Kind::Search | Kind::Client(_)),
             judge: match callable.kind {
                 Kind::Custom if native_custom => Judge::Input(prepared.grammar),
                 Kind::Custom => Judge::Wrapped(prepared.grammar),
-                Kind::Function | Kind::Search => {
+                Kind::Function | Kind::Search | Kind::Client(_) => {
                     Judge::Arguments(Compiled::of(&prepared.parameters))
                 }
             },
+            own: own.filter(|_| strict).map(Compiled::of),
             restore,
             searches_here: callable.kind == Kind::Search && callable.tool["execution"] != "client",
         }

@@ -78,7 +78,8 @@ impl Planner<'_> {
             .as_ref()
             .map_or(&prepared.parameters, |engine| &engine.schema);
         out.insert("parameters".into(), parameters.clone());
-        let strict = callable.kind == Kind::Custom || tool["strict"] == true;
+        let is_ours = matches!(callable.kind, Kind::Custom | Kind::Client(_));
+        let strict = is_ours || tool["strict"] == true;
         // It says of a schema that nothing else is accepted: not of this one.
         let strict = strict && !prepared.loose;
         let says = match self.upstream.capabilities.strict_flag {
@@ -97,7 +98,10 @@ impl Planner<'_> {
     /// The description for the model: that of a custom tool says what its input
     /// has to be, where the server does not know custom tools.
     pub(super) fn description(&self, callable: &Callable<'_>) -> Option<String> {
-        let own = callable.tool["description"].as_str().map(str::to_owned);
+        let own = match callable.kind {
+            Kind::Client(client) => Some(client.description(callable.tool)),
+            _ => callable.tool["description"].as_str().map(str::to_owned),
+        };
         let own = own.or_else(|| {
             (callable.kind == Kind::Search).then(|| {
                 "Searches for further tools. What it finds can be called afterwards.".to_owned()

@@ -75,6 +75,15 @@ impl Planner<'_> {
                     loose: false,
                 })
             }
+            Kind::Client(client) => {
+                let parameters = client.parameters();
+                Ok(Prepared {
+                    engine: Some(for_engine(&parameters, engine)),
+                    parameters,
+                    grammar: None,
+                    loose: false,
+                })
+            }
             Kind::Function | Kind::Search => {
                 let parameters = match &tool["parameters"] {
                     Value::Object(object) => Value::Object(object.clone()),
@@ -135,7 +144,7 @@ impl Prepared {
         }
         let shape = match kind {
             Kind::Custom => unwrap::schema("", None),
-            Kind::Function | Kind::Search => json!({"type": "object"}),
+            Kind::Function | Kind::Search | Kind::Client(_) => json!({"type": "object"}),
         };
         self.engine = Some(Arc::new(ForEngine {
             schema: for_engine(&shape, engine).schema.clone(),

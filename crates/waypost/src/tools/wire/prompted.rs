@@ -164,24 +164,31 @@ impl Planner<'_> {
         self.structured_output()
     }
 
-    /// A strict format is a promise; any other is a wish. `sent`: what the
-    /// server is told of it.
+    /// A strict schema is a promise. Of any other format JSON is, and its schema
+    /// is a wish. `sent`: what the server is told of it.
     pub(super) fn text_rule(
         &self,
         engine: Option<&ForEngine>,
         sent: StructuredOutput,
     ) -> Option<TextRule> {
         let format = self.structured?;
-        if format["strict"] != true || !format["schema"].is_object() {
-            return None;
-        }
-        let can = &self.upstream.capabilities;
-        let vouched = can.constrains_output
-            && sent == StructuredOutput::JsonSchema
-            && engine.is_some_and(|engine| engine.enforces_all);
+        let schema = Some(&format["schema"]).filter(|schema| schema.is_object());
+        let strict = schema.filter(|_| format["strict"] == true);
+        let told = match strict {
+            Some(_) => {
+                sent == StructuredOutput::JsonSchema
+                    && engine.is_some_and(|engine| engine.enforces_all)
+            }
+            None => sent != StructuredOutput::None,
+        };
+        let vouched = self.upstream.capabilities.constrains_output && told;
         Some(TextRule {
             name: format["name"].as_str().unwrap_or_default().to_owned(),
-            compiled: Compiled::of(&format["schema"]),
+            compiled: match strict {
+                Some(schema) => Compiled::of(schema),
+                None => Compiled::of(&json!({"type": "object"})),
+            },
+            wish: schema.filter(|_| strict.is_none()).map(Compiled::of),
             hold: self.app.config.tools.buffer == Buffer::Call && !vouched,
         })
     }

@@ -1,105 +1,132 @@
 //! Chat Completions chunks as deltas. Pure: data lines go in.
 //!
 //! Servers differ in a dozen small ways; each way met in the field is a test
-//! below. The one rule that must not bend: an answer is finished only when the
-//! server gave a finish reason.
+//! below. Two rules must not bend: a stream is finished only when the server
+//! gave a finish reason, and a field of an odd type costs nothing but itself.
 
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::calls::{Calls, Piece};
 use crate::upstream::{
     error::UpstreamError,
-    generation::{CallKind, Delta, Finish, Usage},
+    generation::{CallKind, Delta, Finish},
+    lenient::{self, Halves, number_of},
+    logprobs, tokens,
 };
 
-/// Function calls of one answer.
-const MAX_CALLS: usize = 256;
-
-/// Reads one streamed answer.
+/// Reads one answer, streamed or whole.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each can be without the others"
+)]
 pub struct ChatDecoder {
+    wants_logprobs: bool,
     finished: bool,
     done: bool,
-    /// The key of the call that a fragment without index and id belongs to.
-    last_call: Option<u64>,
-    /// Ids seen, by key: servers that send no index are told apart by id.
-    calls: Vec<(u64, Option<String>)>,
-    /// The calls of custom tools.
-    custom: Vec<u64>,
+    /// Something was said in deltas.
+    said: bool,
+    calls: Calls,
+    halves: Halves<Text>,
+}
+
+/// The texts of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Content,
+    Reasoning,
+    Refusal,
+    Call { key: u64, kind: CallKind },
 }
 
 #[derive(Deserialize)]
 struct Chunk {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     choices: Vec<Choice>,
     #[serde(default)]
-    usage: Option<Value>,
+    usage: Value,
     #[serde(default)]
-    error: Option<Value>,
+    error: Value,
 }
 
 #[derive(Deserialize)]
 struct Choice {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::number")]
     index: Option<u64>,
-    #[serde(default)]
-    delta: Option<ChunkDelta>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
+    delta: Option<Message>,
+    /// Of an answer that is not streamed; some servers send it in a chunk.
+    #[serde(default, deserialize_with = "lenient::object")]
+    message: Option<Message>,
+    #[serde(default, deserialize_with = "lenient::text")]
     finish_reason: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     logprobs: Option<Logprobs>,
 }
 
 #[derive(Deserialize, Default)]
-struct ChunkDelta {
+struct Message {
     #[serde(default)]
-    content: Option<String>,
+    content: Value,
     #[serde(default)]
-    reasoning_content: Option<String>,
+    reasoning_content: Value,
     #[serde(default)]
-    reasoning: Option<Value>,
-    #[serde(default)]
+    reasoning: Value,
+    #[serde(default, deserialize_with = "lenient::text")]
     refusal: Option<String>,
     #[serde(default)]
-    tool_calls: Option<Vec<CallPiece>>,
+    annotations: Value,
+    #[serde(default, deserialize_with = "lenient::list")]
+    tool_calls: Vec<CallPiece>,
+    /// What calls were before there were several.
+    #[serde(default, deserialize_with = "lenient::object")]
+    function_call: Option<FunctionPiece>,
 }
 
 #[derive(Deserialize)]
 struct CallPiece {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::number")]
     index: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     function: Option<FunctionPiece>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::object")]
     custom: Option<CustomPiece>,
 }
 
 #[derive(Deserialize)]
 struct CustomPiece {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     name: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     input: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct FunctionPiece {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::text")]
     name: Option<String>,
     #[serde(default)]
-    arguments: Option<Value>,
+    arguments: Value,
 }
 
 #[derive(Deserialize)]
 struct Logprobs {
     #[serde(default)]
-    content: Option<Vec<Value>>,
+    content: Value,
 }
 
 impl ChatDecoder {
+    /// Some servers send log probabilities to everyone.
+    pub fn new(wants_logprobs: bool) -> Self {
+        Self {
+            wants_logprobs,
+            ..Self::default()
+        }
+    }
+
     /// Reads one `data:` payload and appends what it says.
     pub fn data(&mut self, data: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
         let data = data.trim();
@@ -110,26 +137,19 @@ impl ChatDecoder {
         if data.is_empty() {
             return Ok(());
         }
-        let chunk: Chunk =
-            serde_json::from_str(data).map_err(|e| UpstreamError::Malformed(e.to_string()))?;
-        if let Some(error) = chunk.error.filter(|e| !e.is_null()) {
-            let status = error
-                .get("code")
-                .and_then(Value::as_u64)
-                .and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok())
-                .filter(|status| status.is_client_error() || status.is_server_error())
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return Err(UpstreamError::from_object(status, &error));
+        self.read(data, out).map(drop)
+    }
+
+    /// Reads an answer that came whole, where a stream was asked for.
+    pub fn whole(&mut self, body: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
+        if !self.read(body, out)? {
+            return Err(UpstreamError::Malformed(
+                "an answer without a choice".into(),
+            ));
         }
-        for choice in chunk.choices {
-            // We never ask for more than one choice.
-            if choice.index.unwrap_or(0) == 0 {
-                self.choice(choice, out)?;
-            }
-        }
-        if let Some(usage) = chunk.usage.filter(Value::is_object) {
-            out.push(Delta::Usage(read_usage(&usage)));
-        }
+        // It came to its end, whether or not it says why.
+        self.finish(Finish::Stop, out);
+        self.done = true;
         Ok(())
     }
 
@@ -154,94 +174,173 @@ impl ChatDecoder {
         ))
     }
 
-    fn choice(&mut self, choice: Choice, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
-        let delta = choice.delta.unwrap_or_default();
-        // Some servers send the same reasoning under both names.
-        let reasoning = delta
-            .reasoning_content
-            .filter(|t| !t.is_empty())
-            .or_else(|| delta.reasoning.and_then(|r| r.as_str().map(str::to_owned)));
-        if let Some(text) = reasoning.filter(|t| !t.is_empty()) {
-            out.push(Delta::Reasoning(text));
+    /// Reads a chunk; whether there was a choice in it.
+    fn read(&mut self, json: &str, out: &mut Vec<Delta>) -> Result<bool, UpstreamError> {
+        let read = lenient::read::<Chunk>(json)
+            .map_err(|error| UpstreamError::Malformed(error.to_string()))?;
+        let Some(chunk) = read.value else {
+            return Ok(false);
+        };
+        if let Some(error) = UpstreamError::told(&chunk.error) {
+            return Err(error);
         }
-        let logprobs = choice.logprobs.and_then(|l| l.content).unwrap_or_default();
-        if let Some(text) = delta
-            .content
-            .filter(|t| !t.is_empty() || !logprobs.is_empty())
-        {
-            out.push(Delta::Text { text, logprobs });
-        }
-        if let Some(text) = delta.refusal.filter(|t| !t.is_empty()) {
-            out.push(Delta::Refusal(text));
-        }
-        for piece in delta.tool_calls.unwrap_or_default() {
-            self.call_piece(piece, out)?;
-        }
-        if let Some(reason) = choice.finish_reason.filter(|r| !r.is_empty()) {
-            let finish = match reason.as_str() {
-                "length" | "max_tokens" | "model_length" => Finish::Length,
-                "content_filter" => Finish::ContentFilter,
-                "error" | "abort" | "aborted" | "cancelled" => {
-                    return Err(UpstreamError::Broken(format!("finish reason '{reason}'")));
-                }
-                _ => Finish::Stop,
-            };
-            if !self.finished {
-                self.finished = true;
-                out.push(Delta::Finish(finish));
+        let mut has_choice = false;
+        for choice in chunk.choices {
+            // We never ask for more than one choice.
+            if choice.index.unwrap_or(0) == 0 {
+                has_choice = true;
+                self.choice(choice, read.halved, out)?;
             }
+        }
+        out.extend(tokens::of_chat(&chunk.usage).map(Delta::Usage));
+        Ok(has_choice)
+    }
+
+    fn choice(
+        &mut self,
+        choice: Choice,
+        halved: bool,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), UpstreamError> {
+        // Some servers repeat the whole message at the end of its deltas.
+        let message = choice.message.filter(|_| !self.said);
+        let message = choice.delta.or(message).unwrap_or_default();
+        // Some send the same reasoning under both names.
+        let mut reasoning = Vec::new();
+        words(message.reasoning_content, Text::Reasoning, &mut reasoning);
+        if reasoning.is_empty() {
+            words(message.reasoning, Text::Reasoning, &mut reasoning);
+        }
+        for (_, piece) in reasoning {
+            self.say(Text::Reasoning, piece, halved, Vec::new(), out);
+        }
+        let logprobs = choice.logprobs.filter(|_| self.wants_logprobs);
+        let mut logprobs = logprobs::complete(logprobs.map(|l| l.content).unwrap_or_default());
+        let mut content = Vec::new();
+        words(message.content, Text::Content, &mut content);
+        if content.is_empty() && !logprobs.is_empty() {
+            content.push((Text::Content, String::new()));
+        }
+        for (text, piece) in content {
+            let logprobs = match text {
+                Text::Content => std::mem::take(&mut logprobs),
+                _ => Vec::new(),
+            };
+            self.say(text, piece, halved, logprobs, out);
+        }
+        if let Some(piece) = message.refusal {
+            self.say(Text::Refusal, piece, halved, Vec::new(), out);
+        }
+        annotations(&message.annotations, out);
+        let legacy = message.function_call.map(|function| CallPiece {
+            index: Some(0),
+            id: None,
+            function: Some(function),
+            custom: None,
+        });
+        let legacy = legacy.filter(|_| message.tool_calls.is_empty());
+        for piece in message.tool_calls.into_iter().chain(legacy) {
+            self.call_piece(piece, halved, out)?;
+        }
+        match choice.finish_reason.as_deref() {
+            // A word for null, at some servers.
+            None | Some("" | "null" | "None") => {}
+            Some("length" | "max_tokens" | "model_length") => self.finish(Finish::Length, out),
+            Some("content_filter") => self.finish(Finish::ContentFilter, out),
+            Some(reason @ ("error" | "abort" | "aborted" | "cancelled")) => {
+                return Err(UpstreamError::Broken(format!("finish reason '{reason}'")));
+            }
+            Some(_) => self.finish(Finish::Stop, out),
         }
         Ok(())
     }
 
-    fn call_piece(&mut self, piece: CallPiece, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
+    fn finish(&mut self, finish: Finish, out: &mut Vec<Delta>) {
+        if self.finished {
+            return;
+        }
+        self.end_halves(|_| true, out);
+        self.finished = true;
+        out.push(Delta::Finish(finish));
+    }
+
+    /// The next piece of a text other than a call's.
+    fn say(
+        &mut self,
+        text: Text,
+        piece: String,
+        halved: bool,
+        logprobs: Vec<Value>,
+        out: &mut Vec<Delta>,
+    ) {
+        if piece.is_empty() && logprobs.is_empty() {
+            return;
+        }
+        self.said = true;
+        self.end_halves(
+            |open| open != text && !matches!(open, Text::Call { .. }),
+            out,
+        );
+        let piece = self.halves.join(text, piece, halved);
+        if piece.is_empty() && logprobs.is_empty() {
+            return;
+        }
+        out.push(match text {
+            Text::Content => Delta::Text {
+                text: piece,
+                logprobs,
+            },
+            Text::Refusal => Delta::Refusal(piece),
+            Text::Reasoning | Text::Call { .. } => Delta::Reasoning(piece),
+        });
+    }
+
+    fn call_piece(
+        &mut self,
+        piece: CallPiece,
+        halved: bool,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), UpstreamError> {
         let id = piece.id.filter(|id| !id.is_empty());
-        let is_custom = piece.custom.is_some();
+        let mut kind = CallKind::Function;
         let (name, arguments) = match (piece.function, piece.custom) {
-            (_, Some(custom)) => (custom.name, custom.input.map(Value::String)),
+            (_, Some(custom)) => {
+                kind = CallKind::Custom;
+                (custom.name, Value::String(custom.input.unwrap_or_default()))
+            }
             (Some(function), None) => (function.name, function.arguments),
-            (None, None) => (None, None),
+            (None, None) => (None, Value::Null),
         };
-        let name = name.filter(|n| !n.is_empty());
+        let name = name.filter(|name| !name.is_empty());
         // Arguments should be a string; some servers send the object itself.
         let arguments = match arguments {
-            Some(Value::String(text)) => text,
-            None | Some(Value::Null) => String::new(),
-            Some(other) => other.to_string(),
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            other => other.to_string(),
         };
-        let known = |id: &String| {
-            self.calls
-                .iter()
-                .find(|(_, seen)| seen.as_ref() == Some(id))
-                .map(|(key, _)| *key)
-        };
-        let key = match (piece.index, &id) {
-            (Some(index), _) => index,
-            // No index: an id seen before goes on, a new id or a new name
-            // opens a call, anything else belongs to the last one.
-            (None, Some(id)) => known(id).unwrap_or(self.calls.len() as u64),
-            (None, None) if name.is_some() => self.calls.len() as u64,
-            (None, None) => self.last_call.unwrap_or(0),
-        };
-        self.last_call = Some(key);
-        if !self.calls.iter().any(|(k, _)| *k == key) {
-            if self.calls.len() == MAX_CALLS {
-                return Err(UpstreamError::Malformed(format!(
-                    "more than {MAX_CALLS} function calls"
-                )));
-            }
-            self.calls.push((key, id.clone()));
+        if id.is_none() && name.is_none() && arguments.is_empty() {
+            // It says nothing, and must not begin a call without a name.
+            return Ok(());
         }
-        if is_custom && !self.custom.contains(&key) {
-            self.custom.push(key);
+        let place = self.calls.place(&Piece {
+            index: piece.index,
+            id: id.as_deref(),
+            name: name.as_deref(),
+            arguments: &arguments,
+            kind,
+        })?;
+        self.said = true;
+        if place.repeats {
+            return Ok(());
         }
+        self.end_halves(|open| !matches!(open, Text::Call { .. }), out);
+        let (key, kind) = (place.key, place.kind);
+        let arguments = self
+            .halves
+            .join(Text::Call { key, kind }, arguments, halved);
         out.push(Delta::ToolCall {
             key,
-            kind: if self.custom.contains(&key) {
-                CallKind::Custom
-            } else {
-                CallKind::Function
-            },
+            kind,
             call_id: id,
             name,
             namespace: None,
@@ -249,17 +348,82 @@ impl ChatDecoder {
         });
         Ok(())
     }
+
+    /// Ends texts whose last character has no second half.
+    fn end_halves(&mut self, ends: impl Fn(Text) -> bool, out: &mut Vec<Delta>) {
+        for text in self.halves.open() {
+            if ends(text) && self.halves.end(text) {
+                let alone = char::REPLACEMENT_CHARACTER.to_string();
+                out.push(match text {
+                    Text::Content => Delta::Text {
+                        text: alone,
+                        logprobs: Vec::new(),
+                    },
+                    Text::Reasoning => Delta::Reasoning(alone),
+                    Text::Refusal => Delta::Refusal(alone),
+                    Text::Call { key, kind } => Delta::ToolCall {
+                        key,
+                        kind,
+                        call_id: None,
+                        name: None,
+                        namespace: None,
+                        arguments: alone,
+                    },
+                });
+            }
+        }
+    }
 }
 
-/// Token counts, as far as they can be read: an answer that is whole does not
-/// fail over them.
-fn read_usage(usage: &Value) -> Usage {
-    let count = |value: &Value| value.as_u64().unwrap_or_default();
-    Usage {
-        input_tokens: count(&usage["prompt_tokens"]),
-        cached_tokens: count(&usage["prompt_tokens_details"]["cached_tokens"]),
-        output_tokens: count(&usage["completion_tokens"]),
-        reasoning_tokens: count(&usage["completion_tokens_details"]["reasoning_tokens"]),
+/// The words of a field: a text, or parts. Thinking that stands among the parts
+/// of an answer (Mistral's Magistral) is reasoning.
+fn words(field: Value, kind: Text, out: &mut Vec<(Text, String)>) {
+    match field {
+        Value::String(text) if !text.is_empty() => out.push((kind, text)),
+        Value::Number(_) | Value::Bool(_) => out.push((kind, field.to_string())),
+        Value::Array(parts) => {
+            for part in parts {
+                words(part, kind, out);
+            }
+        }
+        Value::Object(mut part) => {
+            let is_thought = part
+                .get("type")
+                .and_then(Value::as_str)
+                .is_some_and(|kind| kind.starts_with("thinking") || kind.starts_with("reasoning"));
+            let kind = if is_thought { Text::Reasoning } else { kind };
+            for name in ["text", "thinking", "reasoning", "content", "refusal"] {
+                if let Some(inner @ (Value::String(_) | Value::Array(_))) = part.shift_remove(name)
+                {
+                    words(inner, kind, out);
+                    return;
+                }
+            }
+        }
+        Value::String(_) | Value::Null => {}
+    }
+}
+
+/// Sources that the text names, as the Responses API writes them. What has no
+/// address is none.
+fn annotations(field: &Value, out: &mut Vec<Delta>) {
+    for annotation in field.as_array().into_iter().flatten() {
+        let inner = match &annotation["url_citation"] {
+            inner @ Value::Object(_) => inner,
+            _ if annotation["type"] == "url_citation" => annotation,
+            _ => continue,
+        };
+        let Some(url) = inner["url"].as_str().filter(|url| !url.is_empty()) else {
+            continue;
+        };
+        let at = |key: &str| number_of(&inner[key]).unwrap_or_default();
+        out.push(Delta::Annotation(serde_json::json!({
+            "type": "url_citation",
+            "start_index": at("start_index"),
+            "end_index": at("end_index"),
+            "url": url,
+            "title": inner["title"].as_str().unwrap_or_default(),
+        })));
     }
 }
 

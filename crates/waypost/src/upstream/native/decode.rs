@@ -3,23 +3,40 @@
 //! What the deltas brought is reconciled with what the `.done` events and the
 //! finished items say: some servers send arguments or text only there.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::upstream::{
-    error::UpstreamError,
-    generation::{CallKind, Delta, Finish, Usage},
+use super::items::Items;
+use crate::{
+    tools::client::{ClientTool, call},
+    upstream::{
+        error::UpstreamError,
+        generation::{CallKind, Delta, Finish},
+        lenient::{self, Halves, number_of, text_of},
+        logprobs, tokens,
+    },
 };
 
 /// Texts of one answer that are kept track of.
 const MAX_TEXTS: usize = 4096;
+/// Fields of an event that say where it belongs, not what it says.
+const OF_THE_EVENT: [&str; 5] = [
+    "type",
+    "sequence_number",
+    "item_id",
+    "output_index",
+    "obfuscation",
+];
 
-/// Reads one streamed answer.
+/// Reads one answer, streamed or whole.
 #[derive(Debug, Default)]
 pub struct NativeDecoder {
+    wants_logprobs: bool,
     finished: bool,
+    items: Items,
+    halves: Halves<(u64, u64, Kind)>,
     /// Bytes delivered so far, by output index, part and kind of text.
     delivered: HashMap<(u64, u64, Kind), usize>,
     messages: u64,
@@ -37,106 +54,78 @@ enum Kind {
 }
 
 impl NativeDecoder {
+    /// Some servers send log probabilities to everyone.
+    pub fn new(wants_logprobs: bool) -> Self {
+        Self {
+            wants_logprobs,
+            ..Self::default()
+        }
+    }
+
     /// Reads one `data:` payload and appends what it says.
     pub fn data(&mut self, data: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
         let data = data.trim();
         if data.is_empty() || data == "[DONE]" {
             return Ok(());
         }
-        let event: Value =
-            serde_json::from_str(data).map_err(|e| UpstreamError::Malformed(e.to_string()))?;
-        let at = |key: &str| event[key].as_u64().unwrap_or_default();
-        let text = |key: &str| event[key].as_str().unwrap_or_default();
-        let output = at("output_index");
-        match event["type"].as_str().unwrap_or_default() {
-            "response.output_item.added" => self.added(output, &event["item"], out)?,
-            "response.output_text.delta" => {
-                let logprobs = event["logprobs"].as_array().cloned().unwrap_or_default();
-                self.deliver(
-                    output,
-                    at("content_index"),
-                    Kind::Text,
-                    text("delta"),
-                    logprobs,
-                    out,
-                );
-            }
-            "response.output_text.done" => {
-                self.reconcile(output, at("content_index"), Kind::Text, text("text"), out);
+        let read = lenient::read::<Map<String, Value>>(data)
+            .map_err(|error| UpstreamError::Malformed(error.to_string()))?;
+        let Some(event) = read.value.map(Value::Object) else {
+            return Ok(());
+        };
+        self.event(event, read.halved, out)
+    }
+
+    /// Reads a response that came whole, where a stream was asked for.
+    pub fn whole(&mut self, body: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
+        let read = lenient::read::<Map<String, Value>>(body)
+            .map_err(|error| UpstreamError::Malformed(error.to_string()))?;
+        let response = read.value.map(Value::Object).unwrap_or_default();
+        if let Some(error) = UpstreamError::told(&response["error"]) {
+            return Err(error);
+        }
+        let Some(output) = response["output"].as_array() else {
+            return Err(UpstreamError::Malformed("a response without output".into()));
+        };
+        for (index, item) in (0..).zip(output) {
+            let key = self.added(index, item, out)?;
+            self.done(key, item, read.halved, out);
+        }
+        let kind = match text_of(&response["status"]).as_deref() {
+            Some("incomplete") => "response.incomplete",
+            Some("failed" | "cancelled") => "response.failed",
+            _ => "response.completed",
+        };
+        let end = serde_json::json!({"type": kind, "response": response});
+        self.event(end, read.halved, out)
+    }
+
+    fn event(
+        &mut self,
+        mut event: Value,
+        halved: bool,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), UpstreamError> {
+        let index = number_of(&event["output_index"]).unwrap_or_default();
+        let output = self.items.key_of(index, &event);
+        let name = taken(&mut event, "type");
+        match name.as_str() {
+            "response.output_item.added" => {
+                self.added(index, &event["item"], out)?;
             }
             "response.output_text.annotation.added" => {
                 out.push(Delta::Annotation(event["annotation"].clone()));
             }
-            "response.refusal.delta" => {
-                self.deliver(
-                    output,
-                    at("content_index"),
-                    Kind::Refusal,
-                    text("delta"),
-                    vec![],
-                    out,
-                );
+            "response.output_item.done" => {
+                let item = &event["item"];
+                let announced = self.items.announced(index, item);
+                // Some servers announce nothing.
+                let key = match announced {
+                    Some(key) => key,
+                    None => self.added(index, item, out)?,
+                };
+                self.done(key, item, halved, out);
             }
-            "response.refusal.done" => {
-                self.reconcile(
-                    output,
-                    at("content_index"),
-                    Kind::Refusal,
-                    text("refusal"),
-                    out,
-                );
-            }
-            "response.reasoning_text.delta" | "response.reasoning.delta" => {
-                self.deliver(
-                    output,
-                    at("content_index"),
-                    Kind::Reasoning,
-                    text("delta"),
-                    vec![],
-                    out,
-                );
-            }
-            "response.reasoning_text.done" | "response.reasoning.done" => {
-                self.reconcile(
-                    output,
-                    at("content_index"),
-                    Kind::Reasoning,
-                    text("text"),
-                    out,
-                );
-            }
-            "response.reasoning_summary_text.delta" => {
-                self.deliver(
-                    output,
-                    at("summary_index"),
-                    Kind::Summary,
-                    text("delta"),
-                    vec![],
-                    out,
-                );
-            }
-            "response.reasoning_summary_text.done" => {
-                self.reconcile(
-                    output,
-                    at("summary_index"),
-                    Kind::Summary,
-                    text("text"),
-                    out,
-                );
-            }
-            "response.function_call_arguments.delta" => {
-                self.deliver(output, 0, Kind::Arguments, text("delta"), vec![], out);
-            }
-            "response.function_call_arguments.done" => {
-                self.reconcile(output, 0, Kind::Arguments, text("arguments"), out);
-            }
-            "response.custom_tool_call_input.delta" => {
-                self.deliver(output, 0, Kind::Input, text("delta"), vec![], out);
-            }
-            "response.custom_tool_call_input.done" => {
-                self.reconcile(output, 0, Kind::Input, text("input"), out);
-            }
-            "response.output_item.done" => self.done(output, &event["item"], out),
             "response.completed" => self.finish(&event["response"], Finish::Stop, out),
             "response.incomplete" => {
                 let reason = &event["response"]["incomplete_details"]["reason"];
@@ -149,26 +138,45 @@ impl NativeDecoder {
             }
             "response.failed" => {
                 let error = &event["response"]["error"];
-                let status = match error["code"].as_str() {
+                let status = match text_of(&error["code"]).as_deref() {
                     Some("rate_limit_exceeded") => StatusCode::TOO_MANY_REQUESTS,
                     Some("server_error") | None => StatusCode::INTERNAL_SERVER_ERROR,
                     Some(_) => StatusCode::BAD_REQUEST,
                 };
                 return Err(UpstreamError::from_object(status, error));
             }
+            // Flat in the API, nested at some servers.
             "error" => {
-                // Flat in the API, nested at some servers.
-                let status = match event["code"].as_str() {
-                    Some("rate_limit_exceeded") => StatusCode::TOO_MANY_REQUESTS,
-                    _ => StatusCode::INTERNAL_SERVER_ERROR,
-                };
-                return Err(UpstreamError::from_object(status, &event));
+                let error = UpstreamError::told(&event["error"]);
+                return Err(error
+                    .or_else(|| UpstreamError::told(&event))
+                    .unwrap_or_else(|| {
+                        UpstreamError::from_object(StatusCode::INTERNAL_SERVER_ERROR, &event)
+                    }));
             }
-            // Lifecycle, part boundaries, keepalive, and whatever is new.
-            _ => {}
+            // Chat's form of it.
+            "" => {
+                if let Some(error) = UpstreamError::told(&event["error"]) {
+                    return Err(error);
+                }
+            }
+            name => {
+                if let Some((kind, part, words)) = text_event(name) {
+                    let part = part.and_then(|field| number_of(&event[field]));
+                    let place = (output, part.unwrap_or_default(), kind);
+                    self.words(place, &mut event, words, halved, out);
+                } else if let Some(kind) = call::event(name)
+                    && let Value::Object(mut fields) = event
+                {
+                    fields.retain(|name, _| !OF_THE_EVENT.contains(&name.as_str()));
+                    let key = output;
+                    out.push(Delta::ItemEvent { key, kind, fields });
+                }
+                // Others are lifecycle, part boundaries, keepalive, whatever is new.
+            }
         }
         if self.delivered.len() > MAX_TEXTS {
-            return Err(UpstreamError::Malformed(format!(
+            return Err(UpstreamError::TooLarge(format!(
                 "more than {MAX_TEXTS} texts in one answer"
             )));
         }
@@ -189,95 +197,108 @@ impl NativeDecoder {
         }
     }
 
+    /// An item is announced; its key.
     fn added(
         &mut self,
-        output: u64,
+        index: u64,
         item: &Value,
         out: &mut Vec<Delta>,
-    ) -> Result<(), UpstreamError> {
-        match item["type"].as_str().unwrap_or_default() {
-            "message" => {
+    ) -> Result<u64, UpstreamError> {
+        let (key, is_new) = self.items.announce(index, item)?;
+        if !is_new {
+            return Ok(key);
+        }
+        let text = |key: &str| text_of(&item[key]).map(Cow::into_owned);
+        match item["type"].as_str().filter(|kind| !kind.is_empty()) {
+            Some("message") => {
                 self.messages += 1;
-                let phase = item["phase"].as_str().map(str::to_owned);
+                let phase = text("phase");
                 if self.messages > 1 || phase.is_some() {
                     out.push(Delta::Message { phase });
                 }
             }
-            "reasoning" => {
+            Some("reasoning") => {
                 self.reasonings += 1;
                 if self.reasonings > 1 {
                     out.push(Delta::ReasoningBreak);
                 }
             }
-            kind @ ("function_call" | "custom_tool_call") => out.push(Delta::ToolCall {
-                key: output,
+            Some(kind @ ("function_call" | "custom_tool_call")) => out.push(Delta::ToolCall {
+                key,
                 kind: if kind == "function_call" {
                     CallKind::Function
                 } else {
                     CallKind::Custom
                 },
-                call_id: item["call_id"].as_str().map(str::to_owned),
-                name: item["name"].as_str().map(str::to_owned),
-                namespace: item["namespace"].as_str().map(str::to_owned),
+                call_id: text("call_id"),
+                name: text("name"),
+                namespace: text("namespace"),
                 arguments: String::new(),
             }),
             // The server's own search among the tools that it was given.
-            "tool_search_call" | "tool_search_output" => out.push(Delta::ItemAdded {
-                key: output,
+            Some("tool_search_call" | "tool_search_output") => out.push(Delta::ItemAdded {
+                key,
                 item: item.clone(),
             }),
-            other => {
+            // A call that the client is to answer, of a tool that it runs.
+            Some(_) if ClientTool::of_call(item).is_some() => out.push(Delta::ItemAdded {
+                key,
+                item: item.clone(),
+            }),
+            Some(other) => {
                 return Err(UpstreamError::Malformed(format!(
                     "an output item of type '{other}', for which nobody asked"
                 )));
             }
+            // What it is its events may say.
+            None => {}
         }
-        Ok(())
+        Ok(key)
     }
 
     /// The finished item holds what its deltas may have left out.
-    fn done(&mut self, output: u64, item: &Value, out: &mut Vec<Delta>) {
+    fn done(&mut self, key: u64, item: &Value, halved: bool, out: &mut Vec<Delta>) {
+        self.items.done(key);
+        let parts = |name: &str| (0..).zip(item[name].as_array().into_iter().flatten());
+        let text = |value: &Value| text_of(value).unwrap_or_default().into_owned();
         match item["type"].as_str().unwrap_or_default() {
             "function_call" => {
-                let arguments = item["arguments"].as_str().unwrap_or_default();
-                self.reconcile(output, 0, Kind::Arguments, arguments, out);
+                let arguments = match &item["arguments"] {
+                    // Some servers send the object itself.
+                    object @ Value::Object(_) => object.to_string(),
+                    other => text(other),
+                };
+                self.reconcile((key, 0, Kind::Arguments), &arguments, halved, out);
             }
             "custom_tool_call" => {
-                let input = item["input"].as_str().unwrap_or_default();
-                self.reconcile(output, 0, Kind::Input, input, out);
+                self.reconcile((key, 0, Kind::Input), &text(&item["input"]), halved, out);
             }
             "tool_search_call" | "tool_search_output" => out.push(Delta::ItemDone {
-                key: output,
+                key,
+                item: item.clone(),
+            }),
+            _ if ClientTool::of_call(item).is_some() => out.push(Delta::ItemDone {
+                key,
                 item: item.clone(),
             }),
             "message" => {
-                for (at, part) in (0..).zip(item["content"].as_array().into_iter().flatten()) {
-                    if let Some(text) = part["text"].as_str() {
-                        self.reconcile(output, at, Kind::Text, text, out);
-                    }
-                    if let Some(text) = part["refusal"].as_str() {
-                        self.reconcile(output, at, Kind::Refusal, text, out);
-                    }
+                if let Value::String(text) = &item["content"] {
+                    self.reconcile((key, 0, Kind::Text), text, halved, out);
+                }
+                for (at, part) in parts("content") {
+                    self.reconcile((key, at, Kind::Text), &text(&part["text"]), halved, out);
+                    let refusal = text(&part["refusal"]);
+                    self.reconcile((key, at, Kind::Refusal), &refusal, halved, out);
                 }
             }
             "reasoning" => {
-                for (at, part) in (0..).zip(item["content"].as_array().into_iter().flatten()) {
-                    self.reconcile(
-                        output,
-                        at,
-                        Kind::Reasoning,
-                        part["text"].as_str().unwrap_or_default(),
-                        out,
-                    );
+                for (at, part) in parts("content") {
+                    let words = text(&part["text"]);
+                    self.reconcile((key, at, Kind::Reasoning), &words, halved, out);
                 }
-                for (at, part) in (0..).zip(item["summary"].as_array().into_iter().flatten()) {
-                    self.reconcile(
-                        output,
-                        at,
-                        Kind::Summary,
-                        part["text"].as_str().unwrap_or_default(),
-                        out,
-                    );
+                for (at, part) in parts("summary") {
+                    let words = text(&part["text"]);
+                    self.reconcile((key, at, Kind::Summary), &words, halved, out);
                 }
                 if let Some(sealed) = item["encrypted_content"].as_str() {
                     out.push(Delta::ReasoningEncrypted(sealed.into()));
@@ -287,32 +308,57 @@ impl NativeDecoder {
         }
     }
 
+    /// More of a text has come, or all of it.
+    fn words(
+        &mut self,
+        place: (u64, u64, Kind),
+        event: &mut Value,
+        words: Words,
+        halved: bool,
+        out: &mut Vec<Delta>,
+    ) {
+        match words {
+            Words::Next => {
+                let logprobs = match place {
+                    (.., Kind::Text) if self.wants_logprobs => {
+                        let list = event.get_mut("logprobs").map(Value::take);
+                        logprobs::complete(list.unwrap_or_default())
+                    }
+                    _ => Vec::new(),
+                };
+                let text = taken(event, "delta");
+                let text = self.halves.join(place, text, halved);
+                self.deliver(place, text, logprobs, out);
+            }
+            Words::All(field) => {
+                let text = text_of(&event[field]).unwrap_or_default();
+                self.reconcile(place, &text, halved, out);
+            }
+        }
+    }
+
     fn deliver(
         &mut self,
-        output: u64,
-        part: u64,
-        kind: Kind,
-        text: &str,
+        place: (u64, u64, Kind),
+        text: String,
         logprobs: Vec<Value>,
         out: &mut Vec<Delta>,
     ) {
         if text.is_empty() {
             return;
         }
-        *self.delivered.entry((output, part, kind)).or_default() += text.len();
+        *self.delivered.entry(place).or_default() += text.len();
+        let (key, part, kind) = place;
         out.push(match kind {
-            Kind::Text => Delta::Text {
-                text: text.into(),
-                logprobs,
-            },
-            Kind::Refusal => Delta::Refusal(text.into()),
-            Kind::Reasoning => Delta::Reasoning(text.into()),
+            Kind::Text => Delta::Text { text, logprobs },
+            Kind::Refusal => Delta::Refusal(text),
+            Kind::Reasoning => Delta::Reasoning(text),
             Kind::Summary => Delta::ReasoningSummary {
                 index: part as usize,
-                text: text.into(),
+                text,
             },
             Kind::Arguments | Kind::Input => Delta::ToolCall {
-                key: output,
+                key,
                 kind: if kind == Kind::Input {
                     CallKind::Custom
                 } else {
@@ -321,128 +367,88 @@ impl NativeDecoder {
                 call_id: None,
                 name: None,
                 namespace: None,
-                arguments: text.into(),
+                arguments: text,
             },
         });
     }
 
     /// Delivers the rest of a text of which only a beginning came in deltas.
-    fn reconcile(&mut self, output: u64, part: u64, kind: Kind, whole: &str, out: &mut Vec<Delta>) {
-        let have = self
-            .delivered
-            .get(&(output, part, kind))
-            .copied()
-            .unwrap_or_default();
+    fn reconcile(
+        &mut self,
+        place: (u64, u64, Kind),
+        whole: &str,
+        halved: bool,
+        out: &mut Vec<Delta>,
+    ) {
+        if whole.is_empty() {
+            return;
+        }
+        // The half that was waited for is in the whole.
+        self.halves.end(place);
+        let mut whole = self.halves.join(place, whole.to_owned(), halved);
+        if self.halves.end(place) {
+            whole.push(char::REPLACEMENT_CHARACTER);
+        }
+        let have = self.delivered.get(&place).copied().unwrap_or_default();
         if let Some(rest) = whole.get(have..) {
-            self.deliver(output, part, kind, rest, vec![], out);
+            self.deliver(place, rest.to_owned(), vec![], out);
         }
     }
 
     fn finish(&mut self, response: &Value, finish: Finish, out: &mut Vec<Delta>) {
-        let usage = &response["usage"];
-        if usage.is_object() {
-            let count = |v: &Value| v.as_u64().unwrap_or_default();
-            out.push(Delta::Usage(Usage {
-                input_tokens: count(&usage["input_tokens"]),
-                cached_tokens: count(&usage["input_tokens_details"]["cached_tokens"]),
-                output_tokens: count(&usage["output_tokens"]),
-                reasoning_tokens: count(&usage["output_tokens_details"]["reasoning_tokens"]),
-            }));
+        for place in self.halves.open() {
+            if self.halves.end(place) {
+                let alone = char::REPLACEMENT_CHARACTER.to_string();
+                self.deliver(place, alone, vec![], out);
+            }
         }
+        let usage = tokens::of_responses(&response["usage"]);
+        out.extend(usage.map(Delta::Usage));
         self.finished = true;
         out.push(Delta::Finish(finish));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What an event about a text has of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// The next words, in `delta`.
+    Next,
+    /// All of them, in that field.
+    All(&'static str),
+}
 
-    fn decode(lines: &[&str]) -> (Vec<Delta>, Result<(), UpstreamError>) {
-        let mut decoder = NativeDecoder::default();
-        let mut out = Vec::new();
-        for line in lines {
-            if let Err(e) = decoder.data(line, &mut out) {
-                return (out, Err(e));
-            }
-        }
-        let end = decoder.end();
-        (out, end)
-    }
+/// Of an event about a text: which one, the field that numbers it within its
+/// item, and the words.
+fn text_event(name: &str) -> Option<(Kind, Option<&'static str>, Words)> {
+    let (text, end) = name.strip_prefix("response.")?.rsplit_once('.')?;
+    let (kind, part, field) = match text {
+        "output_text" => (Kind::Text, Some("content_index"), "text"),
+        "refusal" => (Kind::Refusal, Some("content_index"), "refusal"),
+        "reasoning_text" | "reasoning" => (Kind::Reasoning, Some("content_index"), "text"),
+        "reasoning_summary_text" => (Kind::Summary, Some("summary_index"), "text"),
+        "function_call_arguments" => (Kind::Arguments, None, "arguments"),
+        "custom_tool_call_input" => (Kind::Input, None, "input"),
+        _ => return None,
+    };
+    let words = match end {
+        "delta" => Words::Next,
+        "done" => Words::All(field),
+        _ => return None,
+    };
+    Some((kind, part, words))
+}
 
-    #[test]
-    fn arguments_only_in_done_are_delivered_once() {
-        let (deltas, end) = decode(&[
-            r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_theirs"}}"#,
-            r#"{"type":"keepalive","sequence_number":1}"#,
-            r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"function_call","call_id":"c","name":"f","arguments":""}}"#,
-            r#"{"type":"response.function_call_arguments.done","output_index":0,"arguments":"{}"}"#,
-            r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}}"#,
-            r#"{"type":"response.completed","response":{"usage":{"input_tokens":1,"output_tokens":2,"total_tokens":3}}}"#,
-        ]);
-        assert!(end.is_ok());
-        let arguments: String = deltas
-            .iter()
-            .filter_map(|d| match d {
-                Delta::ToolCall { arguments, .. } => Some(arguments.as_str()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(arguments, "{}");
-    }
-
-    #[test]
-    fn custom_calls_keep_their_kind_and_namespace() {
-        let (deltas, _) = decode(&[
-            r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"custom_tool_call","call_id":"c","name":"t","namespace":"n","input":""}}"#,
-            r#"{"type":"response.custom_tool_call_input.delta","output_index":1,"delta":"ab"}"#,
-            r#"{"type":"response.custom_tool_call_input.done","output_index":1,"input":"abc"}"#,
-            r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"custom_tool_call","call_id":"c","name":"t","input":"abc"}}"#,
-        ]);
-        let piece = |name: Option<&str>, arguments: &str| Delta::ToolCall {
-            key: 1,
-            kind: CallKind::Custom,
-            call_id: name.map(|_| "c".into()),
-            name: name.map(Into::into),
-            namespace: name.map(|_| "n".into()),
-            arguments: arguments.into(),
-        };
-        assert_eq!(
-            deltas,
-            [piece(Some("t"), ""), piece(None, "ab"), piece(None, "c")]
-        );
-    }
-
-    #[test]
-    fn text_is_completed_from_the_done_event() {
-        let (deltas, _) = decode(&[
-            r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"message"}}"#,
-            r#"{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"Hel","obfuscation":"xx"}"#,
-            r#"{"type":"response.output_text.done","output_index":0,"content_index":0,"text":"Hello"}"#,
-        ]);
-        assert_eq!(
-            deltas,
-            [
-                Delta::Text {
-                    text: "Hel".into(),
-                    logprobs: vec![]
-                },
-                Delta::Text {
-                    text: "lo".into(),
-                    logprobs: vec![]
-                },
-            ]
-        );
-    }
-
-    #[test]
-    fn an_end_without_terminal_event_is_broken_and_failures_are_errors() {
-        assert!(matches!(decode(&[]).1, Err(UpstreamError::Broken(_))));
-        let failed = r#"{"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"later"}}}"#;
-        assert!(decode(&[failed]).1.unwrap_err().is_throttle());
-        let nested = r#"{"type":"error","error":{"message":"no"}}"#;
-        assert!(
-            matches!(decode(&[nested]).1, Err(UpstreamError::Status { message, .. }) if message == "no")
-        );
+/// The text of a field, which it has no more: what comes in a thousand pieces
+/// is not copied.
+fn taken(of: &mut Value, field: &str) -> String {
+    match of.get_mut(field).map(Value::take) {
+        Some(Value::String(text)) => text,
+        Some(other) => text_of(&other).unwrap_or_default().into_owned(),
+        None => String::new(),
     }
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

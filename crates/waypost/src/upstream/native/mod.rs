@@ -4,6 +4,7 @@
 //! ids, numbering, storage and durability are ours, whatever theirs are.
 
 mod decode;
+mod items;
 mod request;
 
 pub use decode::NativeDecoder;

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::upstream::{dialect::Capabilities, generation::Ask};
+use crate::{
+    tools::client::ClientTool,
+    upstream::{dialect::Capabilities, generation::Ask},
+};
 
 /// The body of a streaming, stateless Responses request.
 pub fn request_body(ask: &Ask, can: &Capabilities) -> Value {
@@ -28,7 +31,10 @@ pub fn request_body(ask: &Ask, can: &Capabilities) -> Value {
         generation.max_output_tokens.map(|v| json!(v)),
     );
     put("text", ask.text().map(text));
-    put("reasoning", generation.reasoning.clone());
+    put(
+        "reasoning",
+        generation.reasoning.clone().map(|own| reasoning(own, can)),
+    );
     let mut include = Vec::new();
     if let Some(top) = generation.top_logprobs {
         include.push("message.output_text.logprobs");
@@ -51,9 +57,21 @@ pub fn request_body(ask: &Ask, can: &Capabilities) -> Value {
         );
     }
     for (name, value) in &generation.hints {
-        put(name, Some(value.clone()));
+        if can.openai_hints || name != "prompt_cache_options" {
+            put(name, Some(value.clone()));
+        }
     }
     Value::Object(body)
+}
+
+/// Which reasoning a model sees again is for the models that know of it.
+fn reasoning(mut reasoning: Value, can: &Capabilities) -> Value {
+    if !can.openai_hints
+        && let Some(fields) = reasoning.as_object_mut()
+    {
+        fields.remove("context");
+    }
+    reasoning
 }
 
 /// The echo says that a format has no description; a request leaves it out.
@@ -66,7 +84,7 @@ fn text(text: &Value) -> Value {
 }
 
 /// Our ids mean nothing to the upstream, except a reasoning item's, which goes
-/// with its encrypted content.
+/// with its encrypted content, and those of calls whose form demands one.
 ///
 /// Without an id an assistant's message is none of OpenAI's output items, and
 /// servers that go by its types refuse such content (codex #12669, over vLLM).
@@ -85,11 +103,33 @@ fn input_item(item: &Value, can: &Capabilities) -> Value {
         };
         item["content"] = Value::String(parts.iter().filter_map(words).collect());
     }
+    if !can.openai_hints {
+        for list in ["content", "output"] {
+            let parts = item.get_mut(list).and_then(Value::as_array_mut);
+            for part in parts.into_iter().flatten() {
+                if let Some(part) = part.as_object_mut() {
+                    part.remove("prompt_cache_breakpoint");
+                }
+            }
+        }
+    }
+    let client = ClientTool::of_call(&item).or(ClientTool::of_output(&item));
     if let Some(object) = item.as_object_mut()
         && object.get("type").and_then(Value::as_str) != Some("reasoning")
     {
-        object.remove("id");
-        object.remove("status");
+        if client.is_none() {
+            object.remove("id");
+            object.remove("status");
+        }
+        // An empty list of them is refused there.
+        for checks in ["pending_safety_checks", "acknowledged_safety_checks"] {
+            if object
+                .get(checks)
+                .is_some_and(|checks| *checks == json!([]))
+            {
+                object.remove(checks);
+            }
+        }
     }
     item
 }

@@ -477,6 +477,18 @@ async fn what_a_request_that_runs_here_cannot_have() {
         ("stop", json!(["x"]), Some("unsupported_parameter")),
         ("seed", json!(1), Some("unsupported_parameter")),
         ("store", json!(true), Some("unsupported_parameter")),
+        (
+            "moderation",
+            json!({"model": "omni-moderation-latest"}),
+            Some("unsupported_parameter"),
+        ),
+        (
+            "messages[0].content[0].prompt_cache_breakpoint.mode",
+            json!([{"role": "user", "content": [
+                {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "x"}}]}]),
+            Some("invalid_value"),
+        ),
+        ("prompt_cache_options", json!({"ttl": "12h"}), None),
         ("top_k", json!(1), Some("unknown_parameter")),
         (
             "messages[0].colour",

@@ -36,6 +36,24 @@ async fn a_call_that_is_not_valid_is_asked_for_again() {
     assert_eq!(arguments, ARGUMENTS);
 }
 
+/// What is counted here, to keep to a limit, is no server's word.
+#[tokio::test]
+async fn the_log_has_token_counts_only_where_a_server_reported_them() {
+    let world = world("").await;
+    for (key, usage, is_told) in [("told", "last", true), ("untold", "none", false)] {
+        let usage = format!("usage={usage}");
+        let model =
+            format!("chat?key={key}&{usage}&{BAD}&then&{usage}&call=get_weather:{ARGUMENTS}");
+        let client = world.client();
+        client.post(PATH, strict(&model, json!({}))).await.ok();
+        assert_eq!(world.upstream.requests_of(key).len(), 2);
+        let line = world.server.wait_for_log(&format!("key={key}&")).await;
+        let line = line.lines().find(|line| line.contains("waypost::request"));
+        let line = line.expect("the request's line");
+        assert_eq!(line.contains("output_tokens"), is_told, "{line}");
+    }
+}
+
 #[tokio::test]
 async fn a_model_that_will_not_keep_to_the_schema_is_an_error() {
     let world = world("").await;
@@ -99,9 +117,11 @@ async fn allowed_tools_are_the_only_ones() {
         "{message}"
     );
     assert!(message.len() < 150, "{message}");
+    // The log also names the model as the caller did, who wrote `%1B` here.
     let log = world.server.log();
+    let whole = format!("1b}}[31m{}", "y".repeat(100));
     assert!(
-        !log.contains("x\n\u{1b}") && !log.contains(&"y".repeat(100)),
+        log.contains("1b}[31m") && !log.contains("x\n\u{1b}") && !log.contains(&whole),
         "{log}"
     );
 }

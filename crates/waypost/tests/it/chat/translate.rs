@@ -198,3 +198,28 @@ async fn a_plain_question_to_a_server_that_speaks_responses() {
         assert!(sent.get(absent).is_none(), "{absent}");
     }
 }
+
+/// There are no files here, and the ids of the model server's account are those
+/// of all projects. What is passed on is the model server's to judge.
+#[tokio::test]
+async fn files_by_id_are_refused_where_the_request_runs_here() {
+    let world = world("").await;
+    let messages = json!([{"role": "user", "content": [
+        {"type": "text", "text": "read"}, {"type": "file", "file": {"file_id": "file_1"}}]}]);
+    for model in ["openai?tokens=1", "native?tokens=1"] {
+        let reply = world
+            .client()
+            .post(PATH, strict(model, json!({"messages": messages})))
+            .await;
+        let message = reply.error(
+            400,
+            Some("messages[0].content[1].file.file_id"),
+            Some("unsupported_parameter"),
+        );
+        assert!(message.contains("file_data"), "{message}");
+    }
+    assert!(world.upstream.requests().is_empty());
+    let plain = json!({"model": "openai?tokens=1", "messages": messages});
+    world.client().post(PATH, plain).await.ok();
+    assert_eq!(world.last_request()["messages"], messages);
+}

@@ -19,8 +19,10 @@ const MODEL: &str = "chat?tokens=10000&shape=filler&token_bytes=1000&coalesce=8"
 /// 40 MB: more than the kernel's buffers on both sides may swallow.
 const LONG: &str = "chat?tokens=40000&shape=filler&token_bytes=1000&coalesce=8";
 const READING: Duration = Duration::from_secs(6);
-/// What the kernel's buffers and a few batches on each side may take.
-const FOREGROUND_MIB: u64 = 32;
+/// A few batches on each side, and the text so far, which is kept and doubles its
+/// memory as it grows: as much of it as the kernel's buffers swallow, which differs
+/// from run to run (16 to 36 MiB in all). The whole answer would be 80.
+const FOREGROUND_MIB: u64 = 48;
 /// The last batches, which all readers share (the whole answer, as often
 /// as the closing events say it), and what the allocator keeps of the first job.
 /// A copy for each reader would be 320.

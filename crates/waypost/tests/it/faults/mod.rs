@@ -7,10 +7,12 @@ mod crash;
 mod disk;
 mod items;
 mod model_server;
+mod outage;
 mod shutdown;
 mod sleep;
 
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::support::{World, answer_of, checked, output_text};
 
@@ -39,6 +41,16 @@ pub(super) async fn proved(world: &World, id: &str, model: &str) -> Value {
         _ => panic!("{id} ({model}) is {}", response["status"]),
     }
     response
+}
+
+/// What readers saw across the faults is what the logs hold now.
+pub(super) async fn agreed(world: &World, readers: Vec<(String, JoinHandle<Vec<Value>>)>) {
+    for (id, reader) in readers {
+        let seen = reader.await.expect("a reader that ends");
+        let log = world.replay(&id, None).await.collect().await;
+        assert!(seen == log, "a reader of {id} saw something else");
+        checked(&seen);
+    }
 }
 
 /// Whether the model server behind this name continues broken answers, so that

@@ -25,8 +25,6 @@ async fn the_limit_holds_and_no_slot_leaks() {
     let orderly = [
         "status=500",
         "status=400",
-        "status=429&retry_after=0&fail_first=1",
-        "html_body=1",
         "status=401",
         "eof_after=2",
         "tokens=4",
@@ -43,7 +41,10 @@ async fn the_limit_holds_and_no_slot_leaks() {
         "slow_headers_ms=800",
         "tokens=400&delay_ms=5",
         "tokens=4",
-        "status=503",
+        // These keep background jobs back, so the limit is not reached with them.
+        "status=503&fail_first=1",
+        "status=429&retry_after=0&fail_first=1",
+        "html_body=1&fail_first=1",
     ];
     for (phase, kinds) in [("orderly", &orderly[..]), ("mixed", &mixed[..])] {
         world.upstream.reset();

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::proved;
-use crate::support::{World, checked, id_of, output_text};
+use crate::support::{World, answer_of, checked, id_of, output_text, until};
 
 #[tokio::test]
 async fn streams_end_jobs_are_handed_over_and_go_on() {
@@ -22,14 +23,25 @@ async fn streams_end_jobs_are_handed_over_and_go_on() {
         seen.push(reader.next().await.expect("an event"));
     }
     let id = id_of(&seen[0]["response"]);
-    let cannot = world
-        .background_streamable("chat?tokens=1500&delay_ms=5")
-        .await;
-    world.running(&cannot).await;
+    // This one cannot be continued. Somebody has read of it, nobody of the other.
+    let half = "chat?tokens=1500&delay_ms=5";
+    let body = json!({"model": half, "input": "x", "background": true});
+    let mut half_reader = world.stream(body).await;
+    let mut half_seen: Vec<Value> = Vec::new();
+    for _ in 0..20 {
+        half_seen.push(half_reader.next().await.expect("an event"));
+    }
+    let cannot = id_of(&half_seen[0]["response"]);
+    let unread_model = "chat?tokens=1500&delay_ms=6";
+    let unread = world.background(unread_model).await;
+    until("it runs", async || {
+        world.upstream.stats().models.contains_key(unread_model)
+    })
+    .await;
     let mut foreground = world
         .stream(json!({"model": "chat?tokens=100000&delay_ms=5", "input": "x"}))
         .await;
-    foreground.next().await.expect("an event");
+    let begun = foreground.next().await.expect("an event");
     // Short ones come to their end within the grace.
     let short = world
         .background_streamable("chat?tokens=40&delay_ms=10")
@@ -47,8 +59,15 @@ async fn streams_end_jobs_are_handed_over_and_go_on() {
     assert_eq!(whole.last().expect("events")["type"], "response.completed");
     seen.extend(reader.collect_what_comes().await);
     assert!(!reader.done, "it was not at its end");
-    foreground.collect_what_comes().await;
-    assert!(!foreground.done);
+    // Its client must not take a part for the whole.
+    let mut cut = vec![begun];
+    cut.extend(foreground.collect().await);
+    assert!(foreground.done);
+    let cut = checked(&cut);
+    assert_eq!(cut["status"], "failed");
+    assert_eq!(cut["error"]["code"], "server_error");
+    assert_eq!(cut["error"]["message"], "The server is stopping.");
+    assert!(!output_text(&cut).is_empty());
     let status = world.server.wait().await;
     assert!(status.success(), "{status}");
     assert!(
@@ -63,6 +82,7 @@ async fn streams_end_jobs_are_handed_over_and_go_on() {
     );
 
     world.server.restart().await;
+    assert_eq!(world.get(&id_of(&cut)).await.ok().json, cut);
     let mut reader = world.replay(&id, Some(seen.len() as u64 - 1)).await;
     seen.extend(reader.collect().await);
     let response = checked(&seen);
@@ -75,7 +95,14 @@ async fn streams_end_jobs_are_handed_over_and_go_on() {
     let response = world.ended(&cannot).await;
     assert_eq!(response["status"], "failed");
     assert!(!output_text(&response).is_empty());
-    proved(&world, &cannot, "chat?tokens=1500&delay_ms=5").await;
+    proved(&world, &cannot, half).await;
+    half_seen.extend(half_reader.collect_what_comes().await);
+    let log = world.replay(&cannot, None).await.collect().await;
+    assert_eq!(log[..half_seen.len()], half_seen[..]);
+    let response = world.ended(&unread).await;
+    assert_eq!(response["status"], "completed", "{response}");
+    assert_eq!(output_text(&response), answer_of(unread_model));
+    assert_eq!(world.upstream.stats().models[unread_model], 2);
 }
 
 #[tokio::test]
@@ -133,4 +160,101 @@ async fn nothing_new_is_taken() {
     events.extend(stream.collect().await);
     assert_eq!(checked(&events)["status"], "completed");
     assert!(world.server.wait().await.success());
+}
+
+/// What clients wait for while the server stops fails, and is never cut off as
+/// if that had been all.
+#[tokio::test]
+async fn what_is_cut_off_says_so() {
+    let mut world = World::builder()
+        .top("shutdown_grace = \"3s\"")
+        .max_concurrent(4)
+        .start()
+        .await;
+    let client = world.client();
+    let chat = |model: &str, more: Value| {
+        let mut body = json!({"model": model, "messages": [{"role": "user", "content": "x"}]});
+        for (key, value) in more.as_object().expect("an object") {
+            body[key] = value.clone();
+        }
+        client
+            .request(Method::POST, "/v1/chat/completions")
+            .json(&body)
+    };
+    let respond = |body: Value| client.request(Method::POST, "/v1/responses").json(&body);
+    let long = "chat?tokens=100000&delay_ms=5";
+    let streamed = json!({"stream": true});
+    // Passed on, and run here.
+    let mut streams = Vec::new();
+    for model in [long, "native?tokens=100000&delay_ms=5"] {
+        let answer = chat(model, streamed.clone())
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 200);
+        streams.push(tokio::spawn(answer.text()));
+    }
+    let silent = "chat?slow_headers_ms=60000";
+    // At the model server, and one that waits for its turn in front of it.
+    let waiting: Vec<_> = [
+        chat(silent, json!({})),
+        chat("native?slow_headers_ms=60000", json!({})),
+        respond(json!({"model": silent, "input": "x"})),
+        respond(json!({"model": long, "input": "x"})),
+        respond(json!({"model": long, "input": "x"})),
+    ]
+    .into_iter()
+    .map(|request| tokio::spawn(request.send()))
+    .collect();
+    until("all are at the model server", async || {
+        world.upstream.stats().active_calls >= 6
+    })
+    .await;
+    world.server.signal("TERM");
+    for stream in streams {
+        let text = stream.await.expect("no panic").expect("a whole body");
+        assert!(!text.contains("[DONE]"), "{text}");
+        let last = text.trim_end().rsplit("\n\n").next().expect("an event");
+        let last: Value =
+            serde_json::from_str(last.strip_prefix("data: ").expect(last)).expect(last);
+        assert_eq!(last["error"]["type"], "server_error");
+        assert_eq!(last["error"]["message"], "The server is stopping.");
+    }
+    for request in waiting {
+        let answer = request.await.expect("no panic").expect("an answer");
+        assert_eq!(answer.status(), 503);
+        let body: Value = answer.json().await.expect("JSON");
+        assert_eq!(body["error"]["type"], "server_error", "{body}");
+        assert_eq!(body["error"]["message"], "The server is stopping.");
+    }
+    assert!(world.server.wait().await.success());
+}
+
+/// The load balancer's time: not ready, and still serving.
+#[tokio::test]
+async fn requests_are_served_for_the_drain_delay() {
+    let mut world = World::builder()
+        .top("shutdown_grace = \"8s\"\ndrain_delay = \"4s\"")
+        .start()
+        .await;
+    let asked = Instant::now();
+    world.server.signal("TERM");
+    let probe = world.server.anonymous();
+    until("it is not ready", async || {
+        probe.get("/readyz").await.status == 503
+    })
+    .await;
+    assert!(asked.elapsed() < Duration::from_secs(3));
+    let response = world
+        .create(json!({"model": "chat?tokens=3", "input": "x"}))
+        .await;
+    assert_eq!(response["status"], "completed");
+    // It is kept, for the next start.
+    let id = world.background("chat?tokens=3").await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(world.get(&id).await.ok().json["status"], "queued");
+    assert!(world.server.wait().await.success());
+    assert!(asked.elapsed() > Duration::from_secs(4));
+    world.server.restart().await;
+    assert_eq!(world.ended(&id).await["status"], "completed");
 }

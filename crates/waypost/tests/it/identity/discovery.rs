@@ -66,7 +66,9 @@ async fn an_issuer_in_trouble_is_503_and_recovers() {
         cool_down().await;
     }
     assert_eq!(evil.fetches().jwks + evil.fetches().discovery, 0);
-    assert_eq!(world.counted("keys_unavailable").await, 27);
+    // Read, and nothing in it: a page, no key, a member twice.
+    assert_eq!(world.counted("keys_unusable").await, 3);
+    assert_eq!(world.counted("keys_unavailable").await, 24);
     world.access_token().await;
 }
 
@@ -110,7 +112,7 @@ async fn a_custom_discovery_url_by_name() {
     world.exchange(&world.issuer.sign(&claims)).await.ok();
     assert_eq!(world.issuer.fetches().discovery, 1);
     let reply = world.exchange(&world.subject_token()).await;
-    assert_oauth_error(&reply, 401, "invalid_subject_token");
+    assert_oauth_error(&reply, 401, "invalid_grant");
 }
 
 #[tokio::test]
@@ -133,7 +135,7 @@ async fn a_key_that_the_issuer_rotated_in_is_fetched_once() {
     world.issuer.rotate(Alg::ES256, false);
     world.access_token().await;
     let reply = world.exchange(&before).await;
-    assert_oauth_error(&reply, 401, "invalid_subject_token");
+    assert_oauth_error(&reply, 401, "invalid_grant");
     assert_eq!(world.issuer.fetches().jwks, 3, "the cooldown holds");
 }
 
@@ -153,7 +155,7 @@ async fn a_flood_of_unknown_kids_costs_one_fetch_per_cooldown() {
         async move {
             let sent = tokens.iter().map(|token| world.exchange(token));
             for reply in futures::future::join_all(sent).await {
-                assert_oauth_error(&reply, 401, "invalid_subject_token");
+                assert_oauth_error(&reply, 401, "invalid_grant");
             }
         }
     };
@@ -169,12 +171,22 @@ async fn a_flood_of_unknown_kids_costs_one_fetch_per_cooldown() {
 #[tokio::test]
 async fn tokens_that_cannot_be_good_cause_no_fetch() {
     let world = World::discovering().await;
-    for token in [
-        "a.b.c".to_owned(),
-        world.issuer.token(SUBJECT, "another-audience", 600),
-        world.issuer.token(SUBJECT, AUDIENCE, -600),
+    let mut foreign = world.issuer.claims(SUBJECT, AUDIENCE, 600);
+    foreign["iss"] = json!("https://other.example");
+    for (token, error) in [
+        ("a.b.c".to_owned(), "invalid_subject_token"),
+        (
+            world.issuer.token(SUBJECT, AUDIENCE, -600),
+            "invalid_subject_token",
+        ),
+        // No key is at hand that could show whose it is.
+        (
+            world.issuer.token(SUBJECT, "another-audience", 600),
+            "invalid_grant",
+        ),
+        (world.issuer.sign(&foreign), "invalid_grant"),
     ] {
-        assert_oauth_error(&world.exchange(&token).await, 401, "invalid_subject_token");
+        assert_oauth_error(&world.exchange(&token).await, 401, error);
     }
     let fetches = world.issuer.fetches();
     assert_eq!((fetches.discovery, fetches.jwks), (0, 0));
@@ -218,7 +230,7 @@ async fn keys_outlive_an_issuer_that_fails_and_are_renewed_in_time() {
     // A key that the issuer took back is refused after `key_cache`.
     world.issuer.rotate(Alg::ES256, false);
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    assert_oauth_error(&world.exchange(&token).await, 401, "invalid_subject_token");
+    assert_oauth_error(&world.exchange(&token).await, 401, "invalid_grant");
 }
 
 #[tokio::test]
@@ -235,8 +247,95 @@ async fn an_empty_or_useless_set_never_replaces_good_keys() {
         let unknown = Map::from_iter([("kid".to_owned(), json!("new"))]);
         let claims = world.issuer.claims(SUBJECT, AUDIENCE, 600);
         let token = world.issuer.key().sign_with_header(&unknown, &claims);
-        assert_oauth_error(&world.exchange(&token).await, 401, "invalid_subject_token");
+        assert_oauth_error(&world.exchange(&token).await, 401, "invalid_grant");
         world.exchange(&good).await.ok();
     }
     assert_eq!(world.issuer.fetches().jwks, 3);
+}
+
+#[tokio::test]
+async fn a_set_without_a_usable_key_is_not_called_unreachable() {
+    let world = World::discovering().await;
+    let issuers = async || world.client.get("/readyz").await.ok().json["parts"]["issuers"].clone();
+    let counts = |fetched: u64, cannot: u64, nothing: u64| {
+        json!({"ready": true, "details":
+            {"fetched": fetched, "cannot_be_fetched": cannot, "nothing_usable": nothing}})
+    };
+    assert_eq!(issuers().await, counts(0, 0, 0));
+    world
+        .issuer
+        .publish(json!({"keys": [{"kty": "oct", "k": "AAAA", "kid": "a"}]}));
+    let reply = world.exchange(&world.subject_token()).await;
+    assert_oauth_error(&reply, 503, "temporarily_unavailable");
+    assert_eq!(world.counted("keys_unusable").await, 1);
+    assert_eq!(issuers().await, counts(0, 0, 1));
+    let log = world.server.wait_for_log("keys_unusable").await;
+    assert!(log.contains("was read, but holds nothing usable"), "{log}");
+    assert!(!log.contains("cannot be fetched"), "{log}");
+    cool_down().await;
+    world.issuer.fail_jwks(Fault::Status(500));
+    world.exchange(&world.subject_token()).await;
+    assert_eq!(issuers().await, counts(0, 1, 0));
+    let log = world.server.wait_for_log("cannot be fetched").await;
+    assert!(log.contains("answered 500"), "{log}");
+    cool_down().await;
+    world.issuer.reset();
+    world.access_token().await;
+    assert_eq!(issuers().await, counts(1, 0, 0));
+}
+
+/// As API servers of Kubernetes do; so does the testkit's issuer, with every key set it serves.
+#[tokio::test]
+async fn an_issuer_that_answers_406_to_application_json() {
+    let world = World::discovering().await;
+    let jwks = format!("{}/jwks", world.issuer.url());
+    let asked = |accept: &'static str| {
+        let request = reqwest::Client::new()
+            .get(&jwks)
+            .header("accept", accept)
+            .send();
+        async move { request.await.expect("an answer").status() }
+    };
+    assert_eq!(asked("application/json").await, 406);
+    assert_eq!(asked("application/jwk-set+json").await, 200);
+    world.access_token().await;
+}
+
+/// One kid for encrypting and for signing, one for each algorithm, one for two key types.
+#[tokio::test]
+async fn of_keys_that_share_a_kid_the_one_for_the_algorithm_is_used() {
+    let world = World::discovering().await;
+    let rsa = world.issuer.rotate(Alg::RS256, true);
+    let ec = SigningKey::generate(Alg::ES256, &rsa.kid);
+    let mut encrypting = rsa.jwk();
+    encrypting["use"] = json!("enc");
+    let mut signing = rsa.jwk();
+    signing["alg"] = json!("RS256");
+    signing["d"] = json!(null);
+    signing["key_ops"] = json!([]);
+    world
+        .issuer
+        .publish(json!({"keys": [encrypting, ec.jwk(), signing]}));
+    world.access_token().await;
+    let claims = world.issuer.claims(SUBJECT, AUDIENCE, 600);
+    world.exchange(&ec.sign(&claims)).await.ok();
+    let stranger = SigningKey::generate(Alg::ES256, &rsa.kid);
+    let reply = world.exchange(&stranger.sign(&claims)).await;
+    assert_eq!(reply.status, 401, "{}", reply.text);
+    assert_eq!(world.counted("signature_invalid").await, 1);
+    let header = Map::from_iter([("typ".to_owned(), json!("application/at+jwt"))]);
+    let typed = ec.sign_with_header(&header, &claims);
+    world.exchange(&typed).await.ok();
+
+    // Uploaded, the same set is refused, with both entries named.
+    let twice = json!({"verification": {"type": "uploaded_jwks",
+        "jwks": {"keys": [ec.jwk(), signing]}}});
+    let path = world.provider_path();
+    let reply = world.server.admin().post(&path, twice).await;
+    let message = reply.json["error"]["message"].as_str().unwrap_or_default();
+    assert_eq!(reply.status, 400, "{}", reply.text);
+    assert!(
+        message.contains("keys[1].kid") && message.contains("keys[0]"),
+        "{message}"
+    );
 }

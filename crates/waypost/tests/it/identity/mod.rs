@@ -2,8 +2,10 @@
 //! server, and nothing between them but HTTP.
 
 mod access_tokens;
+mod config_check;
 mod discovery;
 mod exchange;
+mod recipes;
 mod refusals;
 mod signing_keys;
 mod wellknown;

@@ -8,8 +8,18 @@ use waypost_testkit::{
 
 use super::{AUDIENCE, SUBJECT, World, assert_oauth_error, post_form};
 
-const OPAQUE_TOKEN: &str = "The subject token is invalid.";
-const OPAQUE_GRANT: &str = "No enabled service account mapping admits this subject token.";
+const OPAQUE: &str = "No enabled service account mapping admits this subject token.";
+
+/// About providers, keys and signatures callers are told nothing.
+const OPAQUE_REASONS: [&str; 7] = [
+    "unknown_kid",
+    "key_algorithm_mismatch",
+    "signature_invalid",
+    "issuer_mismatch",
+    "own_token",
+    "unknown_provider",
+    "provider_disabled",
+];
 
 #[tokio::test]
 async fn malformed_requests_are_400() {
@@ -116,17 +126,15 @@ async fn bodies_and_tokens_are_bounded() {
     let token = world.issuer.sign(&claims);
     assert!(token.len() > 16 * 1024);
     let reply = world.exchange(&token).await;
-    assert_eq!(
-        assert_oauth_error(&reply, 401, "invalid_subject_token"),
-        OPAQUE_TOKEN
-    );
+    let said = assert_oauth_error(&reply, 401, "invalid_subject_token");
+    assert!(said.contains("at most 16384"), "{said}");
     assert_eq!(world.counted("token_too_large").await, 1);
     claims["padding"] = json!("x".repeat(10_000));
     world.exchange(&world.issuer.sign(&claims)).await.ok();
 }
 
 #[tokio::test]
-async fn tokens_that_do_not_verify_are_401_invalid_subject_token() {
+async fn tokens_that_do_not_verify_are_401_and_told_what_they_show() {
     let world = World::uploaded().await;
     let issuer = &world.issuer;
     let key = issuer.key();
@@ -210,8 +218,13 @@ async fn tokens_that_do_not_verify_are_401_invalid_subject_token() {
     let mut counts: Map<String, Value> = Map::new();
     for (reason, token) in cases {
         let reply = world.exchange(&token).await;
-        let said = assert_oauth_error(&reply, 401, "invalid_subject_token");
-        assert_eq!(said, OPAQUE_TOKEN, "{reason}");
+        if OPAQUE_REASONS.contains(&reason) {
+            assert_eq!(assert_oauth_error(&reply, 401, "invalid_grant"), OPAQUE);
+        } else {
+            let said = assert_oauth_error(&reply, 401, "invalid_subject_token");
+            assert!(said.starts_with("The token"), "{reason}: {said}");
+            assert!(!said.contains("example"), "{reason}: {said}");
+        }
         let count = counts.get(reason).and_then(Value::as_u64).unwrap_or(0) + 1;
         counts.insert(reason.to_owned(), count.into());
         assert_eq!(world.counted(reason).await, count, "{reason}: {token}");
@@ -259,10 +272,7 @@ async fn what_no_rule_admits_is_401_invalid_grant() {
     let world = World::discovering().await;
     world.access_token().await;
     let refused = |reply: &crate::harness::Reply| {
-        assert_eq!(
-            assert_oauth_error(reply, 401, "invalid_grant"),
-            OPAQUE_GRANT
-        );
+        assert_eq!(assert_oauth_error(reply, 401, "invalid_grant"), OPAQUE);
     };
 
     for id in [
@@ -291,6 +301,10 @@ async fn what_no_rule_admits_is_401_invalid_grant() {
         .token("system:serviceaccount:dev:reporter", AUDIENCE, 60);
     refused(&world.exchange(&stranger).await);
     assert_eq!(world.counted("rule_mismatch").await, 1);
+    // The operator sees what was expected and what came.
+    let log = world.server.wait_for_log("rule_mismatch").await;
+    assert!(log.contains("system:serviceaccount:prod:*"), "{log}");
+    assert!(log.contains("system:serviceaccount:dev:reporter"), "{log}");
 
     world
         .admin_post(&world.rule_path(), json!({"enabled": false}))
@@ -357,14 +371,109 @@ async fn providers_share_nothing() {
     assert_oauth_error(
         &exchange(world.issuer.sign(&claims)).await,
         401,
-        "invalid_subject_token",
+        "invalid_grant",
     );
     claims["aud"] = json!(AUDIENCE);
-    assert_oauth_error(
+    // Its own issuer signed it, so the wrong audience is told.
+    let said = assert_oauth_error(
         &exchange(other.sign(&claims)).await,
         401,
         "invalid_subject_token",
     );
+    assert!(said.contains("`aud`"), "{said}");
+    let forged = exchange(world.issuer.sign(&claims)).await;
+    assert_oauth_error(&forged, 401, "invalid_grant");
+}
+
+/// A stranger with a well-formed token cannot tell which providers there are.
+#[tokio::test]
+async fn unknown_and_disabled_providers_answer_as_a_bad_signature_does() {
+    let world = World::uploaded().await;
+    let disabled = json!({
+        "type": "oidc", "name": "disabled", "enabled": false,
+        "issuer": world.issuer.issuer(), "audience": AUDIENCE,
+        "verification": {"type": "uploaded_jwks", "jwks": world.issuer.jwks()},
+    });
+    let disabled = world
+        .admin_post(super::PROVIDERS, disabled)
+        .await
+        .text("id");
+    let ids = [
+        world.provider_id.as_str(),
+        "wip_00000000000000000000000000000000",
+        &disabled,
+    ];
+    let answers = async |token: &str| {
+        let mut answers = Vec::new();
+        for id in ids {
+            let mut body = world.request(token);
+            body["identity_provider_id"] = json!(id);
+            let reply = world.send(body).await;
+            let mut headers = reply.headers.clone();
+            for changing in ["x-request-id", "date", "openai-processing-ms"] {
+                headers.remove(changing);
+            }
+            answers.push((reply.status, format!("{headers:?}"), reply.text));
+        }
+        answers
+    };
+    let same = |answers: &[(u16, String, String)]| {
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0], answers[2]);
+    };
+    // Forged tokens of every algorithm, and one under a key that is not there.
+    for alg in [Alg::ES256, Alg::ES384, Alg::RS256, Alg::PS256, Alg::EdDSA] {
+        let stranger = SigningKey::generate(alg, &world.issuer.key().kid);
+        let claims = world.issuer.claims(SUBJECT, AUDIENCE, 600);
+        let unknown = SigningKey::generate(alg, "unknown");
+        for forged in [stranger.sign(&claims), unknown.sign(&claims)] {
+            let answers = answers(&forged).await;
+            same(&answers);
+            assert_eq!(answers[0].0, 401);
+            assert!(answers[0].2.contains(OPAQUE), "{}", answers[0].2);
+        }
+    }
+    assert_eq!(world.counted("unknown_provider").await, 10);
+    assert_eq!(world.counted("provider_disabled").await, 10);
+    // What a token shows by itself is told before any provider is looked for.
+    let mut expired = world.issuer.claims(SUBJECT, AUDIENCE, 600);
+    expired["iat"] = json!(now() - 3600);
+    expired["exp"] = json!(now() - 1800);
+    let nameless = Map::from_iter([("kid".to_owned(), Value::Null)]);
+    let key = world.issuer.key();
+    for (token, told) in [
+        (key.sign(&expired), "expired"),
+        (key.sign_with_header(&nameless, &expired), "`kid`"),
+        ("a.b.c".to_owned(), "base64url"),
+    ] {
+        let answers = answers(&token).await;
+        same(&answers);
+        assert!(answers[0].2.contains("invalid_subject_token"), "{told}");
+        assert!(answers[0].2.contains(told), "{}", answers[0].2);
+    }
+    assert_eq!(world.counted("unknown_provider").await, 10);
+}
+
+/// The limit of a provider tells no more.
+#[tokio::test]
+async fn an_id_of_no_provider_has_the_limit_of_one() {
+    let issuer = Issuer::start().await.expect("an issuer");
+    let verification = json!({"type": "uploaded_jwks", "jwks": issuer.jwks()});
+    let world = World::of(
+        issuer,
+        "exchanges_per_provider = 1",
+        Some(verification),
+        &[],
+    )
+    .await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let mut body = world.request(&world.subject_token());
+        body["identity_provider_id"] = json!("wip_none");
+        statuses.push(world.send(body).await.status);
+    }
+    assert_eq!(statuses[..2], [401, 401]);
+    assert!(statuses.contains(&429), "{statuses:?}");
 }
 
 #[tokio::test]

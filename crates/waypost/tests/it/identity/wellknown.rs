@@ -1,6 +1,6 @@
 //! This server as an issuer.
 
-use waypost_identity::{KeySet, TrustPolicy, verify};
+use waypost_identity::{KeySet, Presented, TrustPolicy};
 
 use super::World;
 
@@ -39,6 +39,7 @@ async fn anybody_can_verify_a_token_with_the_published_keys() {
     let policy = TrustPolicy::new(base, base, "https://verifier.example").expect("a policy");
     let token = world.access_token().await;
     let now = waypost_testkit::issuer::now();
-    let claims = verify(&token, &policy, &keys, now).expect("a valid token");
+    let presented = Presented::read(&token, 0, now).expect("a token in order");
+    let claims = presented.verify(&policy, &keys).expect("a valid token");
     assert_eq!(claims.sub(), world.tenant.service_account_id);
 }

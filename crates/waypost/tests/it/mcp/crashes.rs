@@ -208,3 +208,34 @@ async fn a_message_after_calls_is_continued_where_it_broke_off() {
         .collect();
     assert_eq!(roles.last(), Some(&"assistant"), "it was asked to continue");
 }
+
+/// Nobody has read, and the model server cannot continue: the turn is asked for
+/// again, the call behind it is not made again.
+#[tokio::test]
+async fn a_message_after_calls_that_nobody_has_read_starts_again() {
+    let mut mcp = Mcp::with(LEASE, "").await;
+    let model = format!(
+        "{}&tokens=40&delay_ms=25",
+        calling("chat", "write", TEXT, 1)
+    );
+    let mut request = mcp.request(&model);
+    request["background"] = json!(true);
+    let id = id_of(&mcp.world.create(request).await);
+    until("the message is on its way", async || {
+        mcp.mcp.runs("write") == 1 && mcp.world.upstream.stats().models[&model] == 2
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    mcp.world.server.kill9().await;
+    mcp.world.server.restart().await;
+    let response = mcp.world.ended(&id).await;
+    assert_eq!(response["status"], "completed", "{response}");
+    assert_eq!(
+        kinds(&response),
+        ["mcp_list_tools", "message", "mcp_call", "message"]
+    );
+    assert_eq!(output_text(&response), answer_of(&model).repeat(2));
+    assert_eq!(mcp.mcp.runs("write"), 1);
+    assert_eq!(mcp.world.upstream.stats().models[&model], 3);
+    assert!(mcp.world.server.log().contains("starts again"));
+}

@@ -1,7 +1,7 @@
 //! What a server has, and what of it a request uses.
 
 use serde_json::{Value, json};
-use waypost_testkit::mcp::{Era, Fault};
+use waypost_testkit::mcp::{Answer, Era, Fault, ScriptedTool};
 
 use super::{Mcp, items, kinds};
 use crate::support::{checked, id_of};
@@ -27,7 +27,7 @@ async fn a_list_stands_first_and_is_made_once_for_a_conversation() {
             "input_schema": {"type": "object", "properties": {"text": {"type": "string"}},
                 "required": ["text"]}, "name": "echo"});
         assert_eq!(list["tools"][0], expected);
-        assert_eq!(list["error"], Value::Null);
+        assert_eq!(list.get("error"), None, "null is refused by clients");
         assert_eq!(list["server_label"], "notes");
 
         // By reference, and by sending the items back.
@@ -178,14 +178,6 @@ async fn a_list_that_is_none_fails_the_response_and_nothing_else() {
         json!({"tools": null}),
         json!({"tools": "echo"}),
         json!({"tools": {"name": "echo"}}),
-        json!({"tools": ["echo"]}),
-        json!({"tools": [7]}),
-        json!({"tools": [[]]}),
-        json!({"tools": [null]}),
-        json!({"tools": [{"name": 7}]}),
-        json!({"tools": [{"name": ""}]}),
-        json!({"tools": [{"name": "echo", "inputSchema": "object"}]}),
-        json!({"tools": [{"name": "echo", "inputSchema": []}]}),
     ] {
         mcp.mcp.fail("tools/list", Some(always(&result)));
         let request = mcp.request("chat");
@@ -199,6 +191,22 @@ async fn a_list_that_is_none_fails_the_response_and_nothing_else() {
         assert_eq!(list["error"], json!(message), "{result}");
         assert_eq!(list["tools"], json!([]), "{result}");
     }
+    // An element that is no tool is left out.
+    for element in [
+        json!("echo"),
+        json!(7),
+        json!([]),
+        json!(null),
+        json!({"name": 7}),
+        json!({"name": ""}),
+        json!({"name": "echo", "inputSchema": "object"}),
+        json!({"name": "echo", "inputSchema": []}),
+    ] {
+        let listed = json!({"tools": [element, {"name": "good"}]});
+        mcp.mcp.fail("tools/list", Some(always(&listed)));
+        let response = mcp.world.create(mcp.request("chat")).await;
+        assert_eq!(names(items(&response, "mcp_list_tools")[0]), ["good"]);
+    }
     // Whatever else a tool says of itself may be of any shape.
     let odd = json!({"tools": [{"name": "echo", "description": 7, "annotations": "none"}],
         "nextCursor": 7});
@@ -206,8 +214,8 @@ async fn a_list_that_is_none_fails_the_response_and_nothing_else() {
     let response = mcp.world.create(mcp.request("chat")).await;
     let tool = &items(&response, "mcp_list_tools")[0]["tools"][0];
     assert_eq!(tool["name"], "echo");
-    assert_eq!(tool["description"], Value::Null);
-    assert_eq!(tool["annotations"], Value::Null);
+    assert_eq!(tool.get("description"), None);
+    assert_eq!(tool.get("annotations"), None, "null is refused by clients");
 
     // And the result of a call.
     mcp.mcp.fail("tools/list", None);
@@ -228,4 +236,62 @@ async fn a_list_that_is_none_fails_the_response_and_nothing_else() {
         assert_eq!(call["error"]["code"], -32603, "{result}");
     }
     assert!(!mcp.world.server.log().contains("panicked"));
+}
+
+#[tokio::test]
+async fn odd_schemas_are_mended_and_one_bad_tool_takes_no_other_with_it() {
+    let mcp = Mcp::start().await;
+    let tool = |name: &str, schema: Value| ScriptedTool {
+        definition: json!({"name": name, "inputSchema": schema}),
+        answer: Answer::Echo,
+    };
+    let written = [
+        ("bare", json!({"type": "object"})),
+        ("list", json!({"type": "object", "properties": []})),
+        (
+            "array",
+            json!({"type": "object", "properties": {"a": {"type": "array"}}}),
+        ),
+        (
+            "draft4",
+            json!({"type": "object", "properties":
+                {"a": {"type": "number", "minimum": 0, "exclusiveMinimum": true, "enum": null}}}),
+        ),
+        (
+            "union",
+            json!({"anyOf": [{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+                {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]}]}),
+        ),
+    ];
+    mcp.mcp.behave(|server| {
+        server.tools = written
+            .iter()
+            .map(|(name, schema)| tool(name, schema.clone()))
+            .collect();
+        server.tools.insert(1, tool("bad", json!("no schema")));
+    });
+    let response = mcp.world.create(mcp.request("chat")).await;
+    let list = items(&response, "mcp_list_tools")[0];
+    assert_eq!(names(list), ["bare", "list", "array", "draft4", "union"]);
+    let sent = mcp.world.last_request()["tools"].clone();
+    let nothing = json!({"type": "object", "properties": {}});
+    for (at, expected) in [
+        nothing.clone(),
+        nothing,
+        json!({"type": "object", "properties": {"a": {"type": "array", "items": {}}}}),
+        // Bounds are none of what this server's engine takes.
+        json!({"type": "object", "properties": {"a": {"type": "number"}}}),
+        // Each branch takes anything for what only the other one declares.
+        json!({"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}, {}]},
+            "b": {"anyOf": [{"type": "string"}, {}]}}}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(
+            list["tools"][at]["input_schema"], written[at].1,
+            "as written"
+        );
+        assert_eq!(sent[at]["function"]["parameters"], expected);
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{World, answer_of, checked, id_of, output_text, until};
+use crate::support::{World, answer_of, checked, declare_tools, id_of, output_text, until};
 
 #[tokio::test]
 async fn polling_sees_the_statuses_in_order_and_a_hint() {
@@ -78,13 +78,13 @@ async fn a_failure_before_the_first_word_is_tried_again() {
 #[tokio::test]
 async fn attempts_are_bounded_and_the_reason_is_told() {
     let world = World::builder().responses("max_attempts = 2").start().await;
-    let model = "chat?status=503";
+    let model = "chat?status=500";
     let response = world.ended(&world.background(model).await).await;
     assert_eq!(response["status"], "failed");
     assert_eq!(response["error"]["code"], "server_error");
     assert_eq!(
         response["error"]["message"],
-        "The model server failed with status 503."
+        "The model server failed with status 500."
     );
     assert_eq!(world.upstream.stats().models[model], 2);
     let model = "chat?status=400";
@@ -95,7 +95,7 @@ async fn attempts_are_bounded_and_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_goes_on_or_fails() {
+async fn an_answer_that_breaks_goes_on_starts_again_or_fails() {
     let world = World::builder()
         .top("tools.buffer = \"none\"")
         .responses("upstream_idle_timeout = \"400ms\"")
@@ -110,10 +110,12 @@ async fn an_answer_that_breaks_goes_on_or_fails() {
         "stall_after=5",
     ] {
         let query = format!("tokens=12&coalesce=1&fail_first=1&{fault}");
-        // It cannot continue an answer: what was said stays, and it failed.
-        let model = format!("chat?{query}");
-        let id = world.background_streamable(&model).await;
-        let response = world.ended(&id).await;
+        // It cannot continue an answer, and somebody has read of it: what was
+        // said stays, and it failed.
+        let model = format!("chat?{query}&delay_ms=60");
+        let body = json!({"model": model, "input": "x", "background": true});
+        let events = world.stream(body).await.collect().await;
+        let response = checked(&events);
         assert_eq!(response["status"], "failed", "{model}");
         assert_eq!(response["error"]["code"], "server_error", "{model}");
         let text = output_text(&response);
@@ -121,8 +123,15 @@ async fn an_answer_that_breaks_goes_on_or_fails() {
             answer_of(&model).starts_with(&text) && !text.is_empty(),
             "{model}: {text}"
         );
-        let events = world.replay(&id, None).await.collect().await;
-        assert_eq!(checked(&events), response, "{model}");
+        assert!(!says_a_next_try(&world, &id_of(&response)).await, "{model}");
+        assert_eq!(world.upstream.stats().models[&model], 1, "{model}");
+
+        // Nobody has: it starts again.
+        let model = format!("chat?{query}");
+        let response = world.ended(&world.background(&model).await).await;
+        assert_eq!(response["status"], "completed", "{model}: {response}");
+        assert_eq!(output_text(&response), answer_of(&model), "{model}");
+        assert_eq!(world.upstream.stats().models[&model], 2, "{model}");
 
         // It can: nobody sees a seam.
         let model = format!("prefill?{query}");
@@ -132,17 +141,69 @@ async fn an_answer_that_breaks_goes_on_or_fails() {
         assert_eq!(output_text(&response), answer_of(&model), "{model}");
         let events = world.replay(&id, None).await.collect().await;
         assert_eq!(checked(&events), response, "{model}");
+        assert!(says_a_next_try(&world, &id).await, "{model}");
     }
     // Tool calls and structured answers are never continued.
-    let model = "prefill?tools=1&tool_fragments=8&coalesce=1&reset_after=4&fail_first=1";
-    let response = world.ended(&world.background(model).await).await;
-    assert_eq!(response["status"], "failed");
-    assert_eq!(world.upstream.stats().models[model], 1);
-    let model = "prefill?tokens=9&coalesce=1&reset_after=4&fail_first=1";
-    let body = json!({"model": model, "input": "json", "background": true,
-        "text": {"format": {"type": "json_object"}}});
+    let call = "prefill?tools=1&tool_fragments=8&coalesce=1&reset_after=4&fail_first=1";
+    let response = world.ended(&world.background(call).await).await;
+    assert_eq!(response["status"], "completed", "{response}");
+    assert_eq!(response["output"].as_array().map(Vec::len), Some(1));
+    assert_eq!(world.upstream.stats().models[call], 2);
+    let object = "prefill?say={\"a\":1}&cut_bytes=2&coalesce=1&reset_after=2&fail_first=1";
+    let format = json!({"format": {"type": "json_object"}});
+    let body = json!({"model": object, "input": "json", "background": true, "text": format});
     let response = world.ended(&id_of(&world.create(body).await)).await;
+    assert_eq!(response["status"], "completed", "{response}");
+    assert_eq!(world.upstream.stats().models[object], 2);
+    let call = format!("{call}&delay_ms=60");
+    let mut body = json!({"model": call, "input": "x", "background": true});
+    declare_tools(&mut body);
+    let response = world.stream(body).await.checked().await;
     assert_eq!(response["status"], "failed");
+    assert_eq!(world.upstream.stats().models[&call], 1);
+}
+
+/// A reader leaves while the model thinks. The thoughts are whole and stay; the
+/// message that broke off is written anew behind them.
+#[tokio::test]
+async fn what_a_reader_was_given_stays_and_the_rest_starts_again() {
+    let world = World::start().await;
+    let model = "chat?reasoning_tokens=150&tokens=20&delay_ms=4&reset_after=160&fail_first=1";
+    let body = json!({"model": model, "input": "x", "background": true});
+    let mut reader = world.stream(body).await;
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        seen.push(reader.next().await.expect("an event"));
+    }
+    drop(reader);
+    let id = id_of(&seen[0]["response"]);
+    let response = world.ended(&id).await;
+    assert_eq!(response["status"], "completed", "{response}");
+    assert_eq!(output_text(&response), answer_of(model));
+    assert_eq!(world.upstream.stats().models[model], 2);
+    let kinds: Vec<&str> = (response["output"].as_array().expect("output").iter())
+        .filter_map(|item| item["type"].as_str())
+        .collect();
+    assert_eq!(kinds, ["reasoning", "reasoning", "message"]);
+    let log = world.replay(&id, None).await.collect().await;
+    assert_eq!(log[..10], seen[..]);
+    assert_eq!(checked(&log), response);
+}
+
+/// Whether the log line of the failed call says when it is made again.
+async fn says_a_next_try(world: &World, id: &str) -> bool {
+    let mut says = None;
+    until("its failed call is in the log", async || {
+        let log = world.server.log();
+        let of_it = |line: &&str| line.contains("the model server failed") && line.contains(id);
+        says = log
+            .lines()
+            .find(of_it)
+            .map(|line| line.contains("next_try_ms="));
+        says.is_some()
+    })
+    .await;
+    says == Some(true)
 }
 
 #[tokio::test]
@@ -240,6 +301,109 @@ async fn it_takes_no_longer_than_allowed() {
     assert_eq!(checked(&events), response);
     assert!(answer_of(model).starts_with(&output_text(&response)));
     world.idle().await;
+}
+
+#[tokio::test]
+async fn an_outage_uses_no_attempt_and_is_probed_by_one_job() {
+    let world = World::builder().responses("max_attempts = 1").start().await;
+    // More failures than attempts, and many jobs that wait.
+    for status in [429, 503] {
+        let model = format!("chat?tokens=3&status={status}&fail_first=3");
+        let first = world.background(&model).await;
+        let calls = || world.upstream.stats().models.get(&model).copied();
+        until("the outage is known", async || calls() >= Some(1)).await;
+        let metrics = world.server.anonymous().get("/metrics").await.text;
+        let paused = "waypost_upstream_jobs_paused{upstream=\"chat\"} 1\n";
+        assert!(metrics.contains(paused), "{metrics}");
+        let mut ids = vec![first];
+        for _ in 0..12 {
+            ids.push(world.background(&model).await);
+        }
+        let waits = world.get(&ids[12]).await.ok().json;
+        assert_eq!(waits["status"], "queued");
+        for id in &ids {
+            let response = world.ended(id).await;
+            assert_eq!(response["status"], "completed", "{response}");
+            assert_eq!(output_text(&response), answer_of(&model));
+        }
+        // Three refusals in all: those that waited were not sent to be refused.
+        assert_eq!(calls(), Some(ids.len() as u64 + 3), "{status}");
+    }
+    let log = world.server.log();
+    for words in [
+        "background=true",
+        "/v1/chat/completions",
+        "attempt=1",
+        "counts=false",
+        "next_try_ms=",
+        "answers again",
+        "a background response ended",
+    ] {
+        assert!(log.contains(words), "{words}\n{log}");
+    }
+    let metrics = world.server.anonymous().get("/metrics").await.text;
+    for line in [
+        "waypost_jobs_retried_total{upstream=\"chat\",reason=\"throttled\"} 3\n",
+        "waypost_jobs_retried_total{upstream=\"chat\",reason=\"server_error\"} 3\n",
+        "waypost_jobs_ended_total{status=\"completed\"} 26\n",
+        "waypost_upstream_jobs_paused{upstream=\"chat\"} 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreground_answer_ends_the_wait() {
+    let world = World::builder().responses("max_attempts = 1").start().await;
+    let refused = "chat?status=503&retry_after=600&fail_first=1";
+    let id = world.background(refused).await;
+    world.server.wait_for_log("is unavailable").await;
+    let waiting = world.background("chat?tokens=3").await;
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert_eq!(world.get(&waiting).await.ok().json["status"], "queued");
+    world
+        .create(json!({"model": "chat?tokens=2", "input": "x"}))
+        .await;
+    assert_eq!(world.ended(&waiting).await["status"], "completed");
+    // It was told to wait for ten minutes, and does.
+    assert_eq!(world.get(&id).await.ok().json["status"], "in_progress");
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_while_it_answers_uses_attempts() {
+    let world = World::builder().responses("max_attempts = 2").start().await;
+    // Its connection closes after the request was sent; it refuses in the
+    // middle of its answer.
+    for model in [
+        "prefill?reset_after=0",
+        "prefill?tokens=6&coalesce=1&error_after=2&error_code=503",
+    ] {
+        let id = world.background(model).await;
+        let response = world.ended(&id).await;
+        assert_eq!(response["status"], "failed", "{model}");
+        assert_eq!(world.upstream.stats().models[model], 2, "{model}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_ends_jobs_only_with_their_time_and_says_so() {
+    let world = World::builder()
+        .responses("max_duration = \"2s\"")
+        .start()
+        .await;
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(world.background("chat?status=503&retry_after=600").await);
+    }
+    let mut never_asked = 0;
+    for id in ids {
+        let response = world.ended(&id).await;
+        assert_eq!(response["status"], "failed");
+        assert_eq!(response["error"]["code"], "server_error");
+        let message = response["error"]["message"].as_str().expect("a message");
+        never_asked += usize::from(message.contains("was unavailable"));
+    }
+    assert!(never_asked > 10, "{never_asked}");
 }
 
 #[tokio::test]

@@ -181,3 +181,48 @@ async fn input_may_be_left_out_when_there_is_something_to_continue() {
     let told = told(&world.last_request());
     assert_eq!(told.len(), 2);
 }
+
+/// `call_id` may be left out where one call waits (`responses/outputs.rs`).
+#[tokio::test]
+async fn an_output_without_a_call_id_answers_the_call_that_waits() {
+    let world = World::start().await;
+    let call = |id: &str, name: &str| json!({"type": "function_call", "call_id": id, "name": name, "arguments": "{}"});
+    let output = |more: Value| {
+        let mut item = json!({"type": "function_call_output", "output": "7"});
+        for (key, value) in more.as_object().expect("an object") {
+            item[key] = value.clone();
+        }
+        item
+    };
+    let ask = |items: Value| json!({"model": "chat?tokens=1", "input": items});
+    let response = world
+        .create(ask(json!([
+            call("call_a", "f"),
+            call("call_b", "g"),
+            output(json!({"name": "g"})),
+            output(json!({"call_id": null})),
+        ])))
+        .await;
+    let sent = world.last_request();
+    let ids: Vec<_> = sent["messages"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .filter(|message| message["role"] == "tool")
+        .map(|message| message["tool_call_id"].clone())
+        .collect();
+    assert_eq!(ids, ["call_b", "call_a"], "{sent}");
+    // It is stored with the id.
+    let path = format!("/v1/responses/{}/input_items?order=asc", id_of(&response));
+    let items = world.client().get(&path).await.ok();
+    assert_eq!(items.json["data"][2]["call_id"], "call_b");
+    let two = ask(json!([
+        call("a", "f"),
+        call("b", "f"),
+        output(json!({})),
+        output(json!({}))
+    ]));
+    let refused = world.client().post("/v1/responses", two).await;
+    let param = Some("input[2].call_id");
+    refused.error(400, param, Some("missing_required_parameter"));
+}

@@ -59,7 +59,7 @@ async fn a_bad_field_is_named() {
             "unsupported_parameter",
         ),
         (
-            json!({"model": model, "input": "x", "tools": [{"type": "web_search"}]}),
+            json!({"model": model, "input": "x", "tools": [{"type": "computer_use_preview"}]}),
             "tools[0].type",
             "unsupported_parameter",
         ),
@@ -111,6 +111,8 @@ async fn the_echo_is_complete() {
         "reasoning": {"effort": "low", "summary": "auto"},
         "safety_identifier": "u1",
         "prompt_cache_key": "k1",
+        "prompt_cache_options": {"mode": "explicit", "ttl": "12h"},
+        "background_options": {"continuation_id": "c1", "completion_window": "soonest"},
         "text": {"format": {"type": "json_object"}, "verbosity": "low"},
         "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
         "tool_choice": {"type": "function", "name": "f"},
@@ -129,6 +131,7 @@ async fn the_echo_is_complete() {
         "reasoning",
         "safety_identifier",
         "prompt_cache_key",
+        "prompt_cache_options",
         "text",
         "tool_choice",
         "truncation",
@@ -185,7 +188,15 @@ async fn the_echo_is_complete() {
     assert_eq!(request["tool_choice"]["function"]["name"], "f");
     assert_eq!(request["stream"], true);
     assert_eq!(request["stream_options"]["include_usage"], true);
-    assert!(request.get("metadata").is_none() && request.get("store").is_none());
+    for unknown in [
+        "metadata",
+        "store",
+        "prompt_cache_options",
+        "background_options",
+        "verbosity",
+    ] {
+        assert!(request.get(unknown).is_none(), "{unknown}");
+    }
     assert_eq!(
         request["messages"],
         json!([

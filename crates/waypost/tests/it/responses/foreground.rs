@@ -80,7 +80,8 @@ async fn credentials_refused_upstream_are_not_the_callers() {
 #[tokio::test]
 async fn what_the_model_server_refuses_is_the_callers_to_fix() {
     let world = World::start().await;
-    for status in [400, 404, 422] {
+    // A 404 without a word of the model is about the address: see `logs`.
+    for status in [400, 422] {
         for reply in refusals(&world, &format!("chat?status={status}")).await {
             assert_eq!(reply.status, status, "{}", reply.text);
             assert_eq!(

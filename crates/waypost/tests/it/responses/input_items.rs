@@ -64,5 +64,11 @@ async fn pages_in_both_orders() {
             .get(&format!("{path}?include[]=message.input_image.image_url"))
             .await
             .ok();
+        for path in [path.as_str(), path.trim_end_matches("/input_items")] {
+            let reply = client.get(&format!("{path}?include[]=everything")).await;
+            reply.error(400, Some("include[0]"), Some("invalid_value"));
+            let good = format!("{path}?include[]=message.output_text.logprobs");
+            client.get(&good).await.ok();
+        }
     }
 }

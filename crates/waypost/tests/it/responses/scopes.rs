@@ -31,6 +31,18 @@ fn routes(id: &str) -> Vec<(&'static str, Method, String, Option<Value>)> {
             "/v1/chat/completions".into(),
             Some(chat),
         ),
+        (
+            "api.model.request",
+            Method::POST,
+            "/v1/embeddings".into(),
+            Some(json!({"model": "chat", "input": "x"})),
+        ),
+        (
+            "api.model.request",
+            Method::POST,
+            "/v1/completions".into(),
+            Some(json!({"model": "chat", "prompt": "x"})),
+        ),
         ("api.model.read", Method::GET, "/v1/models".into(), None),
         (
             "api.model.read",

@@ -332,7 +332,8 @@ async fn usage_wherever_it_comes() {
     );
     assert_eq!(response["usage"]["total_tokens"], 20);
     let response = all_ways(&world, ask("chat?tokens=9&usage=none".into())).await;
-    assert_eq!(response["usage"], Value::Null);
+    // Nobody reported any; see `servers`.
+    assert_eq!(response["usage"]["total_tokens"], 0);
     assert_eq!(response["status"], "completed");
 }
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::closed_object;
-use crate::support::{World, answer_of, checked, id_of, output_text, until};
+use crate::support::{Events, World, answer_of, checked, id_of, output_text, until};
 
 const LEASE: &str = "lease = \"1s\"";
 const SEARCH: &str = r#"call=tool_search:{"query":"places"}"#;
@@ -40,6 +40,16 @@ async fn crash(world: &mut World) {
     world.server.restart().await;
 }
 
+/// Reads until the search's two items are done, and so in the log: the next turn
+/// may be asked while they are still being written.
+async fn searched(mut events: Events) {
+    let mut done = 0;
+    while done < 2 {
+        let event = events.next().await.expect("the items of the search");
+        done += u32::from(event["type"] == "response.output_item.done");
+    }
+}
+
 #[tokio::test]
 async fn what_a_search_found_is_still_there() {
     let mut world = World::builder().responses(LEASE).start().await;
@@ -50,7 +60,7 @@ async fn what_a_search_found_is_still_there() {
         world.upstream.requests_of("k").len() == 2
     })
     .await;
-    drop(events);
+    searched(events).await;
     crash(&mut world).await;
     let response = whole(&world, &id).await;
     assert_eq!(response["status"], "completed", "{response}");
@@ -141,7 +151,7 @@ async fn the_token_limit_holds_for_all_attempts_together() {
         world.upstream.requests_of("k").len() == 2
     })
     .await;
-    drop(events);
+    searched(events).await;
     crash(&mut world).await;
     let response = whole(&world, &id).await;
     assert_eq!(response["status"], "completed", "{response}");

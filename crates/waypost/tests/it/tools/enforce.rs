@@ -314,3 +314,169 @@ async fn a_model_without_tools_calls_nothing() {
     assert_eq!(output_text(&response), "Sunny.");
     assert!(calls(&response).is_empty());
 }
+
+/// `days` is optional in the client's own schema, and mandatory once resolved.
+fn own_schema(strict: Option<bool>) -> Value {
+    json!([{"type": "function", "name": "f", "strict": strict, "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "default": 3}},
+        "required": ["city"],
+    }}])
+}
+
+#[tokio::test]
+async fn what_the_clients_own_schema_takes_is_delivered_as_it_is() {
+    let world = World::start().await;
+    for (model, background) in [("chat", false), ("chat", true), ("native", false)] {
+        let script = format!(r#"{model}?key={model}{background}&call=f:{{"city":"Paris"}}"#);
+        let request = json!({"model": script, "input": "x", "tools": own_schema(None),
+            "background": background});
+        let created = world.create(request.clone()).await;
+        let id = created["id"].as_str().expect("an id");
+        let ended = world.ended(id).await;
+        assert_eq!(ended["status"], "completed", "{ended}");
+        assert_eq!(calls(&ended), [r#"{"city":"Paris"}"#]);
+        assert_eq!(ended["tools"][0]["strict"], true);
+        assert_eq!(
+            ended["tools"][0]["parameters"]["required"],
+            json!(["city", "days"])
+        );
+        let asked = world.upstream.requests_of(&format!("{model}{background}"));
+        assert_eq!(asked.len(), 1, "nothing was asked again");
+        if !background {
+            let mut streamed = world.stream(request).await;
+            assert_eq!(calls(&streamed.checked().await), [r#"{"city":"Paris"}"#]);
+        }
+    }
+    let metrics = world.server.anonymous().get("/metrics").await.text;
+    assert!(metrics.contains(r#"outcome="valid_by_own_schema""#));
+
+    // What it does not take is asked again, and fails; so is all that was not
+    // asked for with `strict: true`.
+    let wrong = r#"chat?key=wrong&call=f:{"days":1}"#;
+    let failed = world
+        .create(json!({"model": wrong, "input": "x", "tools": own_schema(None)}))
+        .await;
+    assert_eq!(failed["status"], "failed");
+    let message = failed["error"]["message"].as_str().expect("words");
+    assert!(
+        message.contains("city") && !message.contains("'days'"),
+        "{message}"
+    );
+    assert_eq!(world.upstream.requests_of("wrong").len(), 2);
+    let strict = json!([{"type": "function", "name": "f", "strict": true, "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city", "days"], "additionalProperties": false}}]);
+    let failed = world
+        .create(json!({"model": r#"chat?call=f:{"city":"Paris"}"#, "input": "x", "tools": strict}))
+        .await;
+    assert_eq!(failed["status"], "failed");
+}
+
+#[tokio::test]
+async fn an_enum_leaves_null_to_its_type() {
+    let world = World::start().await;
+    let tools = json!([{"type": "function", "name": "f", "strict": true, "parameters": {
+        "type": "object",
+        "properties": {"unit": {"type": ["string", "null"], "enum": ["C", "F"]}},
+        "required": ["unit"], "additionalProperties": false}}]);
+    for (value, status) in [
+        ("null", "completed"),
+        (r#""C""#, "completed"),
+        (r#""K""#, "failed"),
+    ] {
+        let model = format!(r#"chat?call=f:{{"unit":{value}}}"#);
+        let response = world
+            .create(json!({"model": model, "input": "x", "tools": tools}))
+            .await;
+        assert_eq!(response["status"], status, "{value}: {response}");
+        assert_eq!(response["tools"][0]["parameters"], tools[0]["parameters"]);
+    }
+}
+
+/// The response in each of the ways to get one.
+async fn every_way(world: &World, script: &str, more: &Value) -> Vec<Value> {
+    let body = |way: &str| {
+        // A script plays anew for each key.
+        let key = format!("{way}{}", world.upstream.requests().len());
+        let mut body = json!({"model": format!("chat?key={key}&{script}"), "input": "in json"});
+        for (key, value) in more.as_object().expect("an object") {
+            body[key] = value.clone();
+        }
+        body
+    };
+    let waited = world.create(body("w")).await;
+    let streamed = world.stream(body("s")).await.checked().await;
+    let mut background = body("b");
+    background["background"] = json!(true);
+    let id = id_of(&world.create(background).await);
+    vec![waited, streamed, world.ended(&id).await]
+}
+
+/// Nobody gets prose in place of JSON, whatever the format is called; a schema
+/// that is not strict is aimed at, and not more.
+#[tokio::test]
+async fn formats_that_are_not_strict_are_judged_too() {
+    let world = World::start().await;
+    let object = json!({"type": "json_object"});
+    let loose = json!({"type": "json_schema", "name": "n", "schema": closed_object()});
+    let off =
+        json!({"type": "json_schema", "name": "n", "schema": closed_object(), "strict": false});
+    let city = r#"say={"city":"Rome"}"#;
+    let again = format!("say=Rome.&then&{city}");
+    let other = format!(r#"say={{"town":1}}&then&{city}"#);
+    let fenced = format!("say=```json%0A{}%0A```", r#"{"city":"Rome"}"#);
+    let good = Some(r#"{"city":"Rome"}"#);
+    // A script, and what comes of it by `json_object` and by a schema.
+    let table: [(&str, Option<&str>, Option<&str>); 7] = [
+        (city, good, good),
+        ("say=Rome.", None, None),
+        (&again, good, good),
+        (&fenced, good, good),
+        (&other, Some(r#"{"town":1}"#), good),
+        (
+            r#"say={"town":1}"#,
+            Some(r#"{"town":1}"#),
+            Some(r#"{"town":1}"#),
+        ),
+        ("say=[1]", None, Some("[1]")),
+    ];
+    for (script, by_object, by_schema) in table {
+        for (format, expected) in [(&object, by_object), (&loose, by_schema), (&off, by_schema)] {
+            for tools in [json!([]), strict()] {
+                let more = json!({"tools": tools, "text": {"format": format}});
+                for response in every_way(&world, script, &more).await {
+                    let seen = format!("{script} {more} {response}");
+                    if let Some(text) = expected {
+                        assert_eq!(response["status"], "completed", "{seen}");
+                        assert_eq!(output_text(&response), text, "{seen}");
+                        continue;
+                    }
+                    assert_eq!(response["status"], "failed", "{seen}");
+                    assert_eq!(response["error"]["code"], "server_error");
+                    let message = response["error"]["message"].as_str().expect("words");
+                    let named = match format["name"].as_str() {
+                        Some(_) => "does not match the schema of the format 'n'",
+                        None => "The model's answer is not a JSON object.",
+                    };
+                    assert!(message.contains(named), "{message}");
+                    assert_eq!(output_text(&response), "", "{seen}");
+                }
+            }
+        }
+    }
+    // A call is no answer, and needs no format.
+    let more = json!({"tools": strict(), "text": {"format": object}});
+    for response in every_way(&world, &format!("say=Look:&{GOOD}"), &more).await {
+        assert_eq!(response["status"], "completed", "{response}");
+        assert_eq!(calls(&response), [r#"{"city":"Paris"}"#]);
+    }
+    // What breaks off is incomplete, as without a format.
+    let more = json!({"text": {"format": object}});
+    let script = r#"say={"city":"Ro&finish_reason=length"#;
+    for response in every_way(&world, script, &more).await {
+        assert_eq!(response["status"], "incomplete", "{response}");
+        assert_eq!(output_text(&response), r#"{"city":"Ro"#);
+    }
+}

@@ -321,6 +321,21 @@ async fn format_and_tools_asked_again() {
     matrix("format_and_tools_asked_again", RESPONSES, script, body).await;
 }
 
+/// One that is not strict likewise.
+#[tokio::test]
+async fn format_not_strict_and_tools_asked_again() {
+    let body = json!({"tools": [function("weather", weather())],
+        "text": format(Value::Null, weather())});
+    let script = "say=no&then&generate=text";
+    matrix(
+        "format_not_strict_and_tools_asked_again",
+        RESPONSES,
+        script,
+        body,
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn format_json_object_and_tools() {
     let body = json!({"tools": [function("weather", weather())], "input": "answer in json",

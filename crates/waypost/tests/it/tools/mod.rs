@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use crate::{harness::Reply, support::World};
 
 mod choice;
+mod client;
 mod crashes;
 mod declare;
 mod enforce;
 mod engines;
 mod formats;
+mod hosted;
 mod limits;
 mod matrix;
 mod replay;

@@ -34,7 +34,7 @@ impl Approval {
     /// not make its call twice, nor do two that race.
     async fn take(self) -> Result<(), CallError> {
         let store = &self.app.engine.store;
-        let taken = store.take_approval(&self.project_id, &self.request_id, &self.response_id);
+        let taken = store.consume_approval(&self.project_id, &self.request_id, &self.response_id);
         let message = match taken.await {
             Ok(owner) if owner == self.response_id => return Ok(()),
             Ok(owner) => format!(

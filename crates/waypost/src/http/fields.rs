@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::http::error::ApiError;
 
+/// How long a cached prompt may be asked to live.
+pub const CACHE_TTLS: &[&str] = &["30m", "12h"];
+
 /// A JSON object being read. Whatever was not asked for when [`Fields::end`]
 /// is called is an unknown parameter.
 pub struct Fields<'a> {
@@ -202,6 +205,43 @@ impl<'a> Fields<'a> {
         self.value(name).map(|v| Fields::new(v, &path)).transpose()
     }
 
+    /// Where a cached prompt may end, on a content part.
+    pub fn prompt_cache_breakpoint(&mut self) -> Result<Option<Value>> {
+        const NAME: &str = "prompt_cache_breakpoint";
+        let Some(value) = self.value(NAME) else {
+            return Ok(None);
+        };
+        let mut point = Self::new(value, &self.path(NAME))?;
+        if point.word("mode", &["explicit"])?.is_none() {
+            return Err(missing(&point.path("mode")));
+        }
+        point.word("ttl", CACHE_TTLS)?;
+        point.end()?;
+        Ok(Some(value.clone()))
+    }
+
+    /// An object that says nothing to this server: it may be there, of at most
+    /// `max` bytes as JSON, and nothing is done with it.
+    pub fn opaque(&mut self, name: &'static str, max: usize) -> Result<()> {
+        let path = self.path(name);
+        let Some(value) = self.value(name) else {
+            return Ok(());
+        };
+        if !value.is_object() {
+            return Err(wrong_type(&path, "an object", value));
+        }
+        let len = value.to_string().len();
+        if len > max {
+            return Err(ApiError::invalid(format!(
+                "Invalid '{path}': too long. Expected an object of at most {max} bytes as JSON, \
+                 but got one of {len}."
+            ))
+            .param(path)
+            .code("string_above_max_length"));
+        }
+        Ok(())
+    }
+
     /// A field whose meaning we could only pretend to honour.
     pub fn refuse(&mut self, name: &'static str, why: &str) -> Result<()> {
         match self.value(name) {
@@ -211,7 +251,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Every field was asked for, or it is unknown.
-    pub fn end(self) -> Result<()> {
+    pub fn end(&self) -> Result<()> {
         match self
             .map
             .keys()

@@ -1,32 +1,36 @@
-//! Where in a file a JSON pointer points, for messages that an editor can follow.
+//! Where in a text a JSON pointer points, for messages that an editor can follow.
 //!
 //! Works on text that has been parsed already and is therefore well-formed; on anything else it
 //! finds nothing, and never loops.
 
 use serde::Serialize;
 
-/// Both from 1; columns count characters.
+use crate::pointer::unescaped;
+
+/// A place in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Position {
+pub struct Position {
+    /// From 1.
     pub line: usize,
+    /// From 1, in characters.
     pub column: usize,
 }
 
-/// Where the value at `pointer` begins.
-pub(super) fn locate(text: &str, pointer: &str) -> Option<Position> {
+/// Where the value at `pointer` begins; of a key that comes twice, the first.
+pub fn locate(text: &str, pointer: &str) -> Option<Position> {
     let mut scanner = Scanner {
         bytes: text.as_bytes(),
         at: 0,
     };
     scanner.space();
     for token in pointer.split('/').skip(1) {
-        scanner.enter(&token.replace("~1", "/").replace("~0", "~"))?;
+        scanner.enter(&unescaped(token))?;
     }
     Some(position(text, scanner.at))
 }
 
 /// The place of a byte offset.
-pub(super) fn position(text: &str, offset: usize) -> Position {
+pub fn position(text: &str, offset: usize) -> Position {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line_start = before
         .iter()

@@ -1,0 +1,30 @@
+//! `POST /v1/completions`: the legacy endpoint, byte for byte both ways.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State, response::Response};
+use waypost_identity::Scope;
+
+use super::Head;
+use crate::{
+    app::AppRef,
+    chat::pass_on,
+    http::{
+        caller::ProjectCaller,
+        edge::RequestInfo,
+        error::ApiError,
+        json::{self, JsonBytes},
+    },
+};
+
+pub async fn completions(
+    State(app): State<AppRef>,
+    caller: ProjectCaller,
+    Extension(info): Extension<Arc<RequestInfo>>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response, ApiError> {
+    caller.require(Scope::ModelRequest)?;
+    let head: Head<'_> = json::parse(&body)?;
+    let call = head.call(app, caller, info, "/completions")?;
+    pass_on(call, body).await
+}
