@@ -39,7 +39,6 @@ pub(super) struct Flow {
     pub(super) takes_events: bool,
     /// The last bytes that went out.
     pub(super) last: Vec<u8>,
-    pub(super) ended: bool,
 }
 
 impl Flow {
@@ -49,12 +48,12 @@ impl Flow {
             return Some(Ok(begun));
         }
         let next = match &mut self.rest {
-            _ if self.ended => None,
             Some(rest) => tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {
-                    self.ended = true;
-                    return self.last_word().await;
+                    let last_word = self.last_word().await;
+                    self.rest = None;
+                    return last_word;
                 }
                 next = tokio::time::timeout(idle, rest.next()) => match next {
                     Ok(next) => next.map(|next| next.map_err(std::io::Error::other)),
@@ -95,6 +94,7 @@ impl Flow {
             }) else {
                 return false;
             };
+            self.tail.saw(&bytes);
             for byte in bytes {
                 out.extend_from_slice(&[byte]);
                 self.last.push(byte);

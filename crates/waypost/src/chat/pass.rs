@@ -24,7 +24,7 @@ use crate::{
         Slot, Upstream,
         error::UpstreamError,
         meter::{Meter, Tail},
-        stream::{MAX_ERROR_BODY, error_body, retry_after},
+        stream::{MAX_ERROR_BODY, error_answer},
     },
 };
 
@@ -150,18 +150,10 @@ impl Call {
     /// The body of an error answer that is for the client, without our
     /// credentials.
     async fn judge(&self, mut answer: reqwest::Response) -> Result<BytesMut, ApiError> {
-        let body = error_body(&mut answer).await;
-        let said = body.as_deref().unwrap_or_default();
+        let (error, body) = error_answer(&mut answer).await;
+        let error = self.note(error);
         let status = answer.status();
         let is_error = status.is_client_error() || status.is_server_error();
-        let told = if is_error {
-            status
-        } else {
-            // A redirect, which clients must not follow from here.
-            StatusCode::BAD_GATEWAY
-        };
-        let error = UpstreamError::from_answer(told, retry_after(answer.headers()), said);
-        let error = self.note(error);
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             // About our key there, not the caller's here: a 401 would make a
             // client with a workload identity get a new token for nothing.
@@ -173,8 +165,7 @@ impl Call {
         if !is_error || !is_json(&answer) || error.is_about_the_address() {
             return Err(refusal(&error));
         }
-        let is_plain = !answer.headers().contains_key(header::CONTENT_ENCODING);
-        let Some(body) = body.filter(|_| is_plain) else {
+        let Some(body) = body else {
             // Nobody can look through it: the client reads what is known of it.
             return Err(upstream_refusal(&error));
         };
@@ -201,7 +192,6 @@ impl Answered {
             stop: self.call.app.shutdown.stopping(),
             takes_events,
             last: Vec::new(),
-            ended: false,
             begun,
             rest,
             tail: Tail::default(),
@@ -245,7 +235,7 @@ impl Answered {
         while self.read_on().await? {
             if self.begun.len() > limit {
                 let problem = format!("it is longer than {limit} bytes");
-                return Err(self.call.failed(UpstreamError::Malformed(problem)));
+                return Err(self.call.failed(UpstreamError::TooLarge(problem)));
             }
         }
         Ok(std::mem::take(&mut self.begun).freeze())
@@ -256,13 +246,15 @@ impl Answered {
 /// a model says is its own.
 fn without_credentials(events: ByteStream, redactor: Redactor) -> ByteStream {
     let clean = move |events: Bytes| {
-        if !redactor.finds(&events) {
+        // Within a text quotes are escaped. An error is looked at closer: its
+        // key may be escaped too, in ways that only a reader of JSON finds.
+        let error = br#""error""#;
+        if !redactor.finds(&events) && memmem::find(&events, error).is_none() {
             return events;
         }
         lines::changed(&events, |data| {
             let has = |key: &[u8]| memmem::find(data, key).is_some();
-            // Within a text quotes are escaped.
-            if has(b"\"choices\"") && !has(b"\"error\"") {
+            if has(b"\"choices\"") && !has(error) {
                 return None;
             }
             let end = data.trim_ascii_end().len();

@@ -26,6 +26,10 @@ use register::register;
 
 use crate::upstream::Upstream;
 
+/// What one answer adds to a count of tokens at most: a model server may claim
+/// any number, and a counter that runs over begins again.
+const MAX_TOKENS: u64 = 1 << 40;
+
 /// All metrics. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Metrics {
@@ -260,6 +264,7 @@ impl Metrics {
                 model: model.to_owned(),
                 direction,
             };
+            let count = count.min(MAX_TOKENS);
             self.tokens.get_or_create(&labels).inc_by(count);
         }
     }

@@ -181,7 +181,8 @@ impl Claim {
                 response: &self.object,
             }));
         }
-        let spent = prefix.as_ref().map_or(0, |p| p.tokens) + earlier.spent.output_tokens;
+        let delivered = prefix.as_ref().map_or(0, |p| p.tokens);
+        let spent = earlier.spent.output_tokens.saturating_add(delivered);
         let stopped = if generation.max_output_tokens.is_some_and(|max| spent >= max) {
             Ok(Finish::Length)
         } else {

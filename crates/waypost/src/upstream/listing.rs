@@ -112,7 +112,7 @@ async fn listed(
         {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_BYTES {
-                return Err(UpstreamError::Malformed(format!(
+                return Err(UpstreamError::TooLarge(format!(
                     "a listing over {MAX_BYTES} bytes"
                 )));
             }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream::BoxStream};
-use http::StatusCode;
+use http::{StatusCode, header};
 use sse_stream::{Sse, SseByteStream};
 
 use super::{
@@ -91,7 +91,7 @@ pub async fn open(
     let meter = Meter::start(&upstreams.metrics, &upstream.name, model, project_id);
     let request = upstream
         .request(&upstreams.client, reqwest::Method::POST, path)
-        .header(http::header::ACCEPT, "text/event-stream")
+        .header(header::ACCEPT, "text/event-stream")
         .json(&body);
     let answer = send(upstreams, upstream, request, upstreams.idle_timeout)
         .await
@@ -99,7 +99,7 @@ pub async fn open(
     upstream.accepted();
     let content_type = answer
         .headers()
-        .get(http::header::CONTENT_TYPE)
+        .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
         .unwrap_or("")
         .to_owned();
@@ -134,15 +134,26 @@ pub async fn send(
     if answer.status().is_success() {
         return Ok(answer);
     }
+    let (error, _) = error_answer(&mut answer).await;
+    Err(error.told_by(upstream))
+}
+
+/// Reads an error answer: the error, and its body where it came whole, in time
+/// and readable. What was compressed is not read: a key in it would not be found.
+pub async fn error_answer(answer: &mut reqwest::Response) -> (UpstreamError, Option<BytesMut>) {
     let status = answer.status();
-    let retry_after = retry_after(answer.headers());
-    let body = error_body(&mut answer).await.unwrap_or_default();
     let status = if status.is_client_error() || status.is_server_error() {
         status
     } else {
+        // A redirect, which clients must not follow from here.
         StatusCode::BAD_GATEWAY
     };
-    Err(UpstreamError::from_answer(status, retry_after, &body).told_by(upstream))
+    let retry_after = retry_after(answer.headers());
+    let is_plain = !answer.headers().contains_key(header::CONTENT_ENCODING);
+    let body = error_body(answer).await.filter(|_| is_plain);
+    let said = body.as_deref().unwrap_or_default();
+    let error = UpstreamError::from_answer(status, retry_after, said);
+    (error, body)
 }
 
 impl AnswerStream {
@@ -184,10 +195,11 @@ impl AnswerStream {
                 Ok(!self.decoder.is_done())
             }
             Some(Ok(_)) => Ok(true),
-            Some(Err(e)) => Err(match e {
-                sse_stream::Error::Body(e) => UpstreamError::Broken(e.to_string()),
-                other => UpstreamError::Malformed(other.to_string()),
+            Some(Err(sse_stream::Error::Body(error))) => Err(match error.downcast() {
+                Ok(error) => *error,
+                Err(error) => UpstreamError::Broken(error.to_string()),
             }),
+            Some(Err(other)) => Err(UpstreamError::Malformed(other.to_string())),
             None => self.decoder.end().map(|()| false),
         }
     }
@@ -357,12 +369,12 @@ impl Decoder {
 /// event until the blank line after it, however many lines it has.
 fn bounded(
     bytes: impl Stream<Item = reqwest::Result<Bytes>> + Send + 'static,
-) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+) -> impl Stream<Item = Result<Bytes, UpstreamError>> + Send {
     let mut size = EventSize::default();
     bytes.map(move |chunk| {
-        let chunk = chunk.map_err(std::io::Error::other)?;
+        let chunk = chunk.map_err(|error| UpstreamError::Broken(error.to_string()))?;
         if size.after(&chunk) > MAX_EVENT {
-            return Err(std::io::Error::other(format!(
+            return Err(UpstreamError::TooLarge(format!(
                 "an event over {MAX_EVENT} bytes"
             )));
         }
@@ -401,9 +413,9 @@ impl EventSize {
 }
 
 /// `Retry-After` in seconds; a date is not understood, and is as good as none.
-pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers
-        .get(http::header::RETRY_AFTER)?
+        .get(header::RETRY_AFTER)?
         .to_str()
         .ok()?
         .trim()
@@ -414,7 +426,7 @@ pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
 
 /// The body of an error answer; `None` where it does not come whole and in
 /// time. Half of one is not looked at: it may end within a key.
-pub async fn error_body(answer: &mut reqwest::Response) -> Option<BytesMut> {
+async fn error_body(answer: &mut reqwest::Response) -> Option<BytesMut> {
     let read = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.ok()? {

@@ -152,6 +152,12 @@ async fn token_counts_beyond_all_numbers_are_no_panic() {
     let request = hostile.client.request(Method::POST, "/v1/responses");
     let ended = Events::open(request.json(&body)).await.checked().await;
     assert_eq!(ended["status"], "completed");
+    // A strict tool is enforced, so this chat is not passed on.
+    let chat = json!({"model": "m", "messages": [{"role": "user", "content": "go"}],
+        "tools": [{"type": "function", "function": {"name": "f", "strict": true, "parameters":
+            {"type": "object", "properties": {}, "required": [], "additionalProperties": false}}}]});
+    let reply = hostile.client.post("/v1/chat/completions", chat).await.ok();
+    assert_eq!(reply.json["usage"]["total_tokens"], max);
     assert!(!hostile.server.log().contains("panic"));
 }
 

@@ -87,14 +87,15 @@ impl Items {
 
     /// A key that no item has: behind all others, else the first in a gap.
     fn free_key(&self) -> u64 {
-        let keys: HashSet<u64> = self.0.iter().map(|item| item.key).collect();
-        let behind = keys
-            .iter()
-            .max()
-            .map_or(Some(0), |last| last.checked_add(1));
-        behind
-            .or_else(|| (0..=keys.len() as u64).find(|key| !keys.contains(key)))
-            .unwrap_or_default()
+        let keys = self.0.iter().map(|item| item.key);
+        match keys.clone().max() {
+            None => 0,
+            Some(last) if last < u64::MAX => last + 1,
+            Some(_) => {
+                let taken: HashSet<u64> = keys.collect();
+                (0..).find(|key| !taken.contains(key)).unwrap_or_default()
+            }
+        }
     }
 }
 

@@ -20,10 +20,11 @@ use crate::{
 
 impl Rounds {
     pub(super) fn ask(&mut self) {
+        let spent = self.spent_before.saturating_add(self.usage.output_tokens);
         let left = self
             .base
             .max_output_tokens
-            .map(|max| max.saturating_sub(self.spent_before + self.usage.output_tokens));
+            .map(|max| max.saturating_sub(spent));
         if left == Some(0) {
             self.finish = Finish::Length;
             self.todo.push_front(Todo::End);
