@@ -266,5 +266,4 @@ impl Assembler {
 }
 
 #[cfg(test)]
-#[path = "assemble_tests.rs"]
 mod tests;

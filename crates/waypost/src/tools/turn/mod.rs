@@ -300,5 +300,4 @@ impl Enforced {
 }
 
 #[cfg(test)]
-#[path = "turn_tests.rs"]
 mod tests;
