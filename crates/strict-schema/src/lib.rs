@@ -81,7 +81,7 @@ mod reference;
 pub mod repair;
 mod resolve;
 mod types;
-pub mod verdict;
+pub mod validator;
 
 pub use argument::{ArgumentChecker, Automaton, valid_prefix};
 pub use check::{Violation, ViolationKind, Where, check_root, check_strict};
@@ -99,4 +99,4 @@ pub use repair::repair;
 pub use resolve::{
     Change, ChangeCode, Level, Reason, ReasonCode, Resolved, Restore, empty_parameters, resolve,
 };
-pub use verdict::Validator;
+pub use validator::Validator;

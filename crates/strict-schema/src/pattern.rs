@@ -45,7 +45,7 @@ pub fn large_classes(pattern: &str) -> usize {
 /// pattern below is far from the limit.
 const SURELY_COMPILED: u64 = 4_000;
 /// States of all patterns of one schema together, each counted once. Compiling as many for the
-/// [`verdict`](crate::verdict) takes half a second at most. A pattern like that of a UUID has 330,
+/// [`verdict`](crate::validator) takes half a second at most. A pattern like that of a UUID has 330,
 /// `^\p{L}{1,60}$` 160 000.
 pub(crate) const MAX_STATES: u64 = 2_000_000;
 
@@ -131,7 +131,7 @@ fn size(pattern: &str) -> Result<u64, String> {
 fn compiles(pattern: &str, states: u64) -> Result<(), String> {
     let is_fine = states <= SURELY_COMPILED
         || states <= MAX_STATES
-            && crate::verdict::options()
+            && crate::validator::options()
                 .build(&serde_json::json!({ "pattern": pattern }))
                 .is_ok();
     is_fine

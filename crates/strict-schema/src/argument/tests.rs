@@ -345,7 +345,7 @@ fn the_verdict_has_pointers_bounds_and_no_network() {
         Validator::new(&json!({"type": "array", "items": {"type": "integer"}})).expect("ok");
     let many = Value::Array(vec![json!("x"); 100]);
     let errors = validator.verdict(&many).expect_err("all wrong");
-    assert_eq!(errors.len(), crate::verdict::MAX_ERRORS);
+    assert_eq!(errors.len(), crate::validator::MAX_ERRORS);
     assert_eq!(errors[3].pointer, "/3");
     assert!(Validator::new(&json!({"$ref": "https://example.com/x.json"})).is_err());
     assert!(Validator::new(&json!({"pattern": "(?=a)"})).is_err());

@@ -1,6 +1,6 @@
 //! What judging a value costs, known before anybody judges it.
 //!
-//! The evaluator of [`verdict`](crate::verdict) remembers nothing: a definition that two branches
+//! The evaluator of [`verdict`](crate::validator) remembers nothing: a definition that two branches
 //! refer to is applied twice, and twenty-eight such definitions in a row 2^28 times. [`Guard`]
 //! counts these applications without making them: a pair of schema and value that a reference
 //! leads to is counted once and remembered. So counting is never more work than the budget, and

@@ -235,7 +235,7 @@ impl<'s> Coercer<'s> {
                 return Err(Stop);
             }
             let fragment = percent_encode(pointer);
-            let validator = verdict::options()
+            let validator = validator::options()
                 .with_registry(&self.registry)
                 .with_draft(draft(self.root))
                 .build(&json!({ "$ref": format!("{ROOT}#{fragment}") }))

@@ -13,10 +13,10 @@
 mod changes;
 mod conjoin;
 mod hoist;
-mod idle;
 mod loose;
 mod merge;
 mod moves;
+mod no_op;
 mod reason;
 mod restore;
 mod rewrite;

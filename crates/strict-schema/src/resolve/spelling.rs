@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::idle::drop_idle;
+use super::no_op::drop_no_ops;
 use super::rewrite::Rewriter;
 use super::{ChangeCode, Level, merge, union};
 use crate::check::values::{kind, mixed};
@@ -103,7 +103,7 @@ pub(super) fn respell(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>,
     drop_wrapper_type(rewriter, map, at);
     nullable(rewriter, map, at);
     modernize_bounds(rewriter, map, at);
-    drop_idle(rewriter, map, at);
+    drop_no_ops(rewriter, map, at);
 }
 
 /// `{$ref, description}` to `{anyOf: [{$ref}], description}`.
@@ -140,7 +140,7 @@ fn wrap_reference(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at:
         ChangeCode::RefWrapped
     };
     rewriter.changed(at, code, Level::B);
-    drop_idle(rewriter, map, at);
+    drop_no_ops(rewriter, map, at);
 }
 
 /// A list of one type to its name; the type of an object or of an enum inferred.

@@ -32,8 +32,8 @@ use crate::{
         foreground::{
             HEAD_PATIENCE, OVERTIME, STOPPING, note_failed_call, slot_of, upstream_refusal,
         },
-        run::{Gone, Sink},
-        sink::{CLIENT_QUEUE, ClientSink, NoSink},
+        run::{Sink, SinkClosed},
+        sink::{CLIENT_QUEUE, ClientSink, DiscardSink},
     },
     tools::{agent::Agent, turn::Step},
     upstream::{
@@ -84,25 +84,25 @@ struct Run {
 
 /// Why a run did not come to its end.
 enum Stop {
-    Gone(Gone),
+    SinkClosed(SinkClosed),
     Upstream(UpstreamError),
 }
 
 impl Run {
     async fn answer(self, label: &Label) -> Result<Response, ApiError> {
-        let mut sink = NoSink {
+        let mut sink = DiscardSink {
             stop: self.app.shutdown.stopping(),
             deadline: self.deadline,
         };
         let mut answer = Answer::default();
         let work = async {
             let mut agent = self.open().await?;
-            let mut intake = Intake::default();
+            let mut budget = OutputBudget::default();
             let mut deltas = Vec::new();
             loop {
                 let step = agent.next(&mut deltas).await?;
                 for delta in deltas.drain(..) {
-                    intake.admit(&delta)?;
+                    budget.admit(&delta)?;
                     answer.apply(delta);
                 }
                 if step == Step::Done {
@@ -112,7 +112,7 @@ impl Run {
         };
         let result = tokio::select! {
             result = work => result.map_err(Stop::Upstream),
-            gone = sink.gone() => Err(Stop::Gone(gone)),
+            closed = sink.closed() => Err(Stop::SinkClosed(closed)),
         };
         self.count(answer.usage());
         result.map_err(|stop| self.error(stop))?;
@@ -153,7 +153,7 @@ impl Run {
         };
         self.count(chunks.usage());
         let stop = match ended {
-            Ok(()) | Err(Stop::Gone(Gone::Client)) => return,
+            Ok(()) | Err(Stop::SinkClosed(SinkClosed::Client)) => return,
             Err(stop) => stop,
         };
         let error = self.error(stop);
@@ -183,7 +183,7 @@ impl Run {
                     return begin(begun).map(|()| agent);
                 }
                 () = &mut patience, if begun.is_some() => begin(begun)?,
-                gone = sink.gone() => return Err(Stop::Gone(gone)),
+                closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
             }
         }
     }
@@ -203,8 +203,8 @@ impl Run {
     /// What the client is told.
     fn error(&self, stop: Stop) -> ApiError {
         match stop {
-            Stop::Gone(Gone::Overtime) => ApiError::unavailable(OVERTIME),
-            Stop::Gone(_) => ApiError::unavailable(STOPPING),
+            Stop::SinkClosed(SinkClosed::Overtime) => ApiError::unavailable(OVERTIME),
+            Stop::SinkClosed(_) => ApiError::unavailable(STOPPING),
             Stop::Upstream(error) => {
                 let path = self.upstream.generation_path();
                 note_failed_call(&self.app, &self.upstream, &self.info, path, &error);
@@ -224,33 +224,33 @@ impl Run {
 /// Tells the client that its stream begins.
 fn begin(begun: &mut Option<oneshot::Sender<Result<(), ApiError>>>) -> Result<(), Stop> {
     match begun.take().map(|begun| begun.send(Ok(()))) {
-        Some(Err(_)) => Err(Stop::Gone(Gone::Client)),
+        Some(Err(_)) => Err(Stop::SinkClosed(SinkClosed::Client)),
         _ => Ok(()),
     }
 }
 
 /// Sends the chunks of an answer until it is whole.
 async fn pump(agent: &mut Agent, chunks: &mut Chunks, sink: &mut ClientSink) -> Result<(), Stop> {
-    let mut intake = Intake::default();
+    let mut budget = OutputBudget::default();
     let mut deltas = Vec::new();
     let mut out = BytesMut::new();
     loop {
         // A server that never pauses must not keep us from seeing this.
-        if let Some(gone) = sink.gone().now_or_never() {
-            return Err(Stop::Gone(gone));
+        if let Some(closed) = sink.closed().now_or_never() {
+            return Err(Stop::SinkClosed(closed));
         }
         let mut step = tokio::select! {
-            gone = sink.gone() => return Err(Stop::Gone(gone)),
+            closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
             step = agent.next(&mut deltas) => step,
         };
-        let mut taken = take(&mut deltas, &mut intake, chunks, &mut out);
+        let mut taken = take(&mut deltas, &mut budget, chunks, &mut out);
         // What has arrived with it goes along.
         while matches!(step, Ok(Step::More)) && taken.is_ok() && out.len() < MAX_BURST {
             let Some(next) = poll_immediate(agent.next(&mut deltas)).await else {
                 break;
             };
             step = next;
-            taken = take(&mut deltas, &mut intake, chunks, &mut out);
+            taken = take(&mut deltas, &mut budget, chunks, &mut out);
         }
         let step = taken.and(step);
         if matches!(step, Ok(Step::Done)) && !chunks.finish(&mut out) {
@@ -258,7 +258,7 @@ async fn pump(agent: &mut Agent, chunks: &mut Chunks, sink: &mut ClientSink) -> 
         }
         if !out.is_empty() {
             let sent = sink.send(out.split().freeze()).await;
-            sent.map_err(Stop::Gone)?;
+            sent.map_err(Stop::SinkClosed)?;
         }
         match step {
             Ok(Step::Done) => return Ok(()),
@@ -270,12 +270,12 @@ async fn pump(agent: &mut Agent, chunks: &mut Chunks, sink: &mut ClientSink) -> 
 
 fn take(
     deltas: &mut Vec<Delta>,
-    intake: &mut Intake,
+    budget: &mut OutputBudget,
     chunks: &mut Chunks,
     out: &mut BytesMut,
 ) -> Result<(), UpstreamError> {
     for delta in deltas.drain(..) {
-        intake.admit(&delta)?;
+        budget.admit(&delta)?;
         chunks.apply(delta, out);
     }
     Ok(())
@@ -283,9 +283,9 @@ fn take(
 
 /// What an answer has brought so far, against what it may.
 #[derive(Default)]
-struct Intake(usize);
+struct OutputBudget(usize);
 
-impl Intake {
+impl OutputBudget {
     fn admit(&mut self, delta: &Delta) -> Result<(), UpstreamError> {
         self.0 += delta.size();
         if self.0 > MAX_OUTPUT {

@@ -18,7 +18,7 @@ use waypost_engine::Engine;
 use super::error::ApiError;
 use crate::{
     app::{App, AppRef},
-    identity::keysource::LastFetch,
+    identity::jwks_cache::LastFetch,
     upstream::Upstream,
 };
 
@@ -143,7 +143,7 @@ fn upstream(upstream: &Upstream) -> Value {
 /// How many identity providers' keys were fetched last time, and how many not;
 /// not which, since anyone may ask.
 fn issuers(app: &App) -> Value {
-    let view = app.identity.view(&app.directory);
+    let view = app.identity.compiled(&app.directory);
     let count = |state| view.last_fetches().filter(|last| *last == state).count();
     json!({
         "fetched": count(LastFetch::Fetched),

@@ -1,17 +1,18 @@
 //! Who calls: keys, and workloads that bring a token of their own.
 //!
-//! Flow: [`snapshot`] holds the directory, [`view`] what it means compiled.
+//! Flow: [`snapshot`] holds the directory, [`compiled`] what it means.
 //! [`exchange`] turns a workload's token into an access token, checked with
-//! keys from [`keysource`]; [`tokens`] recognises access tokens on requests.
+//! keys from [`jwks_cache`]; [`tokens`] recognises access tokens on requests.
 //!
 //! Easy to break: everything is decided from memory. I/O happens only to fetch
 //! an issuer's keys and in background tasks ([`start`]).
 
 pub mod audit;
+pub mod compiled;
 pub mod exchange;
 mod fetch;
+pub mod jwks_cache;
 pub mod keys;
-pub mod keysource;
 pub mod limits;
 pub mod master_key;
 pub mod revoke;
@@ -19,7 +20,6 @@ pub mod signing;
 pub mod snapshot;
 pub mod tokens;
 pub mod try_out;
-pub mod view;
 pub mod wellknown;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,12 +30,12 @@ use waypost_identity::UrlRules;
 
 use self::{
     audit::AuditQueue,
+    compiled::{CompiledDirectory, Settings},
     fetch::Fetcher,
     limits::ExchangeLimits,
     master_key::MasterKey,
     snapshot::DirectoryHandle,
     tokens::AccessTokens,
-    view::{Settings, View},
 };
 use crate::{app::AppRef, config::IdentityConfig, metrics::Metrics};
 
@@ -46,8 +46,8 @@ pub struct Identity {
     pub limits: ExchangeLimits,
     pub audit: AuditQueue,
     settings: Settings,
-    view: ArcSwap<View>,
-    /// Held while building, so that one request builds a view and not all.
+    compiled: ArcSwap<CompiledDirectory>,
+    /// Held while building, so that one request compiles it and not all.
     building: Mutex<()>,
 }
 
@@ -70,32 +70,32 @@ impl Identity {
                 skew_seconds: config.clock_skew.as_secs() as u32,
                 master_key,
             },
-            view: ArcSwap::from_pointee(View::empty()),
+            compiled: ArcSwap::from_pointee(CompiledDirectory::empty()),
             building: Mutex::new(()),
         }
     }
 
     /// The present directory, compiled.
-    pub fn view(&self, directory: &DirectoryHandle) -> Arc<View> {
+    pub fn compiled(&self, directory: &DirectoryHandle) -> Arc<CompiledDirectory> {
         let snapshot = directory.current();
-        let view = self.view.load();
-        if Arc::ptr_eq(&view.snapshot, &snapshot) {
-            return Arc::clone(&view);
+        let compiled = self.compiled.load();
+        if Arc::ptr_eq(&compiled.snapshot, &snapshot) {
+            return Arc::clone(&compiled);
         }
-        drop((view, snapshot));
+        drop((compiled, snapshot));
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that an older snapshot never replaces a newer one.
         let snapshot = Arc::clone(&directory.current());
-        let before = self.view.load_full();
+        let before = self.compiled.load_full();
         if Arc::ptr_eq(&before.snapshot, &snapshot) {
             return before;
         }
-        let view = Arc::new(View::build(snapshot, &before, &self.settings));
-        if !view.ring.keeps_all_of(&before.ring) {
+        let compiled = Arc::new(CompiledDirectory::build(snapshot, &before, &self.settings));
+        if !compiled.ring.keeps_all_of(&before.ring) {
             self.tokens.clear();
         }
-        self.view.store(Arc::clone(&view));
-        view
+        self.compiled.store(Arc::clone(&compiled));
+        compiled
     }
 
     pub(crate) fn master_key(&self) -> &MasterKey {

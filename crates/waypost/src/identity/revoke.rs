@@ -51,12 +51,12 @@ async fn run(app: &AppRef, request: Request) -> Result<(), Refused> {
     // Only access tokens exist here, so the hint can help with nothing.
     params.text("token_type_hint")?;
     let token = params.required("token")?;
-    let view = app.identity.view(&app.directory);
+    let directory = app.identity.compiled(&app.directory);
     let now = clock::seconds(clock::now());
-    let Ok(claims) = app.identity.tokens.claims(&view, token, now) else {
+    let Ok(claims) = app.identity.tokens.claims(&directory, token, now) else {
         return Ok(());
     };
-    if view.snapshot.revoked.contains(&claims.token_id) {
+    if directory.snapshot.revoked.contains(&claims.token_id) {
         return Ok(());
     }
     let revocation = Revocation {

@@ -1,7 +1,7 @@
 //! The keys that sign access tokens: made, sealed, published, rotated, retired.
 //!
 //! Flow: [`prepare`] sees at start that there is a key and that all open;
-//! [`Ring`] holds them unsealed, rebuilt when the directory's snapshot brings
+//! [`KeyRing`] holds them unsealed, rebuilt when the directory's snapshot brings
 //! other ones; [`run`] rotates by age.
 //!
 //! Easy to break: verifiers cache our key set. A new key is published
@@ -32,7 +32,7 @@ const CHECK_EVERY: Duration = Duration::from_mins(1);
 
 /// The unsealed signing keys of one snapshot.
 #[derive(Default)]
-pub struct Ring {
+pub struct KeyRing {
     /// By `sign_from`, oldest first.
     keys: Vec<RingKey>,
     verifier: Option<AccessTokenVerifier>,
@@ -44,7 +44,7 @@ struct RingKey {
     key: Arc<SigningKey>,
 }
 
-impl Ring {
+impl KeyRing {
     /// Unseals what `before` does not hold already. A key that does not open
     /// is left out, loudly: its tokens are refused.
     pub(super) fn build(
@@ -317,7 +317,7 @@ mod tests {
             seal_new(&master, 100).expect("a key"),
             seal_new(&master, 200).expect("a key"),
         ];
-        let ring = Ring::build(&rows, &Ring::default(), &master, "https://w.example");
+        let ring = KeyRing::build(&rows, &KeyRing::default(), &master, "https://w.example");
         let signer = |now| ring.signer(now).expect("a key").kid().to_owned();
         assert_eq!(signer(50), rows[0].kid);
         assert_eq!(signer(199), rows[0].kid);
@@ -326,7 +326,7 @@ mod tests {
         assert!(!ring.jwks().contains("\"d\""));
         assert!(ring.is_of(&rows) && !ring.is_of(&rows[1..]));
 
-        let fewer = Ring::build(&rows[1..], &ring, &master, "https://w.example");
+        let fewer = KeyRing::build(&rows[1..], &ring, &master, "https://w.example");
         assert!(ring.keeps_all_of(&fewer) && !fewer.keeps_all_of(&ring));
         assert!(
             Arc::ptr_eq(&fewer.keys[0].key, &ring.keys[1].key),

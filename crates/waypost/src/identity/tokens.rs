@@ -12,7 +12,7 @@ use std::sync::Arc;
 use moka::sync::Cache;
 use waypost_identity::{AccessClaims, AccessTokenRefusal, Permissions, ScopeSet, TokenFingerprint};
 
-use super::view::View;
+use super::compiled::CompiledDirectory;
 use crate::{
     app::App,
     clock,
@@ -32,10 +32,10 @@ pub struct OwnTokens;
 
 impl TokenAuthority for OwnTokens {
     fn verify(&self, app: &App, token: &str) -> Result<ProjectCaller, TokenRefusal> {
-        let view = app.identity.view(&app.directory);
+        let directory = app.identity.compiled(&app.directory);
         let now = clock::seconds(clock::now());
-        let claims = app.identity.tokens.claims(&view, token, now)?;
-        let present = standing(&view, &claims).ok_or(TokenRefusal::Revoked)?;
+        let claims = app.identity.tokens.claims(&directory, token, now)?;
+        let present = standing(&directory, &claims).ok_or(TokenRefusal::Revoked)?;
         Ok(ProjectCaller {
             project_id: claims.project_id.clone(),
             service_account_id: claims.service_account_id.clone(),
@@ -59,7 +59,7 @@ impl AccessTokens {
     /// What the token says, if this server signed it and it has not expired.
     pub fn claims(
         &self,
-        view: &View,
+        directory: &CompiledDirectory,
         token: &str,
         now: i64,
     ) -> Result<Arc<AccessClaims>, TokenRefusal> {
@@ -71,7 +71,7 @@ impl AccessTokens {
             }
             return Ok(claims);
         }
-        let verifier = view.ring.verifier().ok_or(TokenRefusal::Invalid)?;
+        let verifier = directory.ring.verifier().ok_or(TokenRefusal::Invalid)?;
         let claims = verifier.verify(token, now).map_err(|refusal| {
             tracing::debug!(
                 token = %fingerprint,
@@ -96,8 +96,8 @@ impl AccessTokens {
 
 /// What the token's rule gives at present, if everything the token was issued
 /// under still stands.
-fn standing(view: &View, claims: &AccessClaims) -> Option<Permissions> {
-    let snapshot = &view.snapshot;
+fn standing(directory: &CompiledDirectory, claims: &AccessClaims) -> Option<Permissions> {
+    let snapshot = &directory.snapshot;
     if snapshot.revoked.contains(&claims.token_id) {
         return None;
     }
@@ -105,7 +105,7 @@ fn standing(view: &View, claims: &AccessClaims) -> Option<Permissions> {
     if !provider.enabled || u64::try_from(provider.trust_epoch) != Ok(claims.trust_epoch) {
         return None;
     }
-    let rule = view.rule(&claims.provider_id, &claims.service_account_id)?;
+    let rule = directory.rule(&claims.provider_id, &claims.service_account_id)?;
     let row = rule.row();
     if !row.enabled || row.id != claims.rule_id || row.project_id != claims.project_id {
         return None;

@@ -7,9 +7,9 @@ use waypost_engine::directory::Provider;
 use waypost_identity::UrlRules;
 
 use super::{
+    compiled::Keys,
     fetch::Fetcher,
-    keysource::{RemoteKeys, Tried},
-    view::Keys,
+    jwks_cache::{JwksCache, Tried},
 };
 use crate::config::IdentityConfig;
 
@@ -37,7 +37,7 @@ pub async fn ask(providers: Vec<Provider>, rules: UrlRules, config: &IdentityCon
         })
         .map(|(provider, keys)| async move {
             let outcome = match keys {
-                Ok(keys) => RemoteKeys::try_out(&keys, config).await,
+                Ok(keys) => JwksCache::try_out(&keys, config).await,
                 Err(problem) => Err(problem),
             };
             Asked { provider, outcome }

@@ -46,13 +46,13 @@ async fn configuration(State(app): State<AppRef>) -> Response {
 }
 
 async fn jwks(State(app): State<AppRef>) -> Response {
-    let view = app.identity.view(&app.directory);
+    let directory = app.identity.compiled(&app.directory);
     (
         [
             (header::CACHE_CONTROL, CACHE),
             (header::CONTENT_TYPE, "application/json"),
         ],
-        view.ring.jwks().to_owned(),
+        directory.ring.jwks().to_owned(),
     )
         .into_response()
 }

@@ -59,7 +59,7 @@ pub async fn create(
     let idempotency = key
         .zip(fingerprint)
         .map(|(key, fingerprint)| Idempotency { key, fingerprint });
-    request.generation.mcp = mcp::declare::vault(&app, &body)?;
+    request.generation.mcp = mcp::declare::access(&app, &body)?;
     drop(body);
     custom::check(&request.grammars).await?;
     if request.background && !request.store {

@@ -25,8 +25,8 @@ use super::{
     idempotency::HeldKey,
     object::{self, Failure},
     recover::Seam,
-    run::{self, End, Gone, Sink, Stop},
-    sink::{CLIENT_QUEUE, ClientSink, NoSink},
+    run::{self, End, Sink, SinkClosed, Stop},
+    sink::{CLIENT_QUEUE, ClientSink, DiscardSink},
 };
 use crate::{
     app::AppRef,
@@ -60,7 +60,7 @@ impl Foreground {
     pub async fn answer(mut self) -> Result<Response, ApiError> {
         let _held = self.held.take();
         let _slot = slot_of(&self.app, &self.upstream).await?;
-        let mut sink = NoSink {
+        let mut sink = DiscardSink {
             stop: self.app.shutdown.stopping(),
             deadline: self.deadline(),
         };
@@ -69,7 +69,7 @@ impl Foreground {
         let open = Agent::open(&self.app, &self.upstream, &self.generation, None);
         let opened = tokio::select! {
             opened = open => opened.map_err(Stop::Upstream),
-            gone = sink.gone() => Err(Stop::Gone(gone)),
+            closed = sink.closed() => Err(Stop::SinkClosed(closed)),
         };
         let result = match opened {
             Ok(mut agent) => {
@@ -90,16 +90,18 @@ impl Foreground {
             // The model had its say, or tools had their effects: that is how
             // this response ended. An HTTP error makes clients try again, and
             // all of it would be done twice.
-            Err(Stop::Gone(gone)) if assembler.had_effects() => {
-                let why = if gone == Gone::Overtime {
+            Err(Stop::SinkClosed(closed)) if assembler.had_effects() => {
+                let why = if closed == SinkClosed::Overtime {
                     OVERTIME
                 } else {
                     STOPPING
                 };
                 self.failed(&mut assembler, "server_error", why.to_owned(), pending)
             }
-            Err(Stop::Gone(Gone::Overtime)) => return Err(ApiError::unavailable(OVERTIME)),
-            Err(Stop::Gone(_)) => return Err(ApiError::unavailable(STOPPING)),
+            Err(Stop::SinkClosed(SinkClosed::Overtime)) => {
+                return Err(ApiError::unavailable(OVERTIME));
+            }
+            Err(Stop::SinkClosed(_)) => return Err(ApiError::unavailable(STOPPING)),
             Err(Stop::Upstream(error))
                 if matches!(error, UpstreamError::Violation(_)) || assembler.had_effects() =>
             {
@@ -157,26 +159,26 @@ impl Foreground {
                 opened = &mut open => opened,
                 () = tokio::time::sleep(HEAD_PATIENCE) => {
                     if begun.take().is_some_and(|b| b.send(Ok(())).is_err()) {
-                        return Err(Stop::Gone(Gone::Client));
+                        return Err(Stop::SinkClosed(SinkClosed::Client));
                     }
                     run::flush(&mut pending, &mut sink).await?;
                     tokio::select! {
                         opened = &mut open => opened,
-                        gone = sink.gone() => return Err(Stop::Gone(gone)),
+                        closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
                     }
                 }
-                gone = sink.gone() => return Err(Stop::Gone(gone)),
+                closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
             };
             let mut agent = match (opened, begun.take()) {
                 (Ok(agent), begun) => {
                     if begun.is_some_and(|b| b.send(Ok(())).is_err()) {
-                        return Err(Stop::Gone(Gone::Client));
+                        return Err(Stop::SinkClosed(SinkClosed::Client));
                     }
                     agent
                 }
                 (Err(error), Some(begun)) => {
                     let _ = begun.send(Err(self.refusal(&error)));
-                    return Err(Stop::Gone(Gone::Client));
+                    return Err(Stop::SinkClosed(SinkClosed::Client));
                 }
                 (Err(error), None) => return Err(Stop::Upstream(error)),
             };
@@ -192,17 +194,17 @@ impl Foreground {
         };
         let end = match work.await {
             Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
-            Err(Stop::Gone(Gone::Overtime)) => {
+            Err(Stop::SinkClosed(SinkClosed::Overtime)) => {
                 self.failed(&mut assembler, "server_error", OVERTIME.to_owned(), pending)
             }
-            Err(Stop::Gone(Gone::Stopping)) => {
+            Err(Stop::SinkClosed(SinkClosed::Stopping)) => {
                 if let Some(begun) = begun.take() {
                     let _ = begun.send(Err(ApiError::unavailable(STOPPING)));
                     return;
                 }
                 self.failed(&mut assembler, "server_error", STOPPING.to_owned(), pending)
             }
-            Err(Stop::Gone(_)) => return,
+            Err(Stop::SinkClosed(_)) => return,
             Err(Stop::Upstream(error)) => {
                 self.note(&error);
                 let (code, message) = error.for_response();

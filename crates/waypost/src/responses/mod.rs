@@ -17,6 +17,7 @@ use crate::app::AppRef;
 
 mod assemble;
 mod background;
+mod call_pairing;
 mod cancel;
 mod context;
 pub mod create;
@@ -35,7 +36,6 @@ mod poll;
 mod properties;
 mod recover;
 mod references;
-mod replay;
 mod request;
 mod restream;
 mod retrieve;

@@ -37,7 +37,7 @@ const MAX_PIECES: usize = 4096;
 /// Where a run's events go.
 pub trait Sink: Send {
     /// Takes a batch; resolves when the next one may come.
-    fn write(&mut self, batch: EventBatch) -> impl Future<Output = Result<(), Gone>> + Send;
+    fn write(&mut self, batch: EventBatch) -> impl Future<Output = Result<(), SinkClosed>> + Send;
     /// Keeps what a run after a crash has to know of this one: the tokens spent
     /// up to the event that comes after `pending` further ones. Resolves when it
     /// is kept, or when that is not worth waiting for.
@@ -45,16 +45,16 @@ pub trait Sink: Send {
         &mut self,
         _spent: Usage,
         _pending: u64,
-    ) -> impl Future<Output = Result<(), Gone>> + Send {
+    ) -> impl Future<Output = Result<(), SinkClosed>> + Send {
         std::future::ready(Ok(()))
     }
     /// Resolves when nobody wants more.
-    fn gone(&mut self) -> impl Future<Output = Gone> + Send;
+    fn closed(&mut self) -> impl Future<Output = SinkClosed> + Send;
 }
 
 /// Why a sink takes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
+pub enum SinkClosed {
     /// The client left.
     Client,
     /// The lease was lost: cancelled, taken over.
@@ -71,7 +71,7 @@ pub enum Gone {
 /// Why a run did not come to an end.
 #[derive(Debug)]
 pub enum Stop {
-    Gone(Gone),
+    SinkClosed(SinkClosed),
     Upstream(UpstreamError),
 }
 
@@ -126,7 +126,7 @@ pub async fn pump<S: Sink>(
     pending: &mut EventBatchBuilder,
     sink: &mut S,
 ) -> Result<Finish, Stop> {
-    let mut intake = Intake {
+    let mut pump = Pump {
         agent,
         assembler,
         seam,
@@ -138,31 +138,31 @@ pub async fn pump<S: Sink>(
     let mut ended: Option<Result<(), UpstreamError>> = None;
     loop {
         // A server that never pauses must not keep us from seeing this.
-        if let Some(gone) = sink.gone().now_or_never() {
-            return Err(Stop::Gone(gone));
+        if let Some(closed) = sink.closed().now_or_never() {
+            return Err(Stop::SinkClosed(closed));
         }
         if pending.is_empty() && ended.is_none() {
             tokio::select! {
-                gone = sink.gone() => return Err(Stop::Gone(gone)),
-                end = intake.step(pending) => ended = end,
+                closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
+                end = pump.step(pending) => ended = end,
             }
         }
         // What has arrived with it goes along: one write for a burst.
         while !pending.is_empty()
             && ended.is_none()
-            && !intake.must_flush
-            && intake.spent.is_none()
+            && !pump.must_flush
+            && pump.spent.is_none()
             && pending.len() < MAX_BURST
         {
-            match poll_immediate(intake.step(pending)).await {
+            match poll_immediate(pump.step(pending)).await {
                 Some(end) => ended = end,
                 None => break,
             }
         }
         // Before the events that it is about: what is missing after a crash is
         // asked for again, and that is paid for too.
-        if let Some((spent, pending)) = intake.spent.take() {
-            sink.keep(spent, pending).await.map_err(Stop::Gone)?;
+        if let Some((spent, pending)) = pump.spent.take() {
+            sink.keep(spent, pending).await.map_err(Stop::SinkClosed)?;
         }
         if let Some(end) = ended {
             // An error is told only after what came before it is safe.
@@ -170,12 +170,12 @@ pub async fn pump<S: Sink>(
                 flush(pending, sink).await?;
             }
             end.map_err(Stop::Upstream)?;
-            return intake.assembler.finished().ok_or_else(|| {
+            return pump.assembler.finished().ok_or_else(|| {
                 Stop::Upstream(UpstreamError::Broken("end without a finish reason".into()))
             });
         }
         if pending.is_empty() {
-            intake.must_flush = false;
+            pump.must_flush = false;
             continue;
         }
         let write = sink.write(pending.take());
@@ -183,14 +183,14 @@ pub async fn pump<S: Sink>(
         loop {
             tokio::select! {
                 written = &mut write => {
-                    written.map_err(Stop::Gone)?;
+                    written.map_err(Stop::SinkClosed)?;
                     // What came while it was written is still to be.
-                    intake.must_flush &= !pending.is_empty();
+                    pump.must_flush &= !pending.is_empty();
                     break;
                 }
-                end = intake.step(pending), if ended.is_none()
-                    && !intake.must_flush
-                    && intake.spent.is_none()
+                end = pump.step(pending), if ended.is_none()
+                    && !pump.must_flush
+                    && pump.spent.is_none()
                     && pending.len() < MAX_PENDING =>
                 {
                     ended = end;
@@ -205,10 +205,10 @@ pub async fn flush<S: Sink>(pending: &mut EventBatchBuilder, sink: &mut S) -> Re
     if pending.is_empty() {
         return Ok(());
     }
-    sink.write(pending.take()).await.map_err(Stop::Gone)
+    sink.write(pending.take()).await.map_err(Stop::SinkClosed)
 }
 
-struct Intake<'a> {
+struct Pump<'a> {
     agent: &'a mut Agent,
     assembler: &'a mut Assembler,
     seam: &'a mut Seam,
@@ -220,7 +220,7 @@ struct Intake<'a> {
     spent: Option<(Usage, u64)>,
 }
 
-impl Intake<'_> {
+impl Pump<'_> {
     /// Takes in what the server says next; `Some` when that was the end.
     /// Cancel-safe: nothing is awaited once deltas are there.
     async fn step(&mut self, out: &mut EventBatchBuilder) -> Option<Result<(), UpstreamError>> {

@@ -10,7 +10,7 @@ use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, 
 use super::{
     events::{FRAME_BYTES, frame},
     recover::Checkpoint,
-    run::{Gone, Sink},
+    run::{Sink, SinkClosed},
 };
 use crate::upstream::generation::Usage;
 
@@ -45,7 +45,7 @@ pub struct LogSink {
 }
 
 impl Sink for LogSink {
-    async fn write(&mut self, batch: EventBatch) -> Result<(), Gone> {
+    async fn write(&mut self, batch: EventBatch) -> Result<(), SinkClosed> {
         let store = Arc::clone(&self.engine.store);
         let mut pause = RETRY_FIRST;
         loop {
@@ -54,15 +54,15 @@ impl Sink for LogSink {
                 .await
             {
                 Ok(()) => break,
-                Err(StoreError::Fenced) => return Err(Gone::Fenced),
+                Err(StoreError::Fenced) => return Err(SinkClosed::Fenced),
                 Err(error) if error.is_transient() => {
                     tracing::warn!(response_id = %self.lease.response_id, %error, "appending events failed; trying again");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        gone = self.given_up() => {
+                        closed = self.given_up() => {
                             // This batch is not written: nothing may follow it.
-                            return Err(match gone {
-                                Gone::Stopping => Gone::Store,
+                            return Err(match closed {
+                                SinkClosed::Stopping => SinkClosed::Store,
                                 other => other,
                             });
                         }
@@ -71,7 +71,7 @@ impl Sink for LogSink {
                 }
                 Err(error) => {
                     tracing::error!(response_id = %self.lease.response_id, %error, "appending events failed");
-                    return Err(Gone::Store);
+                    return Err(SinkClosed::Store);
                 }
             }
         }
@@ -89,7 +89,7 @@ impl Sink for LogSink {
         Ok(())
     }
 
-    async fn keep(&mut self, spent: Usage, pending: u64) -> Result<(), Gone> {
+    async fn keep(&mut self, spent: Usage, pending: u64) -> Result<(), SinkClosed> {
         let checkpoint = Checkpoint {
             spent,
             events: self.next_seq + pending,
@@ -99,7 +99,7 @@ impl Sink for LogSink {
             .store
             .save_checkpoint(&self.lease, checkpoint.encode());
         match saved.await {
-            Err(StoreError::Fenced) => return Err(Gone::Fenced),
+            Err(StoreError::Fenced) => return Err(SinkClosed::Fenced),
             // The next one says it all again.
             Err(error) => {
                 tracing::warn!(response_id = %self.lease.response_id, %error, "keeping a response's token counts failed");
@@ -109,20 +109,20 @@ impl Sink for LogSink {
         Ok(())
     }
 
-    async fn gone(&mut self) -> Gone {
+    async fn closed(&mut self) -> SinkClosed {
         tokio::select! {
-            gone = self.given_up() => gone,
-            () = tokio::time::sleep_until(self.deadline) => Gone::Overtime,
+            closed = self.given_up() => closed,
+            () = tokio::time::sleep_until(self.deadline) => SinkClosed::Overtime,
         }
     }
 }
 
 impl LogSink {
     /// Resolves when writing has no more sense, late or not.
-    pub async fn given_up(&self) -> Gone {
+    pub async fn given_up(&self) -> SinkClosed {
         tokio::select! {
-            () = self.lost.cancelled() => Gone::Fenced,
-            () = self.stop.cancelled() => Gone::Stopping,
+            () = self.lost.cancelled() => SinkClosed::Fenced,
+            () = self.stop.cancelled() => SinkClosed::Stopping,
         }
     }
 }
@@ -138,7 +138,7 @@ pub struct ClientSink {
 }
 
 impl Sink for ClientSink {
-    async fn write(&mut self, batch: EventBatch) -> Result<(), Gone> {
+    async fn write(&mut self, batch: EventBatch) -> Result<(), SinkClosed> {
         let mut out = BytesMut::new();
         for event in batch.iter() {
             frame(&mut out, self.next_seq, &event);
@@ -153,11 +153,11 @@ impl Sink for ClientSink {
         Ok(())
     }
 
-    async fn gone(&mut self) -> Gone {
+    async fn closed(&mut self) -> SinkClosed {
         tokio::select! {
-            () = self.frames.closed() => Gone::Client,
-            () = self.stop.cancelled() => Gone::Stopping,
-            () = tokio::time::sleep_until(self.deadline) => Gone::Overtime,
+            () = self.frames.closed() => SinkClosed::Client,
+            () = self.stop.cancelled() => SinkClosed::Stopping,
+            () = tokio::time::sleep_until(self.deadline) => SinkClosed::Overtime,
         }
     }
 }
@@ -175,18 +175,18 @@ impl ClientSink {
 
     /// Sends frames; resolves when there is room for them. When the server stops
     /// there is still time for the last ones.
-    pub async fn send(&mut self, frames: Bytes) -> Result<(), Gone> {
+    pub async fn send(&mut self, frames: Bytes) -> Result<(), SinkClosed> {
         if self.broken {
-            return Err(Gone::Client);
+            return Err(SinkClosed::Client);
         }
         let stopped = async {
             self.stop.cancelled().await;
             tokio::time::sleep(FAREWELL).await;
         };
         let sent = tokio::select! {
-            sent = self.frames.send(frames) => sent.map_err(|_| Gone::Client),
-            () = stopped => Err(Gone::Stopping),
-            () = tokio::time::sleep(CLIENT_PATIENCE) => Err(Gone::Client),
+            sent = self.frames.send(frames) => sent.map_err(|_| SinkClosed::Client),
+            () = stopped => Err(SinkClosed::Stopping),
+            () = tokio::time::sleep(CLIENT_PATIENCE) => Err(SinkClosed::Client),
         };
         self.broken = sent.is_err();
         sent
@@ -195,20 +195,20 @@ impl ClientSink {
 
 /// A foreground client that waits for the whole answer: dropping its request
 /// ends the run, so nothing else has to.
-pub struct NoSink {
+pub struct DiscardSink {
     pub stop: CancellationToken,
     pub deadline: Instant,
 }
 
-impl Sink for NoSink {
-    async fn write(&mut self, _: EventBatch) -> Result<(), Gone> {
+impl Sink for DiscardSink {
+    async fn write(&mut self, _: EventBatch) -> Result<(), SinkClosed> {
         Ok(())
     }
 
-    async fn gone(&mut self) -> Gone {
+    async fn closed(&mut self) -> SinkClosed {
         tokio::select! {
-            () = self.stop.cancelled() => Gone::Stopping,
-            () = tokio::time::sleep_until(self.deadline) => Gone::Overtime,
+            () = self.stop.cancelled() => SinkClosed::Stopping,
+            () = tokio::time::sleep_until(self.deadline) => SinkClosed::Overtime,
         }
     }
 }

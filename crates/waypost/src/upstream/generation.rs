@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strict_schema::Restore;
 
-use crate::tools::mcp::{Vault, approval::Approved};
+use crate::tools::mcp::{McpAccess, approval::Approved};
 
 /// One request to a model, with its whole context.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub struct Generation {
     pub project_id: String,
     /// How to reach its MCP servers: never stored like this.
     #[serde(skip)]
-    pub mcp: Vault,
+    pub mcp: McpAccess,
     /// The same, sealed, in a stored job only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp_sealed: Option<String>,
@@ -94,17 +94,17 @@ impl Generation {
 /// What one request to a model server says: a generation, and where the server
 /// has to be told something else, that. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct ModelRequest {
     pub generation: Arc<Generation>,
     /// In place of what the generation says. Without it no tools are sent.
-    pub wire: Option<Arc<Wire>>,
+    pub adapted: Option<Arc<Adapted>>,
     /// Items after all others.
     pub appended: Vec<Value>,
 }
 
 /// A generation's tools and what depends on them, in one server's words.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wire {
+pub struct Adapted {
     /// Goes after the instructions.
     pub preamble: Option<String>,
     /// `None`: the generation's own items.
@@ -127,12 +127,12 @@ pub struct Answer {
     pub text: Value,
 }
 
-impl Ask {
+impl ModelRequest {
     /// The generation as it is, without its tools.
     pub fn plain(generation: &Arc<Generation>) -> Self {
         Self {
             generation: generation.clone(),
-            wire: None,
+            adapted: None,
             appended: Vec::new(),
         }
     }
@@ -147,35 +147,41 @@ impl Ask {
 
     /// What of that is not the client's own.
     pub fn preamble(&self) -> Option<&str> {
-        self.wire.as_ref()?.preamble.as_deref()
+        self.adapted.as_ref()?.preamble.as_deref()
     }
 
     /// The context, in order.
     pub fn items(&self) -> impl Iterator<Item = &Value> {
         let own = &self.generation.items;
-        let items = self.wire.as_ref().and_then(|wire| wire.items.as_ref());
+        let items = self
+            .adapted
+            .as_ref()
+            .and_then(|adapted| adapted.items.as_ref());
         items.unwrap_or(own).iter().chain(&self.appended)
     }
 
     /// The tools to send.
     pub fn tools(&self) -> &[Value] {
-        self.wire.as_ref().map_or(&[], |wire| &wire.tools)
+        self.adapted.as_ref().map_or(&[], |adapted| &adapted.tools)
     }
 
     /// How they may be used.
     pub fn tool_choice(&self) -> Option<&Value> {
-        self.wire.as_ref()?.tool_choice.as_ref()
+        self.adapted.as_ref()?.tool_choice.as_ref()
     }
 
     /// Whether several calls are allowed in one answer.
     pub fn parallel_tool_calls(&self) -> Option<bool> {
-        self.wire.as_ref()?.parallel_tool_calls
+        self.adapted.as_ref()?.parallel_tool_calls
     }
 
     /// `text` as the Responses API writes it.
     pub fn text(&self) -> Option<&Value> {
         let own = self.generation.text.as_ref();
-        let text = self.wire.as_ref().and_then(|wire| wire.text.as_ref());
+        let text = self
+            .adapted
+            .as_ref()
+            .and_then(|adapted| adapted.text.as_ref());
         text.or(own)
     }
 }

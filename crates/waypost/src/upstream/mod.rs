@@ -20,13 +20,13 @@ pub mod logprobs;
 pub mod meter;
 #[cfg(test)]
 mod mutated;
-pub mod native;
 pub mod outage;
+pub mod pool;
 mod redact;
+pub mod responses;
 pub mod stream;
 pub mod tokens;
 pub mod watch;
-pub mod wire;
 
 use std::{
     collections::BTreeSet,
@@ -45,8 +45,8 @@ use crate::{metrics::Metrics, redact::Redactor};
 use error::UpstreamError;
 use identify::Known;
 use outage::Outage;
+use pool::{ConnectionError, ConnectionPool};
 use watch::Health;
-use wire::{Wire, WireError};
 
 /// How we introduce ourselves to model servers.
 const USER_AGENT: &str = concat!("waypost/", env!("CARGO_PKG_VERSION"));
@@ -103,7 +103,7 @@ pub struct Upstreams {
     pub metrics: Arc<Metrics>,
     /// Builds all requests, and sends those that need TLS.
     pub client: reqwest::Client,
-    wire: Arc<Wire>,
+    pool: Arc<ConnectionPool>,
     /// Longest silence within an answer.
     pub idle_timeout: Duration,
     all: ArcSwap<Vec<Arc<Upstream>>>,
@@ -127,7 +127,7 @@ impl Upstreams {
         Ok(Self {
             metrics: Arc::default(),
             client,
-            wire: Arc::default(),
+            pool: Arc::default(),
             idle_timeout,
             apart: apart.map(|u| u.base_url.authority().to_owned()).collect(),
             all: ArcSwap::from_pointee(all),
@@ -156,9 +156,9 @@ impl Upstreams {
         let send = async {
             let url = request.url();
             if url.scheme() == "http" && !self.apart.contains(url.authority()) {
-                let sent = self.wire.send(request).await;
+                let sent = self.pool.send(request).await;
                 sent.map_err(|error| match error {
-                    WireError::Exchange { .. } => UpstreamError::Dropped(with_causes(&error)),
+                    ConnectionError::Exchange { .. } => UpstreamError::Dropped(with_causes(&error)),
                     _ => UpstreamError::Unreachable(with_causes(&error)),
                 })
             } else {

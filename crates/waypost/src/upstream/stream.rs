@@ -11,9 +11,9 @@ use super::{
     Upstream, Upstreams,
     chat::{self, ChatDecoder},
     error::UpstreamError,
-    generation::{Ask, Delta, MAX_OUTPUT, Prefix},
+    generation::{Delta, MAX_OUTPUT, ModelRequest, Prefix},
     meter::Meter,
-    native::{self, NativeDecoder},
+    responses::{self, ResponsesDecoder},
 };
 use crate::config::UpstreamApi;
 
@@ -61,7 +61,7 @@ enum Source {
 
 enum Decoder {
     Chat(ChatDecoder),
-    Native(NativeDecoder),
+    Responses(ResponsesDecoder),
 }
 
 /// Sends the request and waits for the answer's head. An error status is an
@@ -70,7 +70,7 @@ enum Decoder {
 pub async fn open(
     upstreams: &Upstreams,
     upstream: &Arc<Upstream>,
-    ask: &Ask,
+    ask: &ModelRequest,
     prefix: Option<&Prefix>,
 ) -> Result<AnswerStream, UpstreamError> {
     let wants_logprobs = ask.generation.top_logprobs.is_some();
@@ -80,8 +80,8 @@ pub async fn open(
             Decoder::Chat(ChatDecoder::new(wants_logprobs)),
         ),
         UpstreamApi::Responses => (
-            native::request_body(ask, &upstream.capabilities),
-            Decoder::Native(NativeDecoder::new(wants_logprobs)),
+            responses::request_body(ask, &upstream.capabilities),
+            Decoder::Responses(ResponsesDecoder::new(wants_logprobs)),
         ),
     };
     body["model"] = upstream.real_name(&ask.generation.model).into();
@@ -339,28 +339,28 @@ impl Decoder {
     fn data(&mut self, data: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
         match self {
             Self::Chat(d) => d.data(data, out),
-            Self::Native(d) => d.data(data, out),
+            Self::Responses(d) => d.data(data, out),
         }
     }
 
     fn whole(&mut self, body: &str, out: &mut Vec<Delta>) -> Result<(), UpstreamError> {
         match self {
             Self::Chat(d) => d.whole(body, out),
-            Self::Native(d) => d.whole(body, out),
+            Self::Responses(d) => d.whole(body, out),
         }
     }
 
     fn is_done(&self) -> bool {
         match self {
             Self::Chat(d) => d.is_done(),
-            Self::Native(d) => d.is_done(),
+            Self::Responses(d) => d.is_done(),
         }
     }
 
     fn end(&self) -> Result<(), UpstreamError> {
         match self {
             Self::Chat(d) => d.end(),
-            Self::Native(d) => d.end(),
+            Self::Responses(d) => d.end(),
         }
     }
 }

@@ -35,8 +35,8 @@ use self::{
 };
 use super::{
     audit::{IssuedEvent, RefusedEvent},
-    keysource::Failure,
-    view::{Keys, Trust, View},
+    compiled::{CompiledDirectory, Keys, Trust},
+    jwks_cache::Failure,
 };
 use crate::{
     app::{App, AppRef},
@@ -152,9 +152,9 @@ async fn run(
     attempt.subject_jti = claims.jti().map(str::to_owned);
 
     // The directory may have changed while keys were fetched.
-    let view = app.identity.view(&app.directory);
-    let granted = grant(&view, &request, &claims, trust_epoch, now, lifetime)?;
-    issue(app, &view, granted)
+    let directory = app.identity.compiled(&app.directory);
+    let granted = grant(&directory, &request, &claims, trust_epoch, now, lifetime)?;
+    issue(app, &directory, granted)
 }
 
 /// The rate of the client's address. A peer is unknown only where there is no
@@ -172,12 +172,12 @@ async fn authenticate(
     request: &ExchangeRequest,
     presented: &Presented<'_>,
 ) -> Result<(VerifiedClaims, i64), Refused> {
-    let view = app.identity.view(&app.directory);
+    let directory = app.identity.compiled(&app.directory);
     let id = &request.identity_provider_id;
     // Before anything that costs as much as a signature does.
-    limit_provider(app, &view, id)?;
+    limit_provider(app, &directory, id)?;
     let (trust, trust_epoch) =
-        trusted(app, &view, id).inspect_err(|_| presented.spend_a_verification())?;
+        trusted(app, &directory, id).inspect_err(|_| presented.spend_a_verification())?;
     let verified = match &trust.keys {
         Keys::Uploaded(keys) => presented
             .verify(&trust.policy, keys)
@@ -196,9 +196,10 @@ async fn authenticate(
 }
 
 /// The rate of the provider of that id, or of the id if it is no provider's.
-fn limit_provider(app: &App, view: &View, id: &str) -> Result<(), Refused> {
+fn limit_provider(app: &App, directory: &CompiledDirectory, id: &str) -> Result<(), Refused> {
     let limits = &app.identity.limits;
-    view.provider(id)
+    directory
+        .provider(id)
         .map_or_else(
             || limits.stranger(id),
             |(_, compiled)| limits.provider(&compiled.bucket),
@@ -207,8 +208,12 @@ fn limit_provider(app: &App, view: &View, id: &str) -> Result<(), Refused> {
 }
 
 /// What the provider of that id trusts, and since which edit.
-fn trusted<'v>(app: &App, view: &'v View, id: &str) -> Result<(&'v Trust, i64), Refused> {
-    let (provider, compiled) = view
+fn trusted<'v>(
+    app: &App,
+    directory: &'v CompiledDirectory,
+    id: &str,
+) -> Result<(&'v Trust, i64), Refused> {
+    let (provider, compiled) = directory
         .provider(id)
         .ok_or_else(|| Refused::grant("unknown_provider", "there is no such provider"))?;
     if !provider.enabled {
@@ -226,14 +231,14 @@ fn trusted<'v>(app: &App, view: &'v View, id: &str) -> Result<(&'v Trust, i64), 
 /// Finds the rule, and says what the access token will be, for `lifetime`
 /// seconds from now.
 fn grant(
-    view: &View,
+    directory: &CompiledDirectory,
     request: &ExchangeRequest,
     claims: &VerifiedClaims,
     trust_epoch: i64,
     now: i64,
     lifetime: i64,
 ) -> Result<AccessClaims, Refused> {
-    let (provider, _) = view
+    let (provider, _) = directory
         .provider(&request.identity_provider_id)
         .filter(|(provider, _)| provider.enabled && provider.trust_epoch == trust_epoch)
         .ok_or_else(|| {
@@ -242,7 +247,7 @@ fn grant(
                 "the provider was changed while its keys were fetched",
             )
         })?;
-    let rule = view
+    let rule = directory
         .rule(&provider.id, &request.service_account_id)
         .ok_or_else(|| {
             Refused::grant(
@@ -257,7 +262,7 @@ fn grant(
             format!("the rule {} is disabled", row.id),
         ));
     }
-    if view
+    if directory
         .snapshot
         .active_service_account(&row.project_id, &row.service_account_id)
         .is_none()
@@ -289,8 +294,12 @@ fn grant(
     })
 }
 
-fn issue(app: &App, view: &View, claims: AccessClaims) -> Result<(Issued, AccessClaims), Refused> {
-    let key = view
+fn issue(
+    app: &App,
+    directory: &CompiledDirectory,
+    claims: AccessClaims,
+) -> Result<(Issued, AccessClaims), Refused> {
+    let key = directory
         .ring
         .signer(clock::now())
         .ok_or_else(|| broken(&"there is no signing key"))?;

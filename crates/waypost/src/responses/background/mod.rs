@@ -22,7 +22,7 @@ use super::{
     events::{Event, encode},
     object::{self, Failure},
     recover::{Plan, Seam},
-    run::{self, End, Gone, Sink, Stop},
+    run::{self, End, Sink, SinkClosed, Stop},
     sink::LogSink,
 };
 use crate::{
@@ -198,7 +198,7 @@ impl Claim {
         };
         match stopped {
             Ok(finish) => Next::Finish(run::end(&self.object, &mut assembler, finish, pending)),
-            Err(Stop::Gone(Gone::Stopping)) => {
+            Err(Stop::SinkClosed(SinkClosed::Stopping)) => {
                 // What was read and not yet written is worth keeping.
                 if let Ok(Err(_)) | Err(_) =
                     tokio::time::timeout(HAND_BACK, self.write_rest(&mut pending)).await
@@ -210,8 +210,10 @@ impl Claim {
                     counts: false,
                 }
             }
-            Err(Stop::Gone(Gone::Overtime)) => self.failed(&mut assembler, OVERTIME, pending),
-            Err(Stop::Gone(_)) => Next::Leave,
+            Err(Stop::SinkClosed(SinkClosed::Overtime)) => {
+                self.failed(&mut assembler, OVERTIME, pending)
+            }
+            Err(Stop::SinkClosed(_)) => Next::Leave,
             Err(Stop::Upstream(error)) => {
                 self.after(&error, &upstream, &generation, assembler, pending)
                     .await
@@ -240,12 +242,12 @@ impl Claim {
             opened = Agent::resume(&app, upstream, generation, prefix.as_ref(), earlier) => {
                 opened.map_err(Stop::Upstream)?
             }
-            gone = self.sink.gone() => return Err(Stop::Gone(gone)),
+            closed = self.sink.closed() => return Err(Stop::SinkClosed(closed)),
         };
         run::pump(&mut agent, assembler, &mut seam, pending, &mut self.sink).await
     }
 
-    async fn write_rest(&mut self, pending: &mut EventBatchBuilder) -> Result<(), Gone> {
+    async fn write_rest(&mut self, pending: &mut EventBatchBuilder) -> Result<(), SinkClosed> {
         if pending.is_empty() {
             return Ok(());
         }
@@ -255,7 +257,7 @@ impl Claim {
         store
             .append_events(lease, seq, batch.clone())
             .await
-            .map_err(|_| Gone::Store)?;
+            .map_err(|_| SinkClosed::Store)?;
         self.sink.next_seq += batch.count();
         Ok(())
     }
@@ -470,8 +472,8 @@ fn read_request(app: &AppRef, job: &ClaimedJob) -> Option<Generation> {
     let mut generation: Generation = serde_json::from_slice(&job.request).ok()?;
     if let Some(sealed) = generation.mcp_sealed.take() {
         let key = app.identity.master_key();
-        match mcp::Vault::open(key, &job.response.id, &sealed) {
-            Ok(vault) => generation.mcp = vault,
+        match mcp::McpAccess::open(key, &job.response.id, &sealed) {
+            Ok(access) => generation.mcp = access,
             // Its calls will say that they cannot be made.
             Err(error) => {
                 tracing::error!(response_id = %job.response.id, %error, "reading a job");

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! An item is looked at by itself here. Whether it fits to the others (a call
-//! and its output) is for [`super::replay`], which sees the whole context.
+//! and its output) is for [`super::call_pairing`], which sees the whole context.
 
 use serde_json::{Value, json};
 use waypost_engine::id;

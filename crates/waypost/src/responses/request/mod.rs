@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{items::parse_input, outputs, replay};
+use super::{call_pairing, items::parse_input, outputs};
 use crate::{
     config::HostedTools,
     http::{
@@ -78,7 +78,7 @@ impl CreateRequest {
         outputs::find_calls(&mut self.generation.items, own, &self.places)?;
         let input = self.generation.items[own..].to_vec();
         let generation = &self.generation;
-        replay::check(generation, own, &self.places)?;
+        call_pairing::check(generation, own, &self.places)?;
         text::says_json(generation.text.as_ref(), &generation.items)?;
         self.ignored.leaves_a_choice(generation)?;
         choice::check(generation, &self.ignored.places_in_choice)?;
@@ -219,7 +219,7 @@ pub fn parse(body: &Value, preparer: &Preparer, hosted: HostedTools) -> Result<C
         approved: Vec::new(),
         response_id: String::new(),
         project_id: String::new(),
-        mcp: mcp::Vault::default(),
+        mcp: mcp::McpAccess::default(),
         mcp_sealed: None,
         extra: Map::new(),
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),

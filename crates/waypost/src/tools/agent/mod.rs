@@ -1,7 +1,7 @@
 //! The turns of one response: the model is asked again as long as it calls
 //! tools that this server runs.
 //!
-//! A response without such tools is one [`Turn`] and nothing else; [`rounds`]
+//! A response without such tools is one [`Turn`] and nothing else; [`tool_loop`]
 //! is for the others.
 //!
 //! Easy to break: a call of a tool is an effect outside. [`Step::Flush`] comes
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use self::rounds::Rounds;
+use self::tool_loop::ToolLoop;
 use super::{
     mcp, search,
     turn::{Step, Turn},
@@ -25,15 +25,15 @@ use crate::{
     },
 };
 
-mod intake;
-mod rounds;
+mod collector;
+mod tool_loop;
 
 /// A response's turns.
 pub struct Agent(Kind);
 
 enum Kind {
     One(Turn),
-    Many(Box<Rounds>),
+    Many(Box<ToolLoop>),
 }
 
 /// What an earlier attempt at a response delivered.
@@ -78,8 +78,8 @@ impl Agent {
         earlier: Earlier,
     ) -> Result<Self, UpstreamError> {
         if runs_tools(generation) {
-            let rounds = Rounds::new(app, upstream, generation, prefix, earlier);
-            return Ok(Self(Kind::Many(Box::new(rounds))));
+            let tool_loop = ToolLoop::new(app, upstream, generation, prefix, earlier);
+            return Ok(Self(Kind::Many(Box::new(tool_loop))));
         }
         let searches = earlier.output.iter().filter(|item| search::is_found(item));
         let searches = searches.count();
@@ -101,7 +101,7 @@ impl Agent {
     pub async fn next(&mut self, out: &mut Vec<Delta>) -> Result<Step, UpstreamError> {
         match &mut self.0 {
             Kind::One(turn) => turn.next(out).await,
-            Kind::Many(rounds) => rounds.next(out).await,
+            Kind::Many(tool_loop) => tool_loop.next(out).await,
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use waypost_identity::WebUrl;
 
-use super::{Access, Vault, policy::Filter};
+use super::{Access, McpAccess, policy::Filter};
 use crate::{
     app::App,
     http::{
@@ -31,8 +31,8 @@ pub fn echo(fields: Fields<'_>) -> Result<Value> {
 
 /// How to reach the servers of a request's `tools`, which are known to be in
 /// order; each server is one that the operator allows.
-pub fn vault(app: &App, body: &Value) -> Result<Vault> {
-    let mut vault = Vault::default();
+pub fn access(app: &App, body: &Value) -> Result<McpAccess> {
+    let mut all = McpAccess::default();
     let tools = body["tools"].as_array().into_iter().flatten();
     for (at, tool) in tools.enumerate().filter(|(_, tool)| super::is_server(tool)) {
         let path = format!("tools[{at}]");
@@ -41,7 +41,7 @@ pub fn vault(app: &App, body: &Value) -> Result<Vault> {
                 .param(format!("{path}.{field}"))
                 .code("invalid_value")
         };
-        if vault.len() == MAX_SERVERS {
+        if all.len() == MAX_SERVERS {
             return Err(ApiError::invalid(format!(
                 "More than {MAX_SERVERS} MCP servers are given in 'tools'."
             ))
@@ -62,13 +62,13 @@ pub fn vault(app: &App, body: &Value) -> Result<Vault> {
             .check(access.url())
             .map_err(|error| invalid("server_url", error.to_string()))?;
         let label = echo["server_label"].as_str().unwrap_or_default();
-        if vault.get(label).is_some() {
+        if all.get(label).is_some() {
             let message = format!("The server label '{label}' is used twice in 'tools'.");
             return Err(invalid("server_label", message));
         }
-        vault.insert(label, access);
+        all.insert(label, access);
     }
-    Ok(vault)
+    Ok(all)
 }
 
 fn read(mut fields: Fields<'_>) -> Result<(Value, Access)> {

@@ -10,11 +10,11 @@ use crate::{
     tools::{
         emulate::{read::Reader, transcript},
         enforce::{About, Outcome, Violation, shortened},
-        wire,
+        plan,
     },
     upstream::{
         error::UpstreamError,
-        generation::{Delta, Prefix, Wire},
+        generation::{Adapted, Delta, Prefix},
         stream,
     },
 };
@@ -68,30 +68,30 @@ impl Enforced {
             && matches!(violation.about, About::Call { .. });
         if matches!(violation.about, About::Text { .. })
             && self.enforcer.accepted().is_empty()
-            && let Some(wire) = ask.wire.as_deref()
-            && let Some(answer) = &wire.answer
+            && let Some(adapted) = ask.adapted.as_deref()
+            && let Some(answer) = &adapted.answer
         {
             // The model chose to answer: now the server can be given the format.
-            ask.wire = Some(Arc::new(Wire {
+            ask.adapted = Some(Arc::new(Adapted {
                 preamble: answer.preamble.clone(),
-                items: wire.items.clone(),
+                items: adapted.items.clone(),
                 text: Some(answer.text.clone()),
-                ..Wire::default()
+                ..Adapted::default()
             }));
         }
         Ok(async move {
-            let plain = ask.wire.clone();
-            if narrows && let Some(text) = wire::narrower(&app, &upstream, &ask.generation).await {
-                let mut wire = ask.wire.as_deref().cloned().unwrap_or_default();
-                wire.text = Some(text);
-                ask.wire = Some(Arc::new(wire));
+            let plain = ask.adapted.clone();
+            if narrows && let Some(text) = plan::narrower(&app, &upstream, &ask.generation).await {
+                let mut adapted = ask.adapted.as_deref().cloned().unwrap_or_default();
+                adapted.text = Some(text);
+                ask.adapted = Some(Arc::new(adapted));
             }
             let beginning = beginning.as_ref();
             let answer = stream::open(&app.upstreams, &upstream, &ask, beginning).await;
             let answer = match answer {
                 // The wider form was taken before.
                 Err(error) if narrows && error.is_about_a_grammar() => {
-                    ask.wire = plain;
+                    ask.adapted = plain;
                     stream::open(&app.upstreams, &upstream, &ask, beginning).await
                 }
                 answer => answer,

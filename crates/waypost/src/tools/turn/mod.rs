@@ -1,6 +1,6 @@
 //! One turn of a model, with its calls as the client may rely on them.
 //!
-//! Flow: the [`wire::plan`] says what the server is asked and what the model is
+//! Flow: the [`plan::plan`] says what the server is asked and what the model is
 //! held to; deltas go through the [`Reader`] where tools are emulated, and
 //! through the [`Enforcer`]. What violates the rules ends the answer, and the
 //! model is asked again, with what was wrong, as often as the configuration
@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use super::{
     emulate::read::Reader,
     enforce::{Enforcer, Violation},
-    wire::{self, Emulated, Plan},
+    plan::{self, Emulated, Plan},
 };
 use crate::{
     app::AppRef,
@@ -24,7 +24,7 @@ use crate::{
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Ask, Delta, Generation, Prefix},
+        generation::{Delta, Generation, ModelRequest, Prefix},
         stream::{self, AnswerStream},
     },
 };
@@ -85,7 +85,7 @@ struct Enforced {
     app: AppRef,
     upstream: Arc<Upstream>,
     reading: Reading,
-    ask: Ask,
+    ask: ModelRequest,
     enforcer: Enforcer,
     emulated: Option<(Emulated, Reader)>,
     /// The server's engine does not take the schemas: nothing but the check
@@ -112,7 +112,7 @@ impl Turn {
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
-        let plan = wire::plan(app, upstream, generation, prefix.is_some()).await?;
+        let plan = plan::plan(app, upstream, generation, prefix.is_some()).await?;
         let reading = match plan {
             Some(_) => Reading::Enforced,
             None => Reading::Words {
@@ -226,7 +226,7 @@ async fn open(
     let can = &upstream.capabilities;
     let outcome = if can.compiles_grammars && !plan.loosened && refused.is_about_a_grammar() {
         let generation = &plan.ask.generation;
-        match wire::loosened(app, upstream, generation, prefix.is_some()).await? {
+        match plan::loosened(app, upstream, generation, prefix.is_some()).await? {
             Some(loosened) => plan = loosened,
             None => return Err(refused),
         }

@@ -9,8 +9,8 @@ use super::{Enforced, Opening, open};
 use crate::{
     tools::{
         emulate::read::Reader,
+        plan::{self, Plan},
         search,
-        wire::{self, Plan},
     },
     upstream::generation::Delta,
 };
@@ -60,9 +60,9 @@ impl Enforced {
         Some(
             async move {
                 let plan = if loosened {
-                    wire::loosened(&app, &upstream, &next, false).await?
+                    plan::loosened(&app, &upstream, &next, false).await?
                 } else {
-                    wire::plan(&app, &upstream, &next, false).await?
+                    plan::plan(&app, &upstream, &next, false).await?
                 };
                 let plan = plan.unwrap_or_else(|| Plan::free(&next));
                 let (plan, answer) = open(&app, &upstream, plan, None).await?;

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::turns;
-use crate::upstream::{dialect::Capabilities, error::UpstreamError, generation::Ask};
+use crate::upstream::{dialect::Capabilities, error::UpstreamError, generation::ModelRequest};
 
 /// The context of a request.
-pub fn messages(ask: &Ask, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> {
+pub fn messages(ask: &ModelRequest, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> {
     let mut out: Vec<Value> = Vec::with_capacity(ask.generation.items.len() + 1);
     let mut names: HashMap<&str, &str> = HashMap::new();
     // What goes to the model in the user's name, before the message with this number.

@@ -6,13 +6,13 @@ use super::messages::messages;
 use crate::upstream::{
     dialect::{Capabilities, FormatShape, Prefill},
     error::UpstreamError,
-    generation::{Ask, Prefix},
+    generation::{ModelRequest, Prefix},
 };
 
 /// The body of a streaming Chat Completions request. With `prefix`, the
 /// unfinished answer is handed back to be continued.
 pub fn request_body(
-    ask: &Ask,
+    ask: &ModelRequest,
     capabilities: &Capabilities,
     prefix: Option<&Prefix>,
 ) -> Result<Value, UpstreamError> {
@@ -80,7 +80,7 @@ pub fn request_body(
 }
 
 /// Tools and the choice among them get nested.
-fn tools(ask: &Ask, body: &mut Map<String, Value>) {
+fn tools(ask: &ModelRequest, body: &mut Map<String, Value>) {
     let nested: Vec<Value> = ask
         .tools()
         .iter()

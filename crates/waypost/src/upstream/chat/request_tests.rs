@@ -3,15 +3,15 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     config::Dialect,
-    upstream::generation::{Generation, Wire},
+    upstream::generation::{Adapted, Generation},
 };
 
 fn generation(items: Value) -> Generation {
     serde_json::from_value(json!({"model": "m", "items": items})).unwrap()
 }
 
-fn plain(generation: &Generation) -> Ask {
-    Ask::plain(&Arc::new(generation.clone()))
+fn plain(generation: &Generation) -> ModelRequest {
+    ModelRequest::plain(&Arc::new(generation.clone()))
 }
 
 fn body(generation: &Generation, dialect: Dialect) -> Value {
@@ -116,7 +116,7 @@ fn tools_calls_and_choices_are_nested() {
         {"type": "custom_tool_call", "call_id": "a", "name": "c", "input": "x"},
         {"type": "custom_tool_call_output", "call_id": "a", "output": "y"},
     ])));
-    ask.wire = Some(Arc::new(Wire {
+    ask.adapted = Some(Arc::new(Adapted {
         preamble: Some("Tools first.".into()),
         tools: vec![
             json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": false}),
@@ -125,7 +125,7 @@ fn tools_calls_and_choices_are_nested() {
         ],
         tool_choice: Some(json!({"type": "custom", "name": "c"})),
         parallel_tool_calls: Some(false),
-        ..Wire::default()
+        ..Adapted::default()
     }));
     let body = request_body(&ask, &Dialect::Generic.capabilities(), None).unwrap();
     assert_eq!(
@@ -294,9 +294,9 @@ fn what_is_told_of_tools_goes_after_what_the_client_says() {
         said("system", "own"),
         said("user", "u")
     ])));
-    ask.wire = Some(Arc::new(Wire {
+    ask.adapted = Some(Arc::new(Adapted {
         preamble: Some("Tools.".into()),
-        ..Wire::default()
+        ..Adapted::default()
     }));
     let body = request_body(&ask, &Dialect::Vllm.capabilities(), None).unwrap();
     assert_eq!(

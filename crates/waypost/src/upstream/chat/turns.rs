@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::SystemMessages,
-    upstream::{dialect::Capabilities, generation::Ask},
+    upstream::{dialect::Capabilities, generation::ModelRequest},
 };
 
 /// Around a system message that is sent as a user's.
@@ -28,7 +28,7 @@ const APART: &str = "\n\n";
 /// The whole context: what the model is told before everything else, the
 /// messages, and each aside before the message of its number, or later.
 pub(super) fn place(
-    ask: &Ask,
+    ask: &ModelRequest,
     can: &Capabilities,
     messages: Vec<Value>,
     asides: Vec<(usize, Value)>,

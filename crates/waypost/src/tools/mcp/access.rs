@@ -22,9 +22,9 @@ pub struct Access {
 
 /// Access to each server, by its label.
 #[derive(Clone, Default)]
-pub struct Vault(BTreeMap<String, Access>);
+pub struct McpAccess(BTreeMap<String, Access>);
 
-/// A job's sealed vault that this server cannot open.
+/// A job's sealed access that this server cannot open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the credentials of its MCP servers do not open: the master key has changed")]
 pub struct Unreadable;
@@ -43,7 +43,7 @@ impl Access {
     }
 }
 
-impl Vault {
+impl McpAccess {
     pub fn insert(&mut self, label: &str, access: Access) {
         self.0.insert(label.to_owned(), access);
     }
@@ -82,7 +82,7 @@ impl Vault {
         Ok(Some(BASE64_STANDARD.encode(sealed)))
     }
 
-    /// The reverse of [`Vault::seal`].
+    /// The reverse of [`McpAccess::seal`].
     pub fn open(key: &MasterKey, response_id: &str, sealed: &str) -> Result<Self, Unreadable> {
         let sealed = BASE64_STANDARD.decode(sealed).map_err(|_| Unreadable)?;
         let plain = key
@@ -100,7 +100,7 @@ impl Vault {
     }
 }
 
-/// A vault opens in its own job only.
+/// A sealed text opens in its own job only.
 fn purpose(response_id: &str) -> String {
     format!("mcp servers of {response_id}")
 }
@@ -111,9 +111,9 @@ impl fmt::Debug for Access {
     }
 }
 
-impl fmt::Debug for Vault {
+impl fmt::Debug for McpAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Vault").field(&self.0.keys()).finish()
+        f.debug_tuple("McpAccess").field(&self.0.keys()).finish()
     }
 }
 
@@ -122,25 +122,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vault_opens_in_its_own_job_and_prints_nothing() {
+    fn a_sealed_text_opens_in_its_own_job_and_prints_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let key = MasterKey::load(None, dir.path(), false).expect("a key");
         let credentials =
             Credentials::read(Some("s3cret-token"), Some(&json!({"x-key": "s3cret-key"})))
                 .expect("credentials");
-        let mut vault = Vault::default();
-        assert!(vault.seal(&key, "resp_1").expect("sealed").is_none());
-        vault.insert(
+        let mut access = McpAccess::default();
+        assert!(access.seal(&key, "resp_1").expect("sealed").is_none());
+        access.insert(
             "docs",
             Access::new("https://mcp.example.com/s3cret", credentials),
         );
-        assert!(!format!("{vault:?} {:?}", vault.get("docs")).contains("s3cret"));
-        let sealed = vault.seal(&key, "resp_1").expect("sealed").expect("a text");
+        assert!(!format!("{access:?} {:?}", access.get("docs")).contains("s3cret"));
+        let sealed = access
+            .seal(&key, "resp_1")
+            .expect("sealed")
+            .expect("a text");
         assert!(!sealed.contains("s3cret"));
-        let again = Vault::open(&key, "resp_1", &sealed).expect("opened");
+        let again = McpAccess::open(&key, "resp_1", &sealed).expect("opened");
         let access = again.get("docs").expect("access");
         assert_eq!(access.url(), "https://mcp.example.com/s3cret");
         assert!(access.credentials.seal_text().contains("s3cret-key"));
-        assert_eq!(Vault::open(&key, "resp_2", &sealed).err(), Some(Unreadable));
+        assert_eq!(
+            McpAccess::open(&key, "resp_2", &sealed).err(),
+            Some(Unreadable)
+        );
     }
 }

@@ -4,12 +4,12 @@
 use futures::FutureExt;
 use serde_json::{Map, Value};
 
-use super::{Doing, Rounds};
+use super::{Doing, ToolLoop};
 use crate::{
     app::AppRef,
     mcp::{Call, CallError, Outcome, Session},
     metrics::ReasonLabels,
-    tools::mcp::{items, outside},
+    tools::mcp::{calls, items},
     upstream::generation::Delta,
 };
 
@@ -52,7 +52,7 @@ impl Approval {
     }
 }
 
-impl Rounds {
+impl ToolLoop {
     pub(super) fn make(&mut self, making: Making) {
         let text = |key: &str| making.item[key].as_str().unwrap_or_default().to_owned();
         let (label, name) = (text("server_label"), text("name"));
@@ -76,7 +76,7 @@ impl Rounds {
             {
                 return (session, Outcome::Failed(why));
             }
-            outside::call(servers, label, access, session, call, arguments).await
+            calls::call(servers, label, access, session, call, arguments).await
         };
         self.doing = Doing::Calling(making, calling.boxed());
     }

@@ -17,17 +17,17 @@ use waypost_identity::{AttributeMatchers, KeySet, Permissions, TrustPolicy};
 
 use super::{
     fetch::Fetcher,
-    keysource::{LastFetch, RemoteKeys},
+    jwks_cache::{JwksCache, LastFetch},
     limits::Bucket,
     master_key::MasterKey,
-    signing::Ring,
+    signing::KeyRing,
     snapshot::Snapshot,
 };
 
 /// One snapshot, compiled.
-pub struct View {
+pub struct CompiledDirectory {
     pub snapshot: Arc<Snapshot>,
-    pub ring: Arc<Ring>,
+    pub ring: Arc<KeyRing>,
     /// By id.
     providers: HashMap<String, Arc<ProviderView>>,
     /// By rule id.
@@ -60,7 +60,7 @@ pub struct Trust {
 /// Where a provider's keys come from.
 pub enum Keys {
     Uploaded(KeySet),
-    Discovered(Arc<RemoteKeys>),
+    Discovered(Arc<JwksCache>),
 }
 
 /// A rule, compiled.
@@ -75,7 +75,7 @@ pub struct CompiledRule {
     pub permissions: Permissions,
 }
 
-impl View {
+impl CompiledDirectory {
     pub(super) fn build(snapshot: Arc<Snapshot>, before: &Self, settings: &Settings) -> Self {
         let providers = snapshot
             .providers
@@ -102,7 +102,7 @@ impl View {
         let ring = if before.ring.is_of(&snapshot.signing_keys) {
             Arc::clone(&before.ring)
         } else {
-            Arc::new(Ring::build(
+            Arc::new(KeyRing::build(
                 &snapshot.signing_keys,
                 &before.ring,
                 &settings.master_key,
@@ -225,7 +225,7 @@ impl Keys {
     pub(super) fn of(provider: &Provider, fetcher: &Arc<Fetcher>) -> Result<Self, String> {
         let verification = &provider.verification;
         let discovered = |url: Option<&str>| {
-            RemoteKeys::new(&provider.id, &provider.issuer, url, Arc::clone(fetcher))
+            JwksCache::new(&provider.id, &provider.issuer, url, Arc::clone(fetcher))
                 .map(|remote| Self::Discovered(Arc::new(remote)))
                 .map_err(|error| error.to_string())
         };

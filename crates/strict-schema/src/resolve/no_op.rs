@@ -10,9 +10,9 @@ use crate::path::At;
 use crate::types::TypeSet;
 
 /// Keywords that say nothing here, or nothing that closing does not say.
-pub(super) fn drop_idle(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
+pub(super) fn drop_no_ops(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value>, at: &At<'_>) {
     let present = KeywordSet::of_schema(map);
-    if present.meets(MAY_BE_IDLE) {
+    if present.meets(MAY_BE_NO_OPS) {
         drop_implied(rewriter, map, at);
     }
     if present.meets(ANNOTATIONS.but(rewriter.profile.permitted)) {
@@ -21,7 +21,7 @@ pub(super) fn drop_idle(rewriter: &mut Rewriter<'_>, map: &mut Map<String, Value
 }
 
 /// What [`drop_implied`] looks at.
-const MAY_BE_IDLE: KeywordSet = KeywordSet::of(&[
+const MAY_BE_NO_OPS: KeywordSet = KeywordSet::of(&[
     Keyword::UniqueItems,
     Keyword::MinProperties,
     Keyword::MaxProperties,

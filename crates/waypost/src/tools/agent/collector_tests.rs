@@ -12,7 +12,7 @@ fn piece(key: u64, name: Option<&str>, arguments: &str) -> Delta {
     }
 }
 
-fn take(calls_left: u64, deltas: Vec<Delta>) -> (Intake, Vec<Delta>) {
+fn take(calls_left: u64, deltas: Vec<Delta>) -> (TurnCollector, Vec<Delta>) {
     let policy = Policy::of(
         &json!({"type": "mcp", "server_label": "s", "require_approval":
         {"never": {"tool_names": ["t"]}}}),
@@ -26,7 +26,7 @@ fn take(calls_left: u64, deltas: Vec<Delta>) -> (Intake, Vec<Delta>) {
     };
     let mut catalogue = Catalogue::default();
     catalogue.add(&policy, vec![tool("t"), tool("asks")]);
-    let (mut intake, mut out, mut next_key) = (Intake::default(), Vec::new(), 100);
+    let (mut collector, mut out, mut next_key) = (TurnCollector::default(), Vec::new(), 100);
     for delta in deltas {
         let mut sorting = Sorting {
             catalogue: &catalogue,
@@ -34,14 +34,14 @@ fn take(calls_left: u64, deltas: Vec<Delta>) -> (Intake, Vec<Delta>) {
             calls_left,
             next_key: &mut next_key,
         };
-        intake.take(delta, &mut sorting, &mut out);
+        collector.take(delta, &mut sorting, &mut out);
     }
-    (intake, out)
+    (collector, out)
 }
 
 #[test]
 fn a_call_is_sorted_by_its_name_whenever_it_comes() {
-    let (mut intake, mut out) = take(
+    let (mut collector, mut out) = take(
         9,
         vec![
             piece(1, None, "{\"a\""),
@@ -59,8 +59,8 @@ fn a_call_is_sorted_by_its_name_whenever_it_comes() {
         })
         .collect();
     assert_eq!(client, [2]);
-    assert!(intake.calls_client);
-    let wanted = intake.wanted(&mut out);
+    assert!(collector.calls_client);
+    let wanted = collector.wanted(&mut out);
     assert_eq!(wanted.len(), 1);
     assert_eq!(wanted[0].arguments, r#"{"a":1}"#);
     // What never got a name is shown as it came.
@@ -79,7 +79,7 @@ fn a_call_is_sorted_by_its_name_whenever_it_comes() {
 
 #[test]
 fn beyond_what_is_allowed_calls_leave_no_trace() {
-    let (mut intake, mut out) = take(
+    let (mut collector, mut out) = take(
         1,
         vec![
             piece(1, Some("s__t"), "{}"),
@@ -92,8 +92,8 @@ fn beyond_what_is_allowed_calls_leave_no_trace() {
         .iter()
         .filter(|delta| matches!(delta, Delta::ItemAdded { .. }))
         .count();
-    assert_eq!((added, intake.ignored), (1, 1));
-    let wanted = intake.wanted(&mut out);
+    assert_eq!((added, collector.ignored), (1, 1));
+    let wanted = collector.wanted(&mut out);
     let keys: Vec<_> = wanted.iter().map(|wanted| wanted.key).collect();
     // A question costs no call.
     assert_eq!(keys, [Some(100), None]);
@@ -102,7 +102,7 @@ fn beyond_what_is_allowed_calls_leave_no_trace() {
 #[test]
 fn what_a_turn_finds_is_kept_and_has_a_key_of_its_own() {
     let item = json!({"type": "tool_search_output", "id": "tso_1", "tools": []});
-    let (intake, out) = take(
+    let (collector, out) = take(
         1,
         vec![
             Delta::ItemAdded {
@@ -115,7 +115,7 @@ fn what_a_turn_finds_is_kept_and_has_a_key_of_its_own() {
             },
         ],
     );
-    assert_eq!(intake.into_record(), [item]);
+    assert_eq!(collector.into_record(), [item]);
     for delta in out {
         match delta {
             Delta::ItemAdded { key, .. } | Delta::ItemDone { key, .. } => {
@@ -132,7 +132,7 @@ fn the_next_turn_is_told_what_was_said() {
         text: text.to_owned(),
         logprobs: Vec::new(),
     };
-    let (intake, out) = take(
+    let (collector, out) = take(
         9,
         vec![
             Delta::Reasoning("hm".to_owned()),
@@ -144,7 +144,7 @@ fn the_next_turn_is_told_what_was_said() {
         ],
     );
     assert_eq!(out.len(), 6);
-    let record = intake.into_record();
+    let record = collector.into_record();
     assert_eq!(record.len(), 3);
     assert_eq!(record[0]["encrypted_content"], "sealed");
     assert_eq!(record[0]["content"][0]["text"], "hm");

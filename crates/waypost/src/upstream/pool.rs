@@ -43,13 +43,13 @@ const MAX_LEFT_OVER: usize = 4;
 
 /// The connections that rest, by authority.
 #[derive(Debug, Default)]
-pub struct Wire {
+pub struct ConnectionPool {
     resting: Mutex<HashMap<String, Vec<Connection>>>,
 }
 
 /// What went wrong before there was an answer.
 #[derive(Debug, thiserror::Error)]
-pub enum WireError {
+pub enum ConnectionError {
     #[error("no connection to {authority}: {source}")]
     Connect {
         authority: String,
@@ -76,12 +76,12 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-impl Wire {
+impl ConnectionPool {
     /// Sends a request and waits for the answer's head.
     pub async fn send(
         self: &Arc<Self>,
         request: reqwest::Request,
-    ) -> Result<reqwest::Response, WireError> {
+    ) -> Result<reqwest::Response, ConnectionError> {
         let url = request.url();
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(80);
@@ -111,7 +111,7 @@ impl Wire {
         mut connection: Connection,
         request: Request<Full<Bytes>>,
         authority: &str,
-    ) -> Result<reqwest::Response, WireError> {
+    ) -> Result<reqwest::Response, ConnectionError> {
         let Connection { sender, driver, .. } = &mut connection;
         let mut answer = std::pin::pin!(sender.send_request(request));
         let answered = poll_fn(|cx| {
@@ -128,7 +128,7 @@ impl Wire {
         })
         .await;
         let (head, body) = answered
-            .map_err(|source| WireError::Exchange {
+            .map_err(|source| ConnectionError::Exchange {
                 authority: authority.to_owned(),
                 source,
             })?
@@ -178,7 +178,7 @@ impl Wire {
     }
 }
 
-impl WireError {
+impl ConnectionError {
     /// Whether the connection ended before there was an answer.
     fn has_closed(&self) -> bool {
         matches!(self, Self::Exchange { source, .. } if has_closed(source))
@@ -199,7 +199,7 @@ struct Answer {
     body: Incoming,
     /// `None` once it is at an end.
     connection: Option<Connection>,
-    home: Arc<Wire>,
+    home: Arc<ConnectionPool>,
     authority: String,
 }
 
@@ -279,8 +279,8 @@ fn on_the_wire(request: &reqwest::Request, authority: &str) -> Request<Full<Byte
     out
 }
 
-async fn connect(host: &str, port: u16, authority: &str) -> Result<Connection, WireError> {
-    let fail = |source| WireError::Connect {
+async fn connect(host: &str, port: u16, authority: &str) -> Result<Connection, ConnectionError> {
+    let fail = |source| ConnectionError::Connect {
         authority: authority.to_owned(),
         source,
     };
@@ -288,14 +288,14 @@ async fn connect(host: &str, port: u16, authority: &str) -> Result<Connection, W
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)))
         .await
-        .map_err(|_| WireError::Slow {
+        .map_err(|_| ConnectionError::Slow {
             authority: authority.to_owned(),
         })?
         .map_err(fail)?;
     stream.set_nodelay(true).map_err(fail)?;
     let (sender, driver) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|source| WireError::Exchange {
+        .map_err(|source| ConnectionError::Exchange {
             authority: authority.to_owned(),
             source,
         })?;
@@ -307,5 +307,5 @@ async fn connect(host: &str, port: u16, authority: &str) -> Result<Connection, W
 }
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
+#[path = "pool_tests.rs"]
 mod tests;

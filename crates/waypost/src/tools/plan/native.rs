@@ -8,17 +8,17 @@ use crate::{
         callable::{Callable, Kind},
         custom::{self, Syntax},
     },
-    upstream::{dialect::StrictFlag, generation::Wire},
+    upstream::{dialect::StrictFlag, generation::Adapted},
 };
 
 impl Planner<'_> {
     /// The tools in the request's `tools`.
-    pub(super) fn native_tools(&self, prepared: &[Prepared], wire: &mut Wire) {
+    pub(super) fn native_tools(&self, prepared: &[Prepared], adapted: &mut Adapted) {
         let can = &self.upstream.capabilities;
         if self.takes.all {
-            wire.tools = self.generation.tools.iter().map(without_nulls).collect();
-            wire.tool_choice.clone_from(&self.generation.tool_choice);
-            wire.parallel_tool_calls = self.generation.parallel_tool_calls;
+            adapted.tools = self.generation.tools.iter().map(without_nulls).collect();
+            adapted.tool_choice.clone_from(&self.generation.tool_choice);
+            adapted.parallel_tool_calls = self.generation.parallel_tool_calls;
             return;
         }
         let names_one = self.choice.named.is_some() && can.choices.named;
@@ -29,13 +29,13 @@ impl Planner<'_> {
         };
         for (at, (callable, prepared)) in self.callables.iter().zip(prepared).enumerate() {
             if !hides_others || self.choice.allowed[at] {
-                wire.tools.push(self.native_tool(at, callable, prepared));
+                adapted.tools.push(self.native_tool(at, callable, prepared));
             }
         }
-        if wire.tools.is_empty() {
+        if adapted.tools.is_empty() {
             return;
         }
-        wire.tool_choice = Some(match (self.choice.mode, self.choice.named) {
+        adapted.tool_choice = Some(match (self.choice.mode, self.choice.named) {
             (Mode::None, _) => json!("none"),
             (Mode::Auto, _) => json!("auto"),
             (Mode::Required, Some(at)) if names_one => {
@@ -45,7 +45,7 @@ impl Planner<'_> {
             }
             (Mode::Required, _) => json!("required"),
         });
-        wire.parallel_tool_calls = self.generation.parallel_tool_calls;
+        adapted.parallel_tool_calls = self.generation.parallel_tool_calls;
     }
 
     fn native_tool(&self, at: usize, callable: &Callable<'_>, prepared: &Prepared) -> Value {

@@ -1,7 +1,7 @@
 //! What one turn asks of one model server, and what it holds the model to.
 //!
 //! Flow: the callable tools and the choice among them → tools and items in the
-//! server's own words ([`Ask`]) → the [`Rules`] for what comes back. A
+//! server's own words ([`ModelRequest`]) → the [`Rules`] for what comes back. A
 //! generation without tools and without a structure of its answer needs none
 //! of this and pays nothing for it.
 
@@ -33,13 +33,13 @@ use crate::{
     upstream::{
         Upstream,
         error::UpstreamError,
-        generation::{Ask, Generation, Wire},
+        generation::{Adapted, Generation, ModelRequest},
     },
 };
 
 /// A turn, prepared.
 pub struct Plan {
-    pub ask: Ask,
+    pub ask: ModelRequest,
     pub rules: Rules,
     /// Tools are written as text.
     pub emulated: Option<Emulated>,
@@ -51,7 +51,7 @@ impl Plan {
     /// A turn that nothing is asked of but an answer.
     pub fn free(generation: &Arc<Generation>) -> Self {
         Self {
-            ask: Ask::plain(generation),
+            ask: ModelRequest::plain(generation),
             rules: Rules::default(),
             emulated: None,
             loosened: false,
@@ -61,29 +61,29 @@ impl Plan {
     /// Takes a forced call back, for a server that refuses one: it is asked for
     /// in words, and the check here holds the model to it. Whether there was one.
     pub fn unforce(&mut self) -> bool {
-        let Some(wire) = self.ask.wire.as_deref() else {
+        let Some(adapted) = self.ask.adapted.as_deref() else {
             return false;
         };
-        let Some(choice) = &wire.tool_choice else {
+        let Some(choice) = &adapted.tool_choice else {
             return false;
         };
         if choice == "auto" || choice == "none" || choice["type"] == "allowed_tools" {
             return false;
         }
-        let mut wire = wire.clone();
+        let mut adapted = adapted.clone();
         let word = if let Some(name) = choice["name"].as_str() {
-            wire.tools.retain(|tool| tool["name"] == name);
+            adapted.tools.retain(|tool| tool["name"] == name);
             format!("Reply with a call of the tool '{name}'.")
         } else {
             "Reply with a call of a tool.".to_owned()
         };
-        wire.preamble = Some(match wire.preamble {
+        adapted.preamble = Some(match adapted.preamble {
             Some(preamble) => format!("{preamble}\n\n{word}"),
             None => word,
         });
         // Left out it is `auto` everywhere.
-        wire.tool_choice = None;
-        self.ask.wire = Some(Arc::new(wire));
+        adapted.tool_choice = None;
+        self.ask.adapted = Some(Arc::new(adapted));
         self.rules.hold_text = self.rules.must_call;
         true
     }
@@ -128,7 +128,7 @@ pub async fn narrower(
     generation: &Arc<Generation>,
 ) -> Option<Value> {
     let plan = plan_with(app, upstream, generation, false, Form::Narrow).await;
-    plan.ok()??.ask.wire?.text.clone()
+    plan.ok()??.ask.adapted?.text.clone()
 }
 
 async fn plan_with(
@@ -209,18 +209,18 @@ impl Planner<'_> {
             prepared.push(self.prepare(callable, emulates).await?);
         }
         self.fit(&mut prepared);
-        let mut wire = Wire {
+        let mut adapted = Adapted {
             items: self.items(emulates),
-            ..Wire::default()
+            ..Adapted::default()
         };
         let text = if emulates && self.choice.allows_any() {
-            self.emulate(&prepared, &mut wire);
+            self.emulate(&prepared, &mut adapted);
             self.text_rule(None, StructuredOutput::None)
         } else {
             if !emulates {
-                self.native_tools(&prepared, &mut wire);
+                self.native_tools(&prepared, &mut adapted);
             }
-            self.format(&mut wire)
+            self.format(&mut adapted)
         };
         let can = &self.upstream.capabilities;
         let loosened = self.form == Form::Loose;
@@ -255,9 +255,9 @@ impl Planner<'_> {
             may_answer: !must_call,
         });
         Ok(Plan {
-            ask: Ask {
+            ask: ModelRequest {
                 generation: self.generation.clone(),
-                wire: Some(Arc::new(wire)),
+                adapted: Some(Arc::new(adapted)),
                 appended: Vec::new(),
             },
             rules,

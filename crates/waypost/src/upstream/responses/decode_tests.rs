@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::*;
 
 fn decode(lines: &[&str]) -> (Vec<Delta>, Result<(), UpstreamError>) {
-    let mut decoder = NativeDecoder::new(true);
+    let mut decoder = ResponsesDecoder::new(true);
     let mut out = Vec::new();
     for line in lines {
         if let Err(e) = decoder.data(line, &mut out) {
@@ -166,7 +166,7 @@ fn an_items_id_may_change_and_types_may_be_odd() {
 #[test]
 fn a_whole_response_is_read() {
     let whole = |body: &str| {
-        let mut decoder = NativeDecoder::new(true);
+        let mut decoder = ResponsesDecoder::new(true);
         let mut out = Vec::new();
         let read = decoder.whole(body, &mut out);
         (out, read.and_then(|()| decoder.end()))
@@ -268,13 +268,13 @@ mod mutated {
                     put(&mut events[at], &place, odd);
                 }
             }
-            let mut decoder = NativeDecoder::new(true);
+            let mut decoder = ResponsesDecoder::new(true);
             let mut out = Vec::new();
             for event in &events {
                 let line = event.to_string();
                 let _ = decoder.data(&line, &mut out);
                 let _ = decoder.data(&line[..line.floor_char_boundary(cut.index(line.len()))], &mut out);
-                let _ = NativeDecoder::new(true).whole(&event["response"].to_string(), &mut out);
+                let _ = ResponsesDecoder::new(true).whole(&event["response"].to_string(), &mut out);
             }
         }
     }

@@ -15,13 +15,13 @@ use crate::{
     },
     upstream::{
         dialect::FormatShape,
-        generation::{Answer, Wire},
+        generation::{Adapted, Answer},
     },
 };
 
 impl Planner<'_> {
     /// The tools in the prompt.
-    pub(super) fn emulate(&self, prepared: &[Prepared], wire: &mut Wire) {
+    pub(super) fn emulate(&self, prepared: &[Prepared], adapted: &mut Adapted) {
         let can = &self.upstream.capabilities;
         let may_answer = self.choice.mode != Mode::Required;
         // Only where it was asked for: a small model that may list calls does.
@@ -51,7 +51,7 @@ impl Planner<'_> {
             preamble.push_str("\n\nJSON Schema of an answer: ");
             preamble.push_str(&schema.to_string());
         }
-        wire.preamble = Some(preamble);
+        adapted.preamble = Some(preamble);
         let text = match self.structured_output() {
             StructuredOutput::JsonSchema if self.takes_replies() => {
                 let schemas: Vec<Cow<'_, Value>> = allowed()
@@ -72,7 +72,7 @@ impl Planner<'_> {
             StructuredOutput::JsonObject => json!({"type": "json_object"}),
             StructuredOutput::JsonSchema | StructuredOutput::None => json!({"type": "text"}),
         };
-        wire.text = Some(json!({ "format": text }));
+        adapted.text = Some(json!({ "format": text }));
     }
 
     /// Whether the server takes the schema of a reply, which is a union.
@@ -99,7 +99,7 @@ impl Planner<'_> {
     }
 
     /// The structure of the answer as the server takes it, and the rule for it.
-    pub(super) fn format(&self, wire: &mut Wire) -> Option<TextRule> {
+    pub(super) fn format(&self, adapted: &mut Adapted) -> Option<TextRule> {
         let format = self.structured?;
         let can = &self.upstream.capabilities;
         let schema = &format["schema"];
@@ -134,9 +134,9 @@ impl Planner<'_> {
             })
         };
         let alone = self.takes_alone(engine.as_deref());
-        let may_call = !wire.tools.is_empty() && self.choice.mode != Mode::None;
+        let may_call = !adapted.tools.is_empty() && self.choice.mode != Mode::None;
         let takes = if may_call && !can.formats_beside_tools {
-            wire.answer = (alone != StructuredOutput::None).then(|| Answer {
+            adapted.answer = (alone != StructuredOutput::None).then(|| Answer {
                 preamble: preamble(alone, "Reply"),
                 text: text(alone),
             });
@@ -144,13 +144,13 @@ impl Planner<'_> {
         } else {
             alone
         };
-        wire.preamble = match self.choice.mode {
+        adapted.preamble = match self.choice.mode {
             // The model has to call: there is no answer to speak of.
             Mode::Required if may_call => None,
             _ if may_call => preamble(takes, "Call tools as you need them. When you answer, reply"),
             _ => preamble(takes, "Reply"),
         };
-        wire.text = Some(text(takes));
+        adapted.text = Some(text(takes));
         self.text_rule(engine.as_deref(), takes)
     }
 

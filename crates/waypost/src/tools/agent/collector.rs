@@ -17,7 +17,7 @@ use crate::{
 
 /// What came of one turn so far.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+pub(super) struct TurnCollector {
     calls: Vec<Open>,
     /// Messages and reasoning, for the next turn.
     record: Vec<Value>,
@@ -72,7 +72,7 @@ pub(super) struct Sorting<'a> {
     pub(super) next_key: &'a mut u64,
 }
 
-impl Intake {
+impl TurnCollector {
     /// Takes in a delta; what the client sees of it goes to `out`.
     pub(super) fn take(&mut self, delta: Delta, sorting: &mut Sorting<'_>, out: &mut Vec<Delta>) {
         match delta {
@@ -330,5 +330,5 @@ fn reasoning() -> Value {
 }
 
 #[cfg(test)]
-#[path = "intake_tests.rs"]
+#[path = "collector_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::{Making, OpenItem, Rounds, Todo};
+use super::{Making, OpenItem, Todo, ToolLoop};
 use crate::{
     mcp::CallError,
     tools::{mcp::items, turn::Step},
@@ -21,7 +21,7 @@ use crate::{
 const UNKNOWN: &str = "outcome unknown after server restart";
 const NOT_MADE: &str = "interrupted before the call was made";
 
-impl Rounds {
+impl ToolLoop {
     /// What is to be done first.
     pub(super) fn plan(&mut self, open: Vec<OpenItem>, waits: bool) {
         let mut announced: HashMap<String, (u64, Value)> = HashMap::new();

@@ -7,5 +7,5 @@ mod decode;
 mod items;
 mod request;
 
-pub use decode::NativeDecoder;
+pub use decode::ResponsesDecoder;
 pub use request::request_body;

@@ -1,6 +1,6 @@
 //! The keys of an issuer that publishes them: fetched once, held, refreshed.
 //!
-//! One [`RemoteKeys`] belongs to one provider under one trust (its epoch), so
+//! One [`JwksCache`] belongs to one provider under one trust (its epoch), so
 //! providers with the same issuer share nothing and an edit starts afresh.
 //! Keys are used for `key_cache`. Shortly before that runs out, traffic starts
 //! a refresh in the background, so that a busy provider never waits; after it,
@@ -30,7 +30,7 @@ use crate::{app::AppRef, config::IdentityConfig, metrics::ReasonLabels};
 const REFRESH_AT: f64 = 0.8;
 
 /// The keys of one provider that uses discovery.
-pub struct RemoteKeys {
+pub struct JwksCache {
     provider_id: String,
     issuer: String,
     discovery_url: WebUrl,
@@ -132,7 +132,7 @@ enum RefreshError {
     TooSlow(Duration),
 }
 
-impl RemoteKeys {
+impl JwksCache {
     /// For a provider whose `discovery_url` (the operator's own, or none) the
     /// rules allow.
     pub fn new(

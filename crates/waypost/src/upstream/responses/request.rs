@@ -4,11 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     tools::client::ClientTool,
-    upstream::{dialect::Capabilities, generation::Ask},
+    upstream::{dialect::Capabilities, generation::ModelRequest},
 };
 
 /// The body of a streaming, stateless Responses request.
-pub fn request_body(ask: &Ask, can: &Capabilities) -> Value {
+pub fn request_body(ask: &ModelRequest, can: &Capabilities) -> Value {
     let generation = &*ask.generation;
     let mut body = Map::new();
     body.insert("model".into(), json!(generation.model));

@@ -66,13 +66,13 @@ const ENDLESS: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\
 #[tokio::test]
 async fn connections_are_used_again_also_when_the_reader_stops_before_the_end() {
     let server = server(WHOLE, usize::MAX).await;
-    let wire = Arc::new(Wire::default());
+    let pool = Arc::new(ConnectionPool::default());
     for _ in 0..3 {
-        let answer = wire.send(get(&server.url)).await.unwrap();
+        let answer = pool.send(get(&server.url)).await.unwrap();
         assert_eq!(answer.bytes().await.unwrap(), "hiho");
     }
     for _ in 0..3 {
-        let mut bytes = wire.send(get(&server.url)).await.unwrap().bytes_stream();
+        let mut bytes = pool.send(get(&server.url)).await.unwrap().bytes_stream();
         assert_eq!(bytes.next().await.unwrap().unwrap(), "hi");
     }
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
@@ -81,9 +81,9 @@ async fn connections_are_used_again_also_when_the_reader_stops_before_the_end() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_closed_while_it_rested_costs_nothing() {
     let mut server = server(WHOLE, 1).await;
-    let wire = Arc::new(Wire::default());
+    let pool = Arc::new(ConnectionPool::default());
     for served in 1..=3 {
-        let answer = wire.send(get(&server.url)).await.unwrap();
+        let answer = pool.send(get(&server.url)).await.unwrap();
         assert_eq!(answer.bytes().await.unwrap(), "hiho");
         assert_eq!(server.connections.load(Ordering::SeqCst), served);
         server.ended.recv().await.unwrap();
@@ -111,36 +111,36 @@ async fn a_connection_that_closes_as_it_is_asked_again_is_replaced_once() {
             }
         }
     });
-    let wire = Arc::new(Wire::default());
+    let pool = Arc::new(ConnectionPool::default());
     for _ in 0..2 {
-        let answer = wire.send(get(&url)).await.unwrap();
+        let answer = pool.send(get(&url)).await.unwrap();
         assert_eq!(answer.bytes().await.unwrap(), "hiho");
     }
     // A new connection is believed.
-    let error = wire.send(get(&url)).await.unwrap_err();
-    assert!(matches!(error, WireError::Exchange { .. }), "{error}");
+    let error = pool.send(get(&url)).await.unwrap_err();
+    assert!(matches!(error, ConnectionError::Exchange { .. }), "{error}");
     server.await.unwrap();
 }
 
 #[tokio::test]
 async fn dropping_an_answer_closes_its_connection() {
     let mut server = server(ENDLESS, usize::MAX).await;
-    let wire = Arc::new(Wire::default());
-    let mut bytes = wire.send(get(&server.url)).await.unwrap().bytes_stream();
+    let pool = Arc::new(ConnectionPool::default());
+    let mut bytes = pool.send(get(&server.url)).await.unwrap().bytes_stream();
     assert_eq!(bytes.next().await.unwrap().unwrap(), "hi");
     drop(bytes);
     server.ended.recv().await.unwrap();
-    wire.send(get(&server.url)).await.unwrap();
+    pool.send(get(&server.url)).await.unwrap();
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_an_error() {
     let server = server(ENDLESS, 1).await;
-    let wire = Arc::new(Wire::default());
-    let answer = wire.send(get(&server.url)).await.unwrap();
+    let pool = Arc::new(ConnectionPool::default());
+    let answer = pool.send(get(&server.url)).await.unwrap();
     assert!(answer.bytes().await.is_err());
-    assert!(wire.lock().values().all(Vec::is_empty));
+    assert!(pool.lock().values().all(Vec::is_empty));
 }
 
 #[tokio::test]
@@ -148,7 +148,10 @@ async fn nobody_there_is_said() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    let error = Arc::new(Wire::default()).send(get(&url)).await.unwrap_err();
+    let error = Arc::new(ConnectionPool::default())
+        .send(get(&url))
+        .await
+        .unwrap_err();
     assert!(
         error.to_string().starts_with("no connection to 127.0.0.1:"),
         "{error}"

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 
-use super::{Doing, MAX_TURNS, Making, Rounds, Todo};
+use super::{Doing, MAX_TURNS, Making, Todo, ToolLoop};
 use crate::{
     tools::{
-        agent::intake::{Intake, Sorting, Wanted},
+        agent::collector::{Sorting, TurnCollector, Wanted},
         mcp::{catalogue::Catalogue, choice, history, items},
         turn::Turn,
     },
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-impl Rounds {
+impl ToolLoop {
     pub(super) fn ask(&mut self) {
         let spent = self.spent_before.saturating_add(self.usage.output_tokens);
         let left = self
@@ -61,7 +61,7 @@ impl Rounds {
         self.turns += 1;
         let (app, upstream) = (self.app.clone(), self.upstream.clone());
         let prefix = self.prefix.take();
-        self.intake = Intake::default();
+        self.collector = TurnCollector::default();
         // Calls beyond what is allowed are ignored, not held against the model.
         let ignores = !self.offered;
         self.doing = Doing::Asking(
@@ -82,22 +82,22 @@ impl Rounds {
             next_key: &mut self.next_key,
         };
         for delta in self.scratch.drain(..) {
-            self.intake.take(delta, &mut sorting, out);
+            self.collector.take(delta, &mut sorting, out);
         }
     }
 
     /// The model is done with this turn. Whether calls follow, which must not
     /// be made before what was given so far is safe.
     pub(super) fn end_turn(&mut self, out: &mut Vec<Delta>) -> bool {
-        let mut intake = std::mem::take(&mut self.intake);
-        if let Some(usage) = intake.usage {
+        let mut collector = std::mem::take(&mut self.collector);
+        if let Some(usage) = collector.usage {
             self.usage = self.usage + usage;
             out.push(Delta::Usage(self.usage));
         }
-        if intake.finish != Some(Finish::Stop) {
+        if collector.finish != Some(Finish::Stop) {
             // Cut off: what calls there are may not be whole. Without any
             // finish the run says so itself.
-            match intake.finish {
+            match collector.finish {
                 Some(finish) => self.finish = finish,
                 None => {
                     self.failure =
@@ -107,11 +107,11 @@ impl Rounds {
             self.todo.push_back(Todo::End);
             return false;
         }
-        let wanted = intake.wanted(out);
-        let mut ends = intake.calls_client;
+        let wanted = collector.wanted(out);
+        let mut ends = collector.calls_client;
         // A model that calls what it was not offered comes to no end.
-        let goes_on = !wanted.is_empty() || (intake.ignored > 0 && self.offered);
-        self.history.extend(intake.into_record());
+        let goes_on = !wanted.is_empty() || (collector.ignored > 0 && self.offered);
+        self.history.extend(collector.into_record());
         let mut flush = false;
         for Wanted {
             key,

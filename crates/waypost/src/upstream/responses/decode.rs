@@ -32,7 +32,7 @@ const OF_THE_EVENT: [&str; 5] = [
 
 /// Reads one answer, streamed or whole.
 #[derive(Debug, Default)]
-pub struct NativeDecoder {
+pub struct ResponsesDecoder {
     wants_logprobs: bool,
     finished: bool,
     items: Items,
@@ -53,7 +53,7 @@ enum Kind {
     Input,
 }
 
-impl NativeDecoder {
+impl ResponsesDecoder {
     /// Some servers send log probabilities to everyone.
     pub fn new(wants_logprobs: bool) -> Self {
         Self {

@@ -12,16 +12,16 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
 
-use super::{Earlier, OpenItem, intake::Intake};
+use super::{Earlier, OpenItem, collector::TurnCollector};
 use crate::{
     app::AppRef,
     mcp::{CallError, Outcome, Session},
     tools::{
         mcp::{
             approval,
+            calls::{self, Called, Listed},
             catalogue::Catalogue,
             is_server, items,
-            outside::{self, Called, Listed},
             policy::Policy,
         },
         turn::{Step, Turn},
@@ -45,7 +45,7 @@ const MAX_TURNS: usize = 128;
 /// Keys of items that this run begins; those of an earlier attempt are below.
 const FIRST_KEY: u64 = 1 << 32;
 
-pub(super) struct Rounds {
+pub(super) struct ToolLoop {
     app: AppRef,
     upstream: Arc<Upstream>,
     /// The request, without its items and tools.
@@ -64,7 +64,7 @@ pub(super) struct Rounds {
     doing: Doing,
     /// Deltas of the turn that are not sorted yet.
     scratch: Vec<Delta>,
-    intake: Intake,
+    collector: TurnCollector,
     turns: usize,
     /// The present turn has the tools of servers.
     offered: bool,
@@ -102,7 +102,7 @@ enum Doing {
     Reading(Box<Turn>),
 }
 
-impl Rounds {
+impl ToolLoop {
     pub(super) fn new(
         app: &AppRef,
         upstream: &Arc<Upstream>,
@@ -130,7 +130,7 @@ impl Rounds {
             .count() as u64;
         let mut history = generation.items.clone();
         history.extend(earlier.output);
-        let mut rounds = Self {
+        let mut tool_loop = Self {
             app: app.clone(),
             upstream: upstream.clone(),
             base: Generation {
@@ -147,7 +147,7 @@ impl Rounds {
             todo: VecDeque::new(),
             doing: Doing::Nothing,
             scratch: Vec::new(),
-            intake: Intake::default(),
+            collector: TurnCollector::default(),
             // What the client forces was forced before the first call.
             turns: usize::from(calls > 0),
             offered: false,
@@ -158,8 +158,8 @@ impl Rounds {
             next_key: FIRST_KEY,
             failure: None,
         };
-        rounds.plan(earlier.open, waits);
-        rounds
+        tool_loop.plan(earlier.open, waits);
+        tool_loop
     }
 
     /// Appends the next deltas to `out`. Cancel-safe.
@@ -232,7 +232,7 @@ impl Rounds {
                 });
                 let access = self.base.mcp.get(&label).cloned();
                 let servers = self.app.mcp.clone();
-                let listing = outside::list(servers, label, access).boxed();
+                let listing = calls::list(servers, label, access).boxed();
                 self.doing = Doing::Listing(at, key, item, listing);
                 (!out.is_empty()).then_some(Step::More)
             }
