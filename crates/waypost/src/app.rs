@@ -9,11 +9,10 @@ use crate::{
     config::Config,
     http::{caller::TokenAuthority, ops::StoreCheck},
     identity::{Identity, keys::BootstrapKey, snapshot::DirectoryHandle},
-    mcp,
     metrics::Metrics,
     responses::{idempotency::RunningKeys, jobs::Jobs},
     shutdown::Shutdown,
-    tools::prepare::Preparer,
+    tools::Tools,
     upstream::{Upstreams, listing::ModelListing},
 };
 
@@ -27,12 +26,10 @@ pub struct App {
     pub directory: DirectoryHandle,
     /// Token exchange, access tokens and the keys that sign them.
     pub identity: Identity,
-    /// Makes the schemas of tools strict, and remembers them.
-    pub preparer: Preparer,
+    /// What tools keep.
+    pub tools: Arc<Tools>,
     /// The model servers.
-    pub upstreams: Upstreams,
-    /// The MCP servers that requests name.
-    pub mcp: Arc<mcp::Servers>,
+    pub upstreams: Arc<Upstreams>,
     /// What models they have.
     pub models: ModelListing,
     /// The background jobs that run here.
@@ -68,7 +65,7 @@ pub(crate) mod tests {
     use waypost_engine::embedded::{self, EmbeddedOptions};
 
     use super::*;
-    use crate::{config, identity::signing};
+    use crate::{config, identity::signing, mcp, tools::prepare::Preparer};
 
     /// An app with defaults on a store of its own, for tests of parts. The
     /// store lives as long as the directory.
@@ -95,6 +92,15 @@ pub(crate) mod tests {
         let url_rules = UrlRules::default();
         let upstreams = Upstreams::new(&config.upstreams, std::time::Duration::from_secs(10))
             .expect("good upstreams");
+        let upstreams = Arc::new(upstreams);
+        let tools = Tools {
+            config: config.tools.clone(),
+            preparer: Preparer::new(&config.tools, &metrics).expect("the default profile"),
+            mcp: mcp::Servers::new(&config::McpConfig::default(), &Shutdown::default()),
+            upstreams: Arc::clone(&upstreams),
+            store: Arc::clone(&engine.store),
+            metrics: metrics.clone(),
+        };
         let app = App {
             identity: Identity::new(
                 &config.identity,
@@ -103,7 +109,7 @@ pub(crate) mod tests {
                 master_key,
                 &metrics,
             ),
-            preparer: Preparer::new(&config.tools, &metrics).expect("the default profile"),
+            tools: Arc::new(tools),
             config,
             directory,
             engine,
@@ -112,7 +118,6 @@ pub(crate) mod tests {
             jobs: Jobs::default(),
             running_keys: RunningKeys::default(),
             metrics,
-            mcp: mcp::Servers::new(&config::McpConfig::default(), &Shutdown::default()),
             shutdown: Shutdown::default(),
             public_url,
             url_rules,

@@ -14,6 +14,7 @@ pub mod http;
 pub mod identity;
 pub mod mcp;
 pub mod metrics;
+mod model;
 pub mod models;
 pub mod passed;
 pub mod redact;

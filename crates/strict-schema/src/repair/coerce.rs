@@ -9,7 +9,7 @@ use super::read;
 use crate::{
     Validator,
     pointer::{escape, percent_encode},
-    verdict,
+    validator,
 };
 
 /// Values converted, copied and judged in one repair, and schema places compiled for it.

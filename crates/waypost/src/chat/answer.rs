@@ -5,7 +5,7 @@ use waypost_engine::id;
 
 use crate::{
     clock,
-    upstream::generation::{CallKind, Delta, Finish, Usage},
+    model::{CallKind, Delta, Finish, Usage},
 };
 
 /// What is the same in all chunks of an answer.

@@ -12,7 +12,7 @@ use waypost_engine::id;
 use super::answer::{Calls, Label, break_before, chat_annotation, finish_reason, usage_object};
 use crate::{
     http::error::ApiError,
-    upstream::generation::{CallKind, Delta, Finish, Usage},
+    model::{CallKind, Delta, Finish, Usage},
 };
 
 /// Writes an answer's chunks.

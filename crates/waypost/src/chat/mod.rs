@@ -85,10 +85,9 @@ async fn completions(
         drop(value);
         return pass_on(call, body).await;
     }
-    let mut request = checked.into_request(&value, upstream.api)?;
-    request.generation.project_id = caller.project_id;
+    let request = checked.into_request(&value, upstream.api)?;
     release(value, body);
-    run::run(app, upstream, request, info, version).await
+    run::run(app, upstream, request, caller.project_id, info, version).await
 }
 
 /// The upstream for a model; the endpoints older than Responses have always

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     app::AppRef,
     http::{edge::RequestInfo, error::ApiError, sse},
+    model::{Delta, Generation, MAX_OUTPUT, Usage},
     responses::{
         foreground::{
             HEAD_PATIENCE, OVERTIME, STOPPING, note_failed_call, slot_of, upstream_refusal,
@@ -35,12 +36,8 @@ use crate::{
         run::{Sink, SinkClosed},
         sink::{CLIENT_QUEUE, ClientSink, DiscardSink},
     },
-    tools::{agent::Agent, turn::Step},
-    upstream::{
-        Slot, Upstream,
-        error::UpstreamError,
-        generation::{Delta, Generation, MAX_OUTPUT, Usage},
-    },
+    tools::{RunContext, agent::Agent, mcp::McpAccess, turn::Step},
+    upstream::{Slot, Upstream, error::UpstreamError},
 };
 
 /// Chunks that are sent together.
@@ -51,6 +48,7 @@ pub async fn run(
     app: AppRef,
     upstream: Arc<Upstream>,
     request: ChatRequest,
+    project_id: String,
     info: Arc<RequestInfo>,
     version: Version,
 ) -> Result<Response, ApiError> {
@@ -58,8 +56,15 @@ pub async fn run(
     let slot = slot_of(&app, &upstream).await?;
     let run = Run {
         deadline: Instant::now() + app.config.responses.max_duration,
+        context: Arc::new(RunContext {
+            tools: Arc::clone(&app.tools),
+            upstream,
+            project_id,
+            response_id: String::new(),
+            approved: Vec::new(),
+            access: McpAccess::default(),
+        }),
         app,
-        upstream,
         generation: Arc::new(request.generation),
         info,
         _slot: slot,
@@ -74,7 +79,7 @@ pub async fn run(
 
 struct Run {
     app: AppRef,
-    upstream: Arc<Upstream>,
+    context: Arc<RunContext>,
     generation: Arc<Generation>,
     info: Arc<RequestInfo>,
     deadline: Instant,
@@ -189,7 +194,7 @@ impl Run {
     }
 
     async fn open(&self) -> Result<Agent, UpstreamError> {
-        Agent::open(&self.app, &self.upstream, &self.generation, None).await
+        Agent::open(&self.context, &self.generation, None).await
     }
 
     /// However the answer ended. Estimates are nobody's to see.
@@ -206,8 +211,9 @@ impl Run {
             Stop::SinkClosed(SinkClosed::Overtime) => ApiError::unavailable(OVERTIME),
             Stop::SinkClosed(_) => ApiError::unavailable(STOPPING),
             Stop::Upstream(error) => {
-                let path = self.upstream.generation_path();
-                note_failed_call(&self.app, &self.upstream, &self.info, path, &error);
+                let upstream = &self.context.upstream;
+                let path = upstream.generation_path();
+                note_failed_call(&self.app, upstream, &self.info, path, &error);
                 let refusal = upstream_refusal(&error);
                 match &error {
                     // The items are ours; the client sent messages.

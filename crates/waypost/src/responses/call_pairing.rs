@@ -16,11 +16,8 @@ use serde_json::Value;
 use super::context::shown;
 use crate::{
     http::{error::ApiError, places::Places},
-    tools::{
-        client::ClientTool,
-        known::{Known, known},
-    },
-    upstream::generation::Generation,
+    model::{ClientTool, Generation},
+    tools::known::{Known, known},
 };
 
 type Result<T, E = ApiError> = std::result::Result<T, E>;

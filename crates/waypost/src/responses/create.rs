@@ -23,6 +23,7 @@ use super::{
     follow::follow,
     foreground::Foreground,
     idempotency::{self, HeldKey},
+    job::Job,
     object, poll, references,
     request::{self, CreateRequest},
 };
@@ -32,8 +33,9 @@ use crate::{
     config::{BackgroundWithoutStore, HostedTools},
     http::{caller::ProjectCaller, edge::RequestInfo, error::ApiError, json::UniqueJson, sse},
     tools::{
+        RunContext,
         declare::custom,
-        mcp::{self, approval::Approved},
+        mcp::{self, McpAccess, approval::Approved},
         prepare::{FALLBACK_HEADER, is_large},
         schema::aside,
     },
@@ -59,7 +61,7 @@ pub async fn create(
     let idempotency = key
         .zip(fingerprint)
         .map(|(key, fingerprint)| Idempotency { key, fingerprint });
-    request.generation.mcp = mcp::declare::access(&app, &body)?;
+    let access = mcp::declare::access(&app.tools, &body)?;
     drop(body);
     custom::check(&request.grammars).await?;
     if request.background && !request.store {
@@ -88,8 +90,7 @@ pub async fn create(
     let (own, places) = (&mut request.generation.items, &mut request.places);
     references::resolve(&app, &caller.project_id, &earlier, own, places).await?;
     let input = request.after(earlier)?;
-    request.generation.project_id.clone_from(&caller.project_id);
-    request.generation.approved = approvals(&request, &input)?;
+    let approved = approvals(&request, &input)?;
     let fallbacks = request.fallbacks.header();
     let ignored = std::mem::take(&mut request.ignored);
     for kind in &ignored.tools {
@@ -100,6 +101,8 @@ pub async fn create(
         upstream,
         input,
         idempotency,
+        approved,
+        access,
     };
     let mut response = if checked.request.background {
         let response = background(app, caller, info, version, checked).await?;
@@ -122,6 +125,8 @@ struct Checked {
     /// The request's own items.
     input: Vec<Value>,
     idempotency: Option<Idempotency>,
+    approved: Vec<Approved>,
+    access: McpAccess,
 }
 
 impl Checked {
@@ -157,7 +162,7 @@ async fn parse(app: &AppRef, body: Value, fingerprint: bool) -> Result<Read, Api
     let app = Arc::clone(app);
     let read = move || {
         let fingerprint = fingerprint.then(|| idempotency::fingerprint(&body));
-        let request = request::parse(&body, &app.preparer, hosted)?;
+        let request = request::parse(&body, &app.tools.preparer, hosted)?;
         Ok(Read {
             body,
             request,
@@ -209,20 +214,30 @@ async fn foreground(
 ) -> Result<Response, ApiError> {
     let id = id::fresh("resp_");
     let now = clock::now();
-    let row = (checked.request.store).then(|| checked.row(&id, caller.project_id, now));
+    let row = (checked.request.store).then(|| checked.row(&id, caller.project_id.clone(), now));
     let Checked {
-        request, upstream, ..
+        request,
+        upstream,
+        approved,
+        access,
+        ..
     } = checked;
     let stream = request.stream;
     let object = object::new(&id, clock::seconds(now), Status::InProgress, request.echo);
-    let mut generation = request.generation;
-    generation.response_id = object["id"].as_str().unwrap_or_default().to_owned();
-    let _ = info.learned.response_id.set(generation.response_id.clone());
+    let _ = info.learned.response_id.set(id.clone());
+    let context = RunContext {
+        tools: Arc::clone(&app.tools),
+        upstream,
+        project_id: caller.project_id,
+        response_id: id,
+        approved,
+        access,
+    };
     let run = Foreground {
         info,
         app,
-        upstream,
-        generation: Arc::new(generation),
+        context: Arc::new(context),
+        generation: Arc::new(request.generation),
         object,
         row,
         held,
@@ -249,13 +264,15 @@ async fn background(
         request,
         upstream,
         idempotency,
+        approved,
+        access,
         ..
     } = checked;
     let object = object::new(&id, clock::seconds(now), Status::Queued, request.echo);
-    let mut generation = request.generation;
-    generation.response_id.clone_from(&id);
-    let sealed = generation.mcp.seal(app.identity.master_key(), &id);
-    generation.mcp_sealed = sealed.map_err(ApiError::internal)?;
+    let sealed = access.seal(app.identity.master_key(), &id);
+    let mut stored = Job::new(request.generation, id.clone(), caller.project_id.clone());
+    stored.approved = approved;
+    stored.sealed_access = sealed.map_err(ApiError::internal)?;
     row.body = object.to_string();
     let first = EventBatch::of([
         encode(&Event::Created { response: &object }),
@@ -263,9 +280,7 @@ async fn background(
     ]);
     let job = NewJob {
         queue: upstream.name.clone(),
-        request: serde_json::to_vec(&generation)
-            .map_err(ApiError::internal)?
-            .into(),
+        request: stored.encode().map_err(ApiError::internal)?.into(),
     };
     let max_queued = app.config.responses.max_queued;
     match app

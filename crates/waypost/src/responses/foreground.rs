@@ -31,8 +31,9 @@ use super::{
 use crate::{
     app::AppRef,
     http::{edge::RequestInfo, error::ApiError, sse},
-    tools::agent::Agent,
-    upstream::{Slot, Upstream, error::UpstreamError, generation::Generation},
+    model::Generation,
+    tools::{RunContext, agent::Agent},
+    upstream::{Slot, Upstream, error::UpstreamError},
 };
 
 /// How long a streaming client waits for the model server's status before its
@@ -44,7 +45,7 @@ pub const STOPPING: &str = "The server is stopping.";
 /// A foreground response, checked and ready to run.
 pub struct Foreground {
     pub app: AppRef,
-    pub upstream: Arc<Upstream>,
+    pub context: Arc<RunContext>,
     pub generation: Arc<Generation>,
     /// The Response object, `in_progress`.
     pub object: Value,
@@ -59,14 +60,14 @@ impl Foreground {
     /// Runs to the end and answers with the Response object.
     pub async fn answer(mut self) -> Result<Response, ApiError> {
         let _held = self.held.take();
-        let _slot = slot_of(&self.app, &self.upstream).await?;
+        let _slot = slot_of(&self.app, &self.context.upstream).await?;
         let mut sink = DiscardSink {
             stop: self.app.shutdown.stopping(),
             deadline: self.deadline(),
         };
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
-        let open = Agent::open(&self.app, &self.upstream, &self.generation, None);
+        let open = Agent::open(&self.context, &self.generation, None);
         let opened = tokio::select! {
             opened = open => opened.map_err(Stop::Upstream),
             closed = sink.closed() => Err(Stop::SinkClosed(closed)),
@@ -118,7 +119,7 @@ impl Foreground {
     /// Streams the events. Failures before the model server's answer began are
     /// HTTP errors.
     pub async fn stream(self, version: Version) -> Result<Response, ApiError> {
-        let slot = slot_of(&self.app, &self.upstream).await?;
+        let slot = slot_of(&self.app, &self.context.upstream).await?;
         let (frames, receiver) = mpsc::channel::<Bytes>(CLIENT_QUEUE);
         let (begun, begins) = oneshot::channel();
         let app = self.app.clone();
@@ -153,7 +154,7 @@ impl Foreground {
             response: &self.object,
         }));
         let work = async {
-            let open = Agent::open(&self.app, &self.upstream, &self.generation, None);
+            let open = Agent::open(&self.context, &self.generation, None);
             tokio::pin!(open);
             let opened = tokio::select! {
                 opened = &mut open => opened,
@@ -274,8 +275,9 @@ impl Foreground {
     }
 
     fn note(&self, error: &UpstreamError) {
-        let path = self.upstream.generation_path();
-        note_failed_call(&self.app, &self.upstream, &self.info, path, error);
+        let upstream = &self.context.upstream;
+        let path = upstream.generation_path();
+        note_failed_call(&self.app, upstream, &self.info, path, error);
     }
 
     fn refusal(&self, error: &UpstreamError) -> ApiError {

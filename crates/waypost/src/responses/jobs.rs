@@ -49,6 +49,8 @@ const ORPHANS_AT_ONCE: u32 = 4;
 /// Heartbeats are quicker in a drain, to see its end.
 const DRAIN_BEAT: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(500);
+/// Jobs of a newer program that are remembered, to be logged once each.
+const MAX_REFUSED: usize = 1024;
 
 /// What the rest of the server may do with the worker.
 #[derive(Default)]
@@ -56,6 +58,8 @@ pub struct Jobs {
     running: Mutex<HashMap<String, Running>>,
     waiting: AtomicU64,
     freed: Notify,
+    /// Those that a newer program has to run, as far as the log knows of them.
+    refused: Mutex<HashSet<String>>,
 }
 
 struct Running {
@@ -69,6 +73,15 @@ impl Jobs {
         if let Some(job) = self.lock().get(response_id) {
             job.lost.cancel();
         }
+    }
+
+    /// Whether this is the first time that the job is left to a newer program.
+    pub(super) fn is_first_refusal(&self, response_id: &str) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() == MAX_REFUSED {
+            refused.clear();
+        }
+        refused.insert(response_id.to_owned())
     }
 
     /// Jobs that waited in the queue when it was last counted.
@@ -452,6 +465,10 @@ mod tests {
     }
 
     async fn claim_one(app: &AppRef) -> ClaimedJob {
+        claim_request(app, b"{}").await
+    }
+
+    async fn claim_request(app: &AppRef, request: &'static [u8]) -> ClaimedJob {
         let row = NewResponse {
             id: id::fresh("resp_"),
             project_id: "proj_test".to_owned(),
@@ -467,7 +484,7 @@ mod tests {
         };
         let job = NewJob {
             queue: "queue".to_owned(),
-            request: b"{}"[..].into(),
+            request: request.into(),
         };
         let store = &app.engine.store;
         store
@@ -544,6 +561,21 @@ mod tests {
         let object: serde_json::Value = serde_json::from_str(&row.body).expect("JSON");
         assert_eq!(object["error"]["code"], "server_error");
         assert!(claim_next(&app).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_job_of_a_newer_program_is_left_to_it() {
+        let (app, _dir) = app().await;
+        let job = claim_request(&app, br#"{"version": 1000, "what": "ever"}"#).await;
+        let id = job.lease.response_id.clone();
+        background::run(&app, job, CancellationToken::new()).await;
+        let row = app.engine.store.get_response("proj_test", &id).await;
+        assert!(!row.expect("a row").status.is_terminal());
+        // Given back, but not at once.
+        let beat = app.engine.store.heartbeat(WORKER, Duration::from_secs(30));
+        assert_eq!(beat.await.expect("a heartbeat"), []);
+        assert!(claim_next(&app).await.is_none());
+        assert!(!app.jobs.is_first_refusal(&id));
     }
 
     #[tokio::test]

@@ -28,6 +28,7 @@ pub mod foreground;
 pub mod idempotency;
 mod input_items;
 pub mod items;
+mod job;
 pub mod jobs;
 mod object;
 mod outputs;

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use waypost_engine::responses::Status;
 
-use crate::upstream::generation::Usage;
+use crate::model::Usage;
 
 /// Says that token counts of zero are none: the model server told nothing.
 const USAGE_HEADER: HeaderName = HeaderName::from_static("x-waypost-usage");

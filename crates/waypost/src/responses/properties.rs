@@ -22,10 +22,8 @@ use super::{
 };
 use crate::{
     config,
-    upstream::{
-        Upstream, Upstreams,
-        generation::{CallKind, Delta, Finish, Generation, Usage},
-    },
+    model::{CallKind, Delta, Finish, Generation, Usage},
+    upstream::{Upstream, Upstreams},
 };
 
 fn deltas() -> impl Strategy<Value = Vec<Delta>> {

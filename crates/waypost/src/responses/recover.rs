@@ -16,11 +16,9 @@ use super::{
     events::{is_about_an_item, type_of},
 };
 use crate::{
+    model::{Generation, Prefix, Usage},
     tools::agent::{self, Earlier},
-    upstream::{
-        Upstream,
-        generation::{Generation, Prefix, Usage},
-    },
+    upstream::Upstream,
 };
 
 /// What a run keeps beside the log: what its turns have cost, which no event
@@ -300,7 +298,7 @@ mod tests {
     use waypost_engine::events::EventBatchBuilder;
 
     use super::*;
-    use crate::upstream::generation::{Delta, Finish};
+    use crate::model::{Delta, Finish};
 
     /// The text of a turn that ended is counted in what was kept; that of one
     /// that broke off is counted by its deltas.

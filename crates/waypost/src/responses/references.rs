@@ -18,7 +18,7 @@ use crate::{
         fields::{Fields, missing},
         places::Places,
     },
-    upstream::generation::MAX_ID,
+    model::MAX_ID,
 };
 
 /// Bytes of the items that one request refers to, with their responses' output.

@@ -20,11 +20,9 @@ use super::{
 };
 use crate::{
     clock,
+    model::{Delta, Finish, MAX_OUTPUT, Usage},
     tools::{agent::Agent, turn::Step},
-    upstream::{
-        error::UpstreamError,
-        generation::{Delta, Finish, MAX_OUTPUT, Usage},
-    },
+    upstream::error::UpstreamError,
 };
 
 /// Encoded events that may wait for the sink before reading stops.

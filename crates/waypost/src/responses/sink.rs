@@ -12,7 +12,7 @@ use super::{
     recover::Checkpoint,
     run::{Sink, SinkClosed},
 };
-use crate::upstream::generation::Usage;
+use crate::model::Usage;
 
 /// Frames that may wait for a foreground client.
 pub const CLIENT_QUEUE: usize = 4;

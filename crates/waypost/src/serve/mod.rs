@@ -48,7 +48,7 @@ use crate::{
         jobs::{self, Jobs},
     },
     shutdown::Shutdown,
-    tools::prepare::Preparer,
+    tools::{Tools, prepare::Preparer},
     upstream::{Upstreams, discover, listing::ModelListing, watch},
 };
 
@@ -123,7 +123,15 @@ async fn serve(
     }
     let metrics = Metrics::new();
     upstreams.metrics = Arc::new(metrics.clone());
-    let preparer = Preparer::new(&config.tools, &metrics).context("[tools] profile")?;
+    let upstreams = Arc::new(upstreams);
+    let tools = Tools {
+        config: config.tools.clone(),
+        preparer: Preparer::new(&config.tools, &metrics).context("[tools] profile")?,
+        mcp: mcp::Servers::new(&config.tools.mcp, &shutdown),
+        upstreams: Arc::clone(&upstreams),
+        store: Arc::clone(&engine.store),
+        metrics: metrics.clone(),
+    };
     let public_url = config
         .public_url
         .clone()
@@ -143,8 +151,7 @@ async fn serve(
             .admin_key
             .as_ref()
             .map(|key| BootstrapKey::new(key.expose())),
-        mcp: mcp::Servers::new(&config.tools.mcp, &shutdown),
-        preparer,
+        tools: Arc::new(tools),
         config,
         engine,
         directory,

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::{tools::client::ClientTool, upstream::generation::Generation};
+use crate::model::{ClientTool, Generation};
 
 /// The name under which a model sees the search for tools.
 pub const TOOL_SEARCH: &str = "tool_search";

@@ -6,17 +6,14 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    client::ClientTool,
-    known::{Known, known},
-};
+use super::known::{Known, known};
 use crate::{
     http::{
         error::ApiError,
         fields::{Fields, bad_word, missing, wrong_type},
         places::Places,
     },
-    upstream::generation::Generation,
+    model::{ClientTool, Generation},
 };
 
 const WORDS: &[&str] = &["none", "auto", "required"];

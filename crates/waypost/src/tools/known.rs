@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::upstream::generation::Generation;
+use crate::model::Generation;
 
 /// A declared tool.
 #[derive(Debug, Clone, Copy)]

@@ -22,5 +22,8 @@ pub mod plan;
 pub mod prepare;
 pub mod schema;
 pub mod search;
+mod state;
 pub mod turn;
 mod unescape;
+
+pub use state::{RunContext, Tools};

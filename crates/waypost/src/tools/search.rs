@@ -6,14 +6,14 @@
 //! in the context makes the tools callable when the model is asked again, which
 //! [`super::turn`] does.
 //!
-//! [`Delta::ToolSearch`]: crate::upstream::generation::Delta::ToolSearch
+//! [`Delta::ToolSearch`]: crate::model::Delta::ToolSearch
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use waypost_engine::id;
 
-use crate::upstream::generation::Generation;
+use crate::model::Generation;
 
 /// Tools that one search brings at most.
 pub const MAX_FOUND: usize = 8;

@@ -12,7 +12,6 @@ pub mod chat;
 pub mod dialect;
 pub mod discover;
 pub mod error;
-pub mod generation;
 pub mod identify;
 pub mod lenient;
 pub mod listing;

@@ -1,9 +1,9 @@
 //! What tests put in the place of what a model server should have sent.
 
+use crate::model::Delta;
+
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
-
-use super::generation::Delta;
 
 /// Values of every type, and of none that an answer has.
 pub fn odd() -> impl Strategy<Value = Value> {

@@ -11,11 +11,13 @@ use super::{
     Upstream, Upstreams,
     chat::{self, ChatDecoder},
     error::UpstreamError,
-    generation::{Delta, MAX_OUTPUT, ModelRequest, Prefix},
     meter::Meter,
     responses::{self, ResponsesDecoder},
 };
-use crate::config::UpstreamApi;
+use crate::{
+    config::UpstreamApi,
+    model::{Delta, MAX_OUTPUT, ModelRequest, Prefix},
+};
 
 /// The longest event of an answer, with its comments.
 const MAX_EVENT: usize = 16 * 1024 * 1024;
@@ -71,6 +73,7 @@ pub async fn open(
     upstreams: &Upstreams,
     upstream: &Arc<Upstream>,
     ask: &ModelRequest,
+    project_id: &str,
     prefix: Option<&Prefix>,
 ) -> Result<AnswerStream, UpstreamError> {
     let wants_logprobs = ask.generation.top_logprobs.is_some();
@@ -86,8 +89,7 @@ pub async fn open(
     };
     body["model"] = upstream.real_name(&ask.generation.model).into();
     let path = upstream.generation_path();
-    let generation = &ask.generation;
-    let (model, project_id) = (&generation.model, &generation.project_id);
+    let model = &ask.generation.model;
     let meter = Meter::start(&upstreams.metrics, &upstream.name, model, project_id);
     let request = upstream
         .request(&upstreams.client, reqwest::Method::POST, path)

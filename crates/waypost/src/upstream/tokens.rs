@@ -1,8 +1,10 @@
 //! Token counts of model servers.
 
+use crate::model::Usage;
+
 use serde_json::Value;
 
-use super::{generation::Usage, lenient::number_of};
+use super::lenient::number_of;
 
 /// Counts as Chat Completions has them.
 pub fn of_chat(usage: &Value) -> Option<Usage> {

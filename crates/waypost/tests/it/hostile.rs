@@ -34,7 +34,7 @@ const FLOOD: usize = 256 * 1024 * 1024;
 struct Hostile {
     server: TestServer,
     client: Client,
-    /// Bytes that the last answers could send.
+    /// Bytes that answers to `POST` could send.
     sent: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
@@ -79,15 +79,17 @@ async fn accept(listener: TcpListener, once: String, flood: String, sent: Arc<At
     while let Ok((mut stream, _)) = listener.accept().await {
         let (once, flood, sent) = (once.clone(), flood.clone(), Arc::clone(&sent));
         tokio::spawn(async move {
-            if read_request(&mut stream).await.is_none() {
+            let Some(asks_for_an_answer) = read_request(&mut stream).await else {
                 return;
-            }
+            };
             let mut part = once;
             for _ in 0..FLOOD / flood.len().max(1024) {
                 if stream.write_all(part.as_bytes()).await.is_err() {
                     return;
                 }
-                sent.fetch_add(part.len(), Ordering::Relaxed);
+                if asks_for_an_answer {
+                    sent.fetch_add(part.len(), Ordering::Relaxed);
+                }
                 if flood.is_empty() {
                     break;
                 }
@@ -98,7 +100,9 @@ async fn accept(listener: TcpListener, once: String, flood: String, sent: Arc<At
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<()> {
+/// Reads a request; whether it is a `POST`. The server also asks who this is,
+/// again and again.
+async fn read_request(stream: &mut TcpStream) -> Option<bool> {
     let mut got = Vec::new();
     loop {
         if stream.read_buf(&mut got).await.ok()? == 0 {
@@ -113,7 +117,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<()> {
             .find_map(|line| line.strip_prefix("content-length:"))
             .map_or(0, |value| value.trim().parse().unwrap_or(0));
         if body.len() >= length {
-            return Some(());
+            return Some(head.starts_with("post "));
         }
     }
 }

@@ -19,12 +19,12 @@ use crate::{
         error::ApiError,
         fields::{Fields, unknown},
     },
+    model::Generation,
     tools::{
         declare::{self, Declarer, Grammar},
         prepare::{Preparer, is_large},
         schema::aside,
     },
-    upstream::generation::Generation,
 };
 
 mod choice;
@@ -63,11 +63,11 @@ pub struct ChatRequest {
 pub async fn check(body: Value, app: &AppRef) -> Result<(Value, Checked)> {
     let (body, (checked, grammars)) = if is_large(&body) {
         let app = Arc::clone(app);
-        aside(move || read(&body, &app.preparer).map(|read| (body, read)))
+        aside(move || read(&body, &app.tools.preparer).map(|read| (body, read)))
             .await
             .map_err(ApiError::internal)??
     } else {
-        let read = read(&body, &app.preparer)?;
+        let read = read(&body, &app.tools.preparer)?;
         (body, read)
     };
     declare::custom::check(&grammars).await?;

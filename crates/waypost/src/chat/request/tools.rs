@@ -24,7 +24,7 @@ const MAX_NAME: usize = 64;
 
 /// The tools of a request, in the form of [`Generation::tools`].
 ///
-/// [`Generation::tools`]: crate::upstream::generation::Generation
+/// [`Generation::tools`]: crate::model::Generation
 #[derive(Debug, Default)]
 pub struct Tools {
     pub list: Vec<Value>,

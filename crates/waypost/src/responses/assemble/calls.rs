@@ -5,8 +5,8 @@ use waypost_engine::{events::EventBatchBuilder, id};
 
 use super::Assembler;
 use super::items::Call;
+use crate::model::CallKind;
 use crate::responses::events::{Event, push};
-use crate::upstream::generation::CallKind;
 
 impl Assembler {
     /// The place of the call with this key; a new one if it is new.

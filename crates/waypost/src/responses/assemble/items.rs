@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use waypost_engine::{events::EventBatchBuilder, id};
 
 use crate::{
+    model::{CallKind, MAX_ID},
     responses::events::{Event, push},
-    upstream::generation::{CallKind, MAX_ID},
 };
 
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::{
     events::{Event, push},
     object,
 };
-use crate::upstream::generation::{Delta, Finish, Usage};
+use crate::model::{Delta, Finish, Usage};
 
 mod calls;
 mod items;

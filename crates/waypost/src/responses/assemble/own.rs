@@ -7,8 +7,8 @@ use waypost_engine::events::EventBatchBuilder;
 
 use super::{Assembler, Own};
 use crate::{
+    model::ClientTool,
     responses::events::{Event, ItemEvent, encode, push},
-    tools::client::call::names_its_item,
 };
 
 impl Assembler {
@@ -47,7 +47,9 @@ impl Assembler {
             own.note(kind, |name| fields.get(name).cloned().unwrap_or_default());
             let event = ItemEvent {
                 kind,
-                item_id: own.item["id"].as_str().filter(|_| names_its_item(kind)),
+                item_id: own.item["id"]
+                    .as_str()
+                    .filter(|_| ClientTool::names_its_item(kind)),
                 output_index: own.index,
                 fields,
             };

@@ -5,12 +5,11 @@ use serde_json::Value;
 
 use super::{Assembler, Call, Open, OpenKind, Own, Part};
 use crate::{
+    model::{CallKind, ClientTool, Prefix, Usage},
     tools::{
         agent::{Earlier, OpenItem},
-        client::ClientTool,
         search,
     },
-    upstream::generation::{CallKind, Prefix, Usage},
 };
 
 impl Assembler {

@@ -1,8 +1,8 @@
 use waypost_engine::events::EventBatch;
 
 use super::*;
+use crate::model::CallKind;
 use crate::responses::events::type_of;
-use crate::upstream::generation::CallKind;
 
 fn text(t: &str) -> Delta {
     Delta::Text {

@@ -20,6 +20,7 @@ use super::{
     assemble::Assembler,
     context,
     events::{Event, encode},
+    job::{Job, UnreadableJob},
     object::{self, Failure},
     recover::{Plan, Seam},
     run::{self, End, Sink, SinkClosed, Stop},
@@ -28,15 +29,13 @@ use super::{
 use crate::{
     app::AppRef,
     clock,
+    model::{Finish, Generation, Prefix},
     tools::{
+        RunContext,
         agent::{Agent, Earlier},
-        mcp,
+        mcp::McpAccess,
     },
-    upstream::{
-        Upstream,
-        error::UpstreamError,
-        generation::{Finish, Generation, Prefix},
-    },
+    upstream::{Upstream, error::UpstreamError},
 };
 
 mod resume;
@@ -53,13 +52,16 @@ const OUT_OVERTIME: &str =
 /// A job that met an outage lets those that wait go first: the next probe may be
 /// of another model.
 const PROBE_AGAIN: Duration = Duration::from_millis(500);
+const NOT_SERVED: &str =
+    "No configured model server serves it any more, or another version of this server stored it.";
+/// How long a job that a newer program stored is left alone.
+const NEWER_PAUSE: Duration = Duration::from_secs(30);
 /// A drain has this long to hand a job back.
 const HAND_BACK: Duration = Duration::from_secs(1);
 
 /// Runs one claim to its end.
-pub async fn run(app: &AppRef, job: ClaimedJob, lost: CancellationToken) {
-    let generation = read_request(app, &job).map(Arc::new);
-    Claim::new(app, job, generation, lost).run().await;
+pub async fn run(app: &AppRef, claimed: ClaimedJob, lost: CancellationToken) {
+    Claim::new(app, claimed, lost).run().await;
 }
 
 /// Ends a job as failed by its row alone: for one whose run panics even where
@@ -77,7 +79,7 @@ pub async fn abandon(app: &AppRef, mut job: ClaimedJob, lost: CancellationToken)
             return;
         }
     }
-    let mut claim = Claim::new(app, job, None, lost);
+    let mut claim = Claim::new(app, job, lost);
     if let Next::Finish(end) = claim.give_up(Assembler::default(), BROKEN) {
         claim.finish(end).await;
     }
@@ -88,10 +90,15 @@ struct Claim {
     /// What the client asked, for the log.
     model: String,
     object: Value,
-    generation: Option<Arc<Generation>>,
     upstream: Option<Arc<Upstream>>,
     job: ClaimedJob,
     sink: LogSink,
+}
+
+/// What a claim runs.
+struct Work {
+    generation: Arc<Generation>,
+    context: Arc<RunContext>,
 }
 
 /// What to do with the job after an attempt.
@@ -107,12 +114,7 @@ enum Next {
 }
 
 impl Claim {
-    fn new(
-        app: &AppRef,
-        job: ClaimedJob,
-        generation: Option<Arc<Generation>>,
-        lost: CancellationToken,
-    ) -> Self {
+    fn new(app: &AppRef, job: ClaimedJob, lost: CancellationToken) -> Self {
         let sink = LogSink {
             engine: app.engine.clone(),
             lease: job.lease.clone(),
@@ -139,7 +141,6 @@ impl Claim {
             app: app.clone(),
             model,
             object: object::in_progress(&object),
-            generation,
             upstream,
             job,
             sink,
@@ -147,27 +148,65 @@ impl Claim {
     }
 
     async fn run(&mut self) {
-        match self.attempt().await {
+        let next = match self.work() {
+            Ok(work) => self.attempt(&work).await,
+            Err(next) => next,
+        };
+        match next {
             Next::Finish(end) => self.finish(end).await,
             Next::Release { delay, counts } => self.release(delay, counts).await,
             Next::Leave => {}
         }
     }
 
-    async fn attempt(&mut self) -> Next {
-        let (Some(generation), Some(upstream)) = (self.generation.take(), self.upstream.clone())
-        else {
-            return self.give_up(
-                Assembler::default(),
-                "No configured model server serves it any more, or another version of this server stored it.",
-            );
+    /// What the job stores, ready to run. `Err`: it does not run here.
+    fn work(&self) -> Result<Work, Next> {
+        let job = Job::decode(&self.job.request).map_err(|error| self.refuse(&error))?;
+        let Some(upstream) = self.upstream.clone() else {
+            return Err(self.give_up(Assembler::default(), NOT_SERVED));
         };
+        let access = self.open_access(&job);
+        let context = RunContext {
+            tools: Arc::clone(&self.app.tools),
+            upstream,
+            project_id: job.project_id,
+            response_id: job.response_id,
+            approved: job.approved,
+            access,
+        };
+        Ok(Work {
+            generation: Arc::new(job.generation),
+            context: Arc::new(context),
+        })
+    }
+
+    /// The job cannot be read: a newer program that stored it will go on with it.
+    fn refuse(&self, error: &UnreadableJob) -> Next {
+        let response_id = &self.job.response.id;
+        let left = time_left(&self.app, &self.job);
+        if let UnreadableJob::Newer(_) = error
+            && !left.is_zero()
+        {
+            if self.app.jobs.is_first_refusal(response_id) {
+                tracing::warn!(%response_id, %error, "left a job to a newer version of this program");
+            }
+            return Next::Release {
+                delay: NEWER_PAUSE.min(left),
+                counts: false,
+            };
+        }
+        tracing::error!(%response_id, %error, "reading a job failed");
+        self.give_up(Assembler::default(), NOT_SERVED)
+    }
+
+    async fn attempt(&mut self, work: &Work) -> Next {
+        let (generation, upstream) = (&work.generation, &work.context.upstream);
         let GoingOn {
             announced,
             mut assembler,
             prefix,
             earlier,
-        } = match self.go_on(&upstream, &generation).await {
+        } = match self.go_on(upstream, generation).await {
             Ok(going_on) => going_on,
             Err(next) => return next,
         };
@@ -187,14 +226,8 @@ impl Claim {
             Ok(Finish::Length)
         } else {
             let going_on = (prefix, earlier);
-            self.generate(
-                &upstream,
-                &generation,
-                going_on,
-                &mut assembler,
-                &mut pending,
-            )
-            .await
+            self.generate(work, going_on, &mut assembler, &mut pending)
+                .await
         };
         match stopped {
             Ok(finish) => Next::Finish(run::end(&self.object, &mut assembler, finish, pending)),
@@ -215,7 +248,7 @@ impl Claim {
             }
             Err(Stop::SinkClosed(_)) => Next::Leave,
             Err(Stop::Upstream(error)) => {
-                self.after(&error, &upstream, &generation, assembler, pending)
+                self.after(&error, upstream, generation, assembler, pending)
                     .await
             }
         }
@@ -223,8 +256,7 @@ impl Claim {
 
     async fn generate(
         &mut self,
-        upstream: &Arc<Upstream>,
-        generation: &Arc<Generation>,
+        work: &Work,
         (prefix, earlier): (Option<Prefix>, Earlier),
         assembler: &mut Assembler,
         pending: &mut EventBatchBuilder,
@@ -237,9 +269,8 @@ impl Claim {
             }
             None => (None, Seam::default()),
         };
-        let app = self.app.clone();
         let mut agent = tokio::select! {
-            opened = Agent::resume(&app, upstream, generation, prefix.as_ref(), earlier) => {
+            opened = Agent::resume(&work.context, &work.generation, prefix.as_ref(), earlier) => {
                 opened.map_err(Stop::Upstream)?
             }
             closed = self.sink.closed() => return Err(Stop::SinkClosed(closed)),
@@ -449,6 +480,19 @@ impl Claim {
         self.app.metrics.job_ended(status);
     }
 
+    /// How to reach the request's MCP servers. Where it does not open, its calls
+    /// will say that they cannot be made.
+    fn open_access(&self, job: &Job) -> McpAccess {
+        let Some(sealed) = &job.sealed_access else {
+            return McpAccess::default();
+        };
+        let id = &self.job.response.id;
+        McpAccess::open(self.app.identity.master_key(), id, sealed).unwrap_or_else(|error| {
+            tracing::error!(response_id = %id, %error, "reading a job");
+            McpAccess::default()
+        })
+    }
+
     async fn release(&self, delay: Duration, counts: bool) {
         match self
             .app
@@ -465,22 +509,6 @@ impl Claim {
             }
         }
     }
-}
-
-/// The job's request, with how to reach its MCP servers.
-fn read_request(app: &AppRef, job: &ClaimedJob) -> Option<Generation> {
-    let mut generation: Generation = serde_json::from_slice(&job.request).ok()?;
-    if let Some(sealed) = generation.mcp_sealed.take() {
-        let key = app.identity.master_key();
-        match mcp::McpAccess::open(key, &job.response.id, &sealed) {
-            Ok(access) => generation.mcp = access,
-            // Its calls will say that they cannot be made.
-            Err(error) => {
-                tracing::error!(response_id = %job.response.id, %error, "reading a job");
-            }
-        }
-    }
-    Some(generation)
 }
 
 /// What is left of the longest time that a response may take.

@@ -7,15 +7,13 @@ use waypost_engine::StoreError;
 
 use super::{BACKOFF_FIRST, Claim, Next, time_left};
 use crate::{
+    model::{Generation, Prefix},
     responses::{
         assemble::Assembler,
         recover::{Checkpoint, Folded, Plan},
     },
     tools::agent::Earlier,
-    upstream::{
-        Upstream,
-        generation::{Generation, Prefix},
-    },
+    upstream::Upstream,
 };
 
 /// Encoded events read at once when a log is folded.

@@ -9,8 +9,7 @@ use super::{
 };
 use crate::{
     http::fields::{Fields, bad_word, missing, unsupported, wrong_type},
-    tools::client::ClientTool,
-    upstream::generation::MAX_ID,
+    model::{ClientTool, MAX_ID},
 };
 
 /// Commands of one call, and outputs of one.

@@ -9,8 +9,7 @@ use waypost_engine::id;
 use super::Result;
 use crate::{
     http::{error::ApiError, fields::Fields},
-    tools::client::ClientTool,
-    upstream::generation::MAX_ID,
+    model::{ClientTool, MAX_ID},
 };
 
 /// How much of a wrong id is shown back.

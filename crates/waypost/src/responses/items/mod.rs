@@ -15,7 +15,8 @@ use crate::{
         fields::{Fields, bad_word, missing, unsupported, wrong_type},
         places::Places,
     },
-    tools::{client::ClientTool, declare::Declarer, mcp},
+    model::ClientTool,
+    tools::{declare::Declarer, mcp},
 };
 
 mod calls;

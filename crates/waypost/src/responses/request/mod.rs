@@ -15,14 +15,13 @@ use crate::{
         fields::{CACHE_TTLS, Fields, bad_word, missing, unsupported, wrong_type},
         places::Places,
     },
+    model::Generation,
     tools::{
         choice,
         declare::{Declarer, Grammar, hosted::Ignored},
         known::brought,
-        mcp,
         prepare::{Fallbacks, Preparer},
     },
-    upstream::generation::Generation,
 };
 
 mod text;
@@ -216,11 +215,6 @@ pub fn parse(body: &Value, preparer: &Preparer, hosted: HostedTools) -> Result<C
             .then_some(reasoning),
         hints,
         max_tool_calls,
-        approved: Vec::new(),
-        response_id: String::new(),
-        project_id: String::new(),
-        mcp: mcp::McpAccess::default(),
-        mcp_sealed: None,
         extra: Map::new(),
         encrypted_reasoning: include.contains(&"reasoning.encrypted_content"),
         tools,

@@ -5,14 +5,11 @@ use serde_json::{Value, json};
 use waypost_engine::id;
 
 use crate::{
-    tools::{
-        client::ClientTool,
-        mcp::{
-            catalogue::{Catalogue, Entry},
-            items,
-        },
+    model::{CallKind, ClientTool, Delta, Finish, Usage},
+    tools::mcp::{
+        catalogue::{Catalogue, Entry},
+        items,
     },
-    upstream::generation::{CallKind, Delta, Finish, Usage},
 };
 
 /// What came of one turn so far.

@@ -13,16 +13,12 @@ use serde_json::Value;
 
 use self::tool_loop::ToolLoop;
 use super::{
-    mcp, search,
+    RunContext, mcp, search,
     turn::{Step, Turn},
 };
 use crate::{
-    app::AppRef,
-    upstream::{
-        Upstream,
-        error::UpstreamError,
-        generation::{Delta, Generation, Prefix, Usage},
-    },
+    model::{Delta, Generation, Prefix, Usage},
+    upstream::error::UpstreamError,
 };
 
 mod collector;
@@ -61,24 +57,22 @@ impl Agent {
     /// Asks the model for the first turn. With `prefix`, it is to continue that
     /// text.
     pub async fn open(
-        app: &AppRef,
-        upstream: &Arc<Upstream>,
+        context: &Arc<RunContext>,
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
-        Self::resume(app, upstream, generation, prefix, Earlier::default()).await
+        Self::resume(context, generation, prefix, Earlier::default()).await
     }
 
     /// Goes on from an earlier attempt.
     pub async fn resume(
-        app: &AppRef,
-        upstream: &Arc<Upstream>,
+        context: &Arc<RunContext>,
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
         earlier: Earlier,
     ) -> Result<Self, UpstreamError> {
         if runs_tools(generation) {
-            let tool_loop = ToolLoop::new(app, upstream, generation, prefix, earlier);
+            let tool_loop = ToolLoop::new(context, generation, prefix, earlier);
             return Ok(Self(Kind::Many(Box::new(tool_loop))));
         }
         let searches = earlier.output.iter().filter(|item| search::is_found(item));
@@ -92,7 +86,7 @@ impl Agent {
         });
         let generation = resumed.as_ref().unwrap_or(generation);
         let told = mcp::history::told(generation);
-        let turn = Turn::open(app, upstream, told.as_ref().unwrap_or(generation), prefix).await?;
+        let turn = Turn::open(context, told.as_ref().unwrap_or(generation), prefix).await?;
         Ok(Self(Kind::One(turn.after_searches(searches))))
     }
 

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 use waypost_engine::id;
 
-use super::ClientTool;
-use crate::upstream::generation::Delta;
+use crate::model::{ClientTool, Delta};
 
 impl ClientTool {
     /// The item of a call with these arguments, as it is announced, as it grows
@@ -121,27 +120,6 @@ fn diffs(key: u64, diff: &str, out: &mut Vec<Delta>) {
         fields.insert(field.to_owned(), json!(diff));
         out.push(Delta::ItemEvent { key, kind, fields });
     }
-}
-
-/// The events by which a model server that knows these tools lets a call grow,
-/// by their types.
-pub fn event(kind: &str) -> Option<&'static str> {
-    const EVENTS: [&str; 7] = [
-        "response.shell_call_command.added",
-        "response.shell_call_command.delta",
-        "response.shell_call_command.done",
-        "response.shell_call_output_content.delta",
-        "response.shell_call_output_content.done",
-        "response.apply_patch_call_operation_diff.delta",
-        "response.apply_patch_call_operation_diff.done",
-    ];
-    EVENTS.into_iter().find(|known| *known == kind)
-}
-
-/// Whether an event says by `item_id` which item it is about. Those of a
-/// shell's commands have the item's place alone.
-pub fn names_its_item(kind: &str) -> bool {
-    !kind.starts_with("response.shell_call_command.")
 }
 
 #[cfg(test)]

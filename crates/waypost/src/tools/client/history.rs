@@ -1,8 +1,8 @@
 //! Calls and outputs of earlier turns, as those of a function.
 
-use serde_json::{Value, json};
+use crate::model::ClientTool;
 
-use super::ClientTool;
+use serde_json::{Value, json};
 
 impl ClientTool {
     /// The arguments of a call, as the model wrote them.

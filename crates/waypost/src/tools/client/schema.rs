@@ -1,8 +1,8 @@
 //! What a model that knows none of these tools is told of them.
 
-use serde_json::{Map, Value, json};
+use crate::model::ClientTool;
 
-use super::ClientTool;
+use serde_json::{Map, Value, json};
 
 /// How a diff is written, as the Agents SDKs apply it.
 const PATCHES: &str = "\

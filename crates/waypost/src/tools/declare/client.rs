@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Result, allowed_callers};
 use crate::{
     http::fields::{Fields, bad_word, missing, unsupported},
-    tools::client::ClientTool,
+    model::ClientTool,
 };
 
 /// Skills of a shell.

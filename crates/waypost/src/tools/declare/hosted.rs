@@ -12,8 +12,8 @@ use super::Result;
 use crate::{
     config::HostedTools,
     http::{error::ApiError, fields::unsupported, places::Places},
+    model::Generation,
     tools::known::brought,
-    upstream::generation::Generation,
 };
 
 /// Names the types of tools that were left out.

@@ -16,7 +16,6 @@ use strict_schema::{Restore, Where};
 
 use self::{hosted::Ignored, names::Taken};
 use super::{
-    client::ClientTool,
     custom::Syntax,
     mcp,
     prepare::{Fallbacks, Place, Preparer},
@@ -28,6 +27,7 @@ use crate::{
         fields::{Fields, bad_word, missing, unsupported, wrong_type},
         places::Places,
     },
+    model::ClientTool,
 };
 
 mod client;

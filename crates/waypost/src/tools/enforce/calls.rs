@@ -8,8 +8,8 @@ use super::{
     call::{Call, Problem, State},
 };
 use crate::{
+    model::{CallKind, Delta, MAX_ID},
     tools::callable::Kind,
-    upstream::generation::{CallKind, Delta, MAX_ID},
 };
 
 impl Enforcer {

@@ -21,10 +21,7 @@ pub use self::{
     rules::{Judge, Rules, TextRule, Tool},
     violation::{About, Violation, shortened},
 };
-use crate::{
-    tools::client::ClientTool,
-    upstream::generation::{Delta, Finish, Usage},
-};
+use crate::model::{ClientTool, Delta, Finish, Usage};
 use call::{Call, State};
 use text::Text;
 
@@ -312,8 +309,8 @@ mod tests {
 
     use super::*;
     use crate::{
+        model::CallKind,
         tools::{callable::Kind, schema::Compiled},
-        upstream::generation::CallKind,
     };
 
     type Flood = (&'static str, Box<dyn Fn() -> Delta>);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use strict_schema::ArgumentChecker;
 
 use super::{About, Enforcer, Outcome, TextRule, Violation, call::may_be_repaired, violation};
-use crate::{tools::schema::Compiled, upstream::generation::Delta};
+use crate::{model::Delta, tools::schema::Compiled};
 
 #[derive(Default)]
 pub(super) struct Text {

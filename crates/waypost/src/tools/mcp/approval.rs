@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::items;
 use crate::{
     http::{error::ApiError, places::Places},
-    upstream::generation::Generation,
+    model::Generation,
 };
 
 /// A call that was allowed and has not been made.

@@ -5,12 +5,12 @@ use waypost_identity::WebUrl;
 
 use super::{Access, McpAccess, policy::Filter};
 use crate::{
-    app::App,
     http::{
         error::ApiError,
         fields::{Fields, bad_word, missing, unsupported, wrong_type},
     },
     mcp::Credentials,
+    tools::Tools,
 };
 
 /// The longest label, as the API's names are.
@@ -31,10 +31,10 @@ pub fn echo(fields: Fields<'_>) -> Result<Value> {
 
 /// How to reach the servers of a request's `tools`, which are known to be in
 /// order; each server is one that the operator allows.
-pub fn access(app: &App, body: &Value) -> Result<McpAccess> {
+pub fn access(tools: &Tools, body: &Value) -> Result<McpAccess> {
     let mut all = McpAccess::default();
-    let tools = body["tools"].as_array().into_iter().flatten();
-    for (at, tool) in tools.enumerate().filter(|(_, tool)| super::is_server(tool)) {
+    let given = body["tools"].as_array().into_iter().flatten();
+    for (at, tool) in given.enumerate().filter(|(_, tool)| super::is_server(tool)) {
         let path = format!("tools[{at}]");
         let invalid = |field: &str, message: String| {
             ApiError::invalid(message)
@@ -48,7 +48,7 @@ pub fn access(app: &App, body: &Value) -> Result<McpAccess> {
             .param("tools")
             .code("array_above_max_length"));
         }
-        if !app.config.tools.mcp.enabled {
+        if !tools.config.mcp.enabled {
             return Err(unsupported(
                 &format!("{path}.type"),
                 "The operator of this server has switched MCP servers off (tools.mcp.enabled).",
@@ -57,7 +57,8 @@ pub fn access(app: &App, body: &Value) -> Result<McpAccess> {
         let mut fields = Fields::new(tool, &path)?;
         fields.value("type");
         let (echo, access) = read(fields)?;
-        app.mcp
+        tools
+            .mcp
             .rules()
             .check(access.url())
             .map_err(|error| invalid("server_url", error.to_string()))?;

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{catalogue::Catalogue, items};
-use crate::upstream::generation::Generation;
+use crate::model::Generation;
 
 /// The same generation for the model, where its context has items of MCP and
 /// its tools no server.

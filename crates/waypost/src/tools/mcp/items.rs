@@ -5,7 +5,7 @@ use waypost_engine::id;
 
 use crate::{
     mcp::{CallError, Outcome, Tool},
-    upstream::generation::Delta,
+    model::Delta,
 };
 
 /// `mcp_list_tools`, before anything is known. It has an `error` only where

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::tools::{
-    callable::{Callable, Kind, TOOL_SEARCH},
-    client::ClientTool,
+use crate::{
+    model::ClientTool,
+    tools::callable::{Callable, Kind, TOOL_SEARCH},
 };
 
 /// What is asked of the model.
@@ -138,7 +138,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{tools::callable::callables, upstream::generation::Generation};
+    use crate::{model::Generation, tools::callable::callables};
 
     fn choice(value: Value) -> Choice {
         let generation: Generation = serde_json::from_value(json!({

@@ -6,7 +6,10 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::names;
-use crate::tools::{callable::TOOL_SEARCH, client::ClientTool, custom::unwrap};
+use crate::{
+    model::ClientTool,
+    tools::{callable::TOOL_SEARCH, custom::unwrap},
+};
 
 /// What a model server takes as the Responses API writes it.
 #[derive(Debug, Clone, Copy)]

@@ -22,19 +22,16 @@ use self::{
     prepared::Prepared,
 };
 use super::{
+    RunContext, Tools,
     callable::{Callable, Kind, callables},
     emulate::{probe, transcript},
     enforce::{Judge, Rules, Tool},
     schema::Compiled,
 };
 use crate::{
-    app::AppRef,
     config::{Buffer, StructuredOutput, UpstreamApi},
-    upstream::{
-        Upstream,
-        error::UpstreamError,
-        generation::{Adapted, Generation, ModelRequest},
-    },
+    model::{Adapted, Generation, ModelRequest},
+    upstream::{Upstream, error::UpstreamError},
 };
 
 /// A turn, prepared.
@@ -101,43 +98,39 @@ pub struct Emulated {
 /// `continues`: the model is to go on with words that it said before. An
 /// emulated turn then has no tools: it had chosen to answer.
 pub async fn plan(
-    app: &AppRef,
-    upstream: &Upstream,
+    context: &RunContext,
     generation: &Arc<Generation>,
     continues: bool,
 ) -> Result<Option<Plan>, UpstreamError> {
-    plan_with(app, upstream, generation, continues, Form::Told).await
+    plan_with(context, generation, continues, Form::Told).await
 }
 
 /// The same for a server whose engine cannot take the schemas: it is told none,
 /// the model is told them in words, and the check here holds it to them.
 pub async fn loosened(
-    app: &AppRef,
-    upstream: &Upstream,
+    context: &RunContext,
     generation: &Arc<Generation>,
     continues: bool,
 ) -> Result<Option<Plan>, UpstreamError> {
-    plan_with(app, upstream, generation, continues, Form::Loose).await
+    plan_with(context, generation, continues, Form::Loose).await
 }
 
 /// The form of an emulated reply, as narrow as it takes for a server that does
 /// not enforce all of the schemas: for a model that broke them once.
-pub async fn narrower(
-    app: &AppRef,
-    upstream: &Upstream,
-    generation: &Arc<Generation>,
-) -> Option<Value> {
-    let plan = plan_with(app, upstream, generation, false, Form::Narrow).await;
+pub async fn narrower(context: &RunContext, generation: &Arc<Generation>) -> Option<Value> {
+    let plan = plan_with(context, generation, false, Form::Narrow).await;
     plan.ok()??.ask.adapted?.text.clone()
 }
 
 async fn plan_with(
-    app: &AppRef,
-    upstream: &Upstream,
+    context: &RunContext,
     generation: &Arc<Generation>,
     continues: bool,
     form: Form,
 ) -> Result<Option<Plan>, UpstreamError> {
+    let RunContext {
+        tools, upstream, ..
+    } = context;
     let takes = Takes {
         custom: upstream.capabilities.custom_tools,
         all: upstream.capabilities.responses_tools,
@@ -156,12 +149,12 @@ async fn plan_with(
     let mut callables = callables(generation);
     let emulates = (!callables.is_empty() || rewrites || has_calls())
         && upstream.api == UpstreamApi::Chat
-        && probe::must_emulate(&app.upstreams, upstream, &generation.model).await;
+        && probe::must_emulate(&tools.upstreams, upstream, &generation.model).await;
     if emulates && continues {
         callables.clear();
     }
     let planner = Planner {
-        app,
+        tools,
         upstream,
         generation,
         takes,
@@ -178,7 +171,7 @@ async fn plan_with(
 }
 
 struct Planner<'a> {
-    app: &'a AppRef,
+    tools: &'a Tools,
     upstream: &'a Upstream,
     generation: &'a Arc<Generation>,
     takes: Takes,
@@ -318,7 +311,7 @@ impl Planner<'_> {
                 constrains && (enforces || !strict)
             }
         };
-        let buffers = self.app.config.tools.buffer == Buffer::Call;
+        let buffers = self.tools.config.buffer == Buffer::Call;
         let wire = if self.takes.all {
             (
                 callable.namespace.map(str::to_owned),

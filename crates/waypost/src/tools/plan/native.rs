@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Planner, Prepared, choice::Mode};
 use crate::{
+    model::Adapted,
     tools::{
         callable::{Callable, Kind},
         custom::{self, Syntax},
     },
-    upstream::{dialect::StrictFlag, generation::Adapted},
+    upstream::dialect::StrictFlag,
 };
 
 impl Planner<'_> {

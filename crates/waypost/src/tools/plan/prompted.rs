@@ -8,15 +8,13 @@ use serde_json::{Value, json};
 use super::{Form, Planner, Prepared, choice::Mode};
 use crate::{
     config::{Buffer, StructuredOutput},
+    model::{Adapted, Answer},
     tools::{
         emulate::{self, Described},
         enforce::TextRule,
         schema::{Compiled, ForEngine, for_engine},
     },
-    upstream::{
-        dialect::FormatShape,
-        generation::{Adapted, Answer},
-    },
+    upstream::dialect::FormatShape,
 };
 
 impl Planner<'_> {
@@ -189,7 +187,7 @@ impl Planner<'_> {
                 None => Compiled::of(&json!({"type": "object"})),
             },
             wish: schema.filter(|_| strict.is_none()).map(Compiled::of),
-            hold: self.app.config.tools.buffer == Buffer::Call && !vouched,
+            hold: self.tools.config.buffer == Buffer::Call && !vouched,
         })
     }
 }

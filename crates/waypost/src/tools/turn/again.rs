@@ -7,16 +7,13 @@ use futures::FutureExt;
 
 use super::{Enforced, Opening};
 use crate::{
+    model::{Adapted, Delta, Prefix},
     tools::{
         emulate::{read::Reader, transcript},
         enforce::{About, Outcome, Violation, shortened},
         plan,
     },
-    upstream::{
-        error::UpstreamError,
-        generation::{Adapted, Delta, Prefix},
-        stream,
-    },
+    upstream::error::UpstreamError,
 };
 
 impl Enforced {
@@ -26,9 +23,9 @@ impl Enforced {
         violation: &Violation,
         out: &mut Vec<Delta>,
     ) -> Result<Opening, UpstreamError> {
-        let may = !violation.delivered && self.reasks < self.app.config.tools.max_reasks;
+        let may = !violation.delivered && self.reasks < self.context.tools.config.max_reasks;
         tracing::info!(
-            upstream = %self.upstream.name,
+            upstream = %self.context.upstream.name,
             problem = violation.sentence(),
             asks_again = may,
             "a model broke the rules of its tools"
@@ -60,8 +57,7 @@ impl Enforced {
                 logprobs: Vec::new(),
             });
         }
-        let app = self.app.clone();
-        let upstream = self.upstream.clone();
+        let context = Arc::clone(&self.context);
         let mut ask = self.ask.clone();
         let narrows = self.emulated.is_some()
             && !self.loosened
@@ -81,18 +77,18 @@ impl Enforced {
         }
         Ok(async move {
             let plain = ask.adapted.clone();
-            if narrows && let Some(text) = plan::narrower(&app, &upstream, &ask.generation).await {
+            if narrows && let Some(text) = plan::narrower(&context, &ask.generation).await {
                 let mut adapted = ask.adapted.as_deref().cloned().unwrap_or_default();
                 adapted.text = Some(text);
                 ask.adapted = Some(Arc::new(adapted));
             }
             let beginning = beginning.as_ref();
-            let answer = stream::open(&app.upstreams, &upstream, &ask, beginning).await;
+            let answer = super::ask(&context, &ask, beginning).await;
             let answer = match answer {
                 // The wider form was taken before.
                 Err(error) if narrows && error.is_about_a_grammar() => {
                     ask.adapted = plain;
-                    stream::open(&app.upstreams, &upstream, &ask, beginning).await
+                    super::ask(&context, &ask, beginning).await
                 }
                 answer => answer,
             };

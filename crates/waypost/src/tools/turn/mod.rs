@@ -14,17 +14,16 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::{
+    RunContext,
     emulate::read::Reader,
     enforce::{Enforcer, Violation},
     plan::{self, Emulated, Plan},
 };
 use crate::{
-    app::AppRef,
     config::StructuredOutput,
+    model::{Delta, Generation, ModelRequest, Prefix},
     upstream::{
-        Upstream,
         error::UpstreamError,
-        generation::{Delta, Generation, ModelRequest, Prefix},
         stream::{self, AnswerStream},
     },
 };
@@ -82,8 +81,7 @@ enum Source {
 type Opening = BoxFuture<'static, Result<(Option<Plan>, AnswerStream), UpstreamError>>;
 
 struct Enforced {
-    app: AppRef,
-    upstream: Arc<Upstream>,
+    context: Arc<RunContext>,
     reading: Reading,
     ask: ModelRequest,
     enforcer: Enforcer,
@@ -107,12 +105,11 @@ struct Enforced {
 impl Turn {
     /// Asks the model. With `prefix`, it is to continue that text.
     pub async fn open(
-        app: &AppRef,
-        upstream: &Arc<Upstream>,
+        context: &Arc<RunContext>,
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
     ) -> Result<Self, UpstreamError> {
-        let plan = plan::plan(app, upstream, generation, prefix.is_some()).await?;
+        let plan = plan::plan(context, generation, prefix.is_some()).await?;
         let reading = match plan {
             Some(_) => Reading::Enforced,
             None => Reading::Words {
@@ -120,21 +117,21 @@ impl Turn {
             },
         };
         let plan = plan.unwrap_or_else(|| Plan::free(generation));
-        let (plan, answer) = open(app, upstream, plan, prefix).await?;
+        let (plan, answer) = open(context, plan, prefix).await?;
+        let can = &context.upstream.capabilities;
         let reader = plan.emulated.map(|e| (e, Reader::new(e.may_answer)));
         Ok(Self {
             answer: Source::Open(answer),
             rules: Box::new(Enforced {
-                app: app.clone(),
-                upstream: upstream.clone(),
+                context: Arc::clone(context),
                 reading,
                 ask: plan.ask,
                 enforcer: Enforcer::new(plan.rules),
                 emulated: reader,
                 loosened: plan.loosened,
                 reply: String::new(),
-                keeps_beginnings: upstream.capabilities.prefill.is_some()
-                    && upstream.capabilities.structured_output == StructuredOutput::None,
+                keeps_beginnings: can.prefill.is_some()
+                    && can.structured_output == StructuredOutput::None,
                 reasks: 0,
                 counted: 0,
                 searches: 0,
@@ -210,23 +207,23 @@ impl Turn {
     }
 }
 
-/// Asks for an answer; once more, where the server refuses what the check here
-/// makes good: without the schemas that its engine cannot take, or without
-/// forcing a call (`DeepSeek` takes no such choice while it thinks).
+/// Sends the request. If the server refuses it, retries once without the schemas
+/// that its engine cannot take, or without the forced call (`DeepSeek` takes no
+/// such choice while it thinks); our own checks still enforce both.
 async fn open(
-    app: &AppRef,
-    upstream: &Arc<Upstream>,
+    context: &RunContext,
     mut plan: Plan,
     prefix: Option<&Prefix>,
 ) -> Result<(Plan, AnswerStream), UpstreamError> {
-    let refused = match stream::open(&app.upstreams, upstream, &plan.ask, prefix).await {
+    let refused = match ask(context, &plan.ask, prefix).await {
         Ok(answer) => return Ok((plan, answer)),
         Err(refused) => refused,
     };
+    let upstream = &context.upstream;
     let can = &upstream.capabilities;
     let outcome = if can.compiles_grammars && !plan.loosened && refused.is_about_a_grammar() {
         let generation = &plan.ask.generation;
-        match plan::loosened(app, upstream, generation, prefix.is_some()).await? {
+        match plan::loosened(context, generation, prefix.is_some()).await? {
             Some(loosened) => plan = loosened,
             None => return Err(refused),
         }
@@ -242,9 +239,18 @@ async fn open(
         outcome,
         "the model server refuses a request as it is; asking for less, and checking more here"
     );
-    app.metrics.tool_outcome(&upstream.name, outcome);
-    let answer = stream::open(&app.upstreams, upstream, &plan.ask, prefix).await?;
+    (context.tools.metrics).tool_outcome(&upstream.name, outcome);
+    let answer = ask(context, &plan.ask, prefix).await?;
     Ok((plan, answer))
+}
+
+async fn ask(
+    context: &RunContext,
+    request: &ModelRequest,
+    prefix: Option<&Prefix>,
+) -> Result<AnswerStream, UpstreamError> {
+    let (upstreams, upstream) = (&context.tools.upstreams, &context.upstream);
+    stream::open(upstreams, upstream, request, &context.project_id, prefix).await
 }
 
 impl Enforced {
@@ -284,7 +290,7 @@ impl Enforced {
             self.pieces(pieces, out)?;
             ended.map_err(|wrong| Box::new(self.form(&wrong)))?;
         }
-        let last = self.reasks >= self.app.config.tools.max_reasks;
+        let last = self.reasks >= self.context.tools.config.max_reasks;
         self.enforcer.end(last, out)?;
         Ok(false)
     }
@@ -292,9 +298,8 @@ impl Enforced {
     /// Hands what happened to the metrics.
     fn count(&mut self) {
         for outcome in self.enforcer.outcomes.drain(..) {
-            self.app
-                .metrics
-                .tool_outcome(&self.upstream.name, outcome.word());
+            let (metrics, upstream) = (&self.context.tools.metrics, &self.context.upstream);
+            metrics.tool_outcome(&upstream.name, outcome.word());
         }
     }
 }

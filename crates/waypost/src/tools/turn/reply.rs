@@ -3,11 +3,11 @@
 
 use super::Enforced;
 use crate::{
+    model::{CallKind, Delta},
     tools::{
         emulate::read::{NoReply, Piece},
         enforce::{About, Violation},
     },
-    upstream::generation::{CallKind, Delta},
 };
 
 impl Enforced {

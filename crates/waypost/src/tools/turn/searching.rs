@@ -7,12 +7,12 @@ use futures::FutureExt;
 
 use super::{Enforced, Opening, open};
 use crate::{
+    model::Delta,
     tools::{
         emulate::read::Reader,
         plan::{self, Plan},
         search,
     },
-    upstream::generation::Delta,
 };
 
 impl Enforced {
@@ -55,17 +55,17 @@ impl Enforced {
         next.spend(spent.output_tokens - self.counted);
         self.counted = spent.output_tokens;
         let next = Arc::new(next);
-        let (app, upstream) = (self.app.clone(), self.upstream.clone());
+        let context = Arc::clone(&self.context);
         let loosened = self.loosened;
         Some(
             async move {
                 let plan = if loosened {
-                    plan::loosened(&app, &upstream, &next, false).await?
+                    plan::loosened(&context, &next, false).await?
                 } else {
-                    plan::plan(&app, &upstream, &next, false).await?
+                    plan::plan(&context, &next, false).await?
                 };
                 let plan = plan.unwrap_or_else(|| Plan::free(&next));
-                let (plan, answer) = open(&app, &upstream, plan, None).await?;
+                let (plan, answer) = open(&context, plan, None).await?;
                 Ok((Some(plan), answer))
             }
             .boxed(),

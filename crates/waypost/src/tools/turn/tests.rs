@@ -7,7 +7,8 @@ use super::*;
 use crate::{
     app,
     config::{self, Buffer, Config, Dialect, StructuredOutput, ToolCalling, UpstreamApi},
-    upstream::generation::{CallKind, Finish},
+    model::{CallKind, Finish},
+    tools::mcp::McpAccess,
 };
 
 /// A model server of one kind, and an app that knows it.
@@ -51,7 +52,15 @@ impl Bench {
         let upstream = app.upstreams.by_name("up").expect("the upstream");
         let mut deltas = Vec::new();
         let result = async {
-            let mut turn = Turn::open(&app, &upstream, &generation, None).await?;
+            let context = Arc::new(RunContext {
+                tools: Arc::clone(&app.tools),
+                upstream,
+                project_id: "proj_test".to_owned(),
+                response_id: String::new(),
+                approved: Vec::new(),
+                access: McpAccess::default(),
+            });
+            let mut turn = Turn::open(&context, &generation, None).await?;
             loop {
                 // Dropped and asked again: nothing may be lost.
                 let step = match futures::future::poll_immediate(turn.next(&mut deltas)).await {

@@ -5,7 +5,7 @@
 //! the same id twice; some repeat a call's id and name in every piece. What
 //! begins another call is therefore decided by all that a piece says.
 
-use crate::upstream::{error::UpstreamError, generation::CallKind};
+use crate::{model::CallKind, upstream::error::UpstreamError};
 
 /// Function calls of one answer.
 pub(super) const MAX_CALLS: usize = 256;

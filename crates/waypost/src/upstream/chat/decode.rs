@@ -8,11 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::calls::{Calls, Piece};
-use crate::upstream::{
-    error::UpstreamError,
-    generation::{CallKind, Delta, Finish},
-    lenient::{self, Halves, number_of},
-    logprobs, tokens,
+use crate::{
+    model::{CallKind, Delta, Finish},
+    upstream::{
+        error::UpstreamError,
+        lenient::{self, Halves, number_of},
+        logprobs, tokens,
+    },
 };
 
 /// Reads one answer, streamed or whole.

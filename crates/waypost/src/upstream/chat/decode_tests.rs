@@ -1,5 +1,5 @@
 use super::*;
-use crate::upstream::generation::Usage;
+use crate::model::Usage;
 
 fn decode(lines: &[&str]) -> (Vec<Delta>, Result<(), UpstreamError>) {
     let mut decoder = ChatDecoder::new(true);

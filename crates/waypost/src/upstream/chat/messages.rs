@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::turns;
-use crate::upstream::{dialect::Capabilities, error::UpstreamError, generation::ModelRequest};
+use crate::{
+    model::ModelRequest,
+    upstream::{dialect::Capabilities, error::UpstreamError},
+};
 
 /// The context of a request.
 pub fn messages(ask: &ModelRequest, can: &Capabilities) -> Result<Vec<Value>, UpstreamError> {

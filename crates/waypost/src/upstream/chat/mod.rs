@@ -1,4 +1,4 @@
-//! The `chat` dialects: a [`Generation`](super::generation::Generation) as a
+//! The `chat` dialects: a [`Generation`](crate::model::Generation) as a
 //! Chat Completions request, and the streamed chunks as deltas.
 
 mod calls;

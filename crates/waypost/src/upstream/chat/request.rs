@@ -3,10 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::messages::messages;
-use crate::upstream::{
-    dialect::{Capabilities, FormatShape, Prefill},
-    error::UpstreamError,
-    generation::{ModelRequest, Prefix},
+use crate::{
+    model::{ModelRequest, Prefix},
+    upstream::{
+        dialect::{Capabilities, FormatShape, Prefill},
+        error::UpstreamError,
+    },
 };
 
 /// The body of a streaming Chat Completions request. With `prefix`, the

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     config::Dialect,
-    upstream::generation::{Adapted, Generation},
+    model::{Adapted, Generation},
 };
 
 fn generation(items: Value) -> Generation {

@@ -11,10 +11,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    config::SystemMessages,
-    upstream::{dialect::Capabilities, generation::ModelRequest},
-};
+use crate::{config::SystemMessages, model::ModelRequest, upstream::dialect::Capabilities};
 
 /// Around a system message that is sent as a user's.
 const MARKS: (&str, &str) = ("<system_message>", "</system_message>");

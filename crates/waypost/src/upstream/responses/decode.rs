@@ -10,10 +10,9 @@ use serde_json::{Map, Value};
 
 use super::items::Items;
 use crate::{
-    tools::client::{ClientTool, call},
+    model::{CallKind, ClientTool, Delta, Finish},
     upstream::{
         error::UpstreamError,
-        generation::{CallKind, Delta, Finish},
         lenient::{self, Halves, number_of, text_of},
         logprobs, tokens,
     },
@@ -165,7 +164,7 @@ impl ResponsesDecoder {
                     let part = part.and_then(|field| number_of(&event[field]));
                     let place = (output, part.unwrap_or_default(), kind);
                     self.words(place, &mut event, words, halved, out);
-                } else if let Some(kind) = call::event(name)
+                } else if let Some(kind) = ClientTool::call_event(name)
                     && let Value::Object(mut fields) = event
                 {
                     fields.retain(|name, _| !OF_THE_EVENT.contains(&name.as_str()));

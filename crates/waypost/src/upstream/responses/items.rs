@@ -93,7 +93,9 @@ impl Items {
             Some(last) if last < u64::MAX => last + 1,
             Some(_) => {
                 let taken: HashSet<u64> = keys.collect();
-                (0..).find(|key| !taken.contains(key)).unwrap_or_default()
+                (0..=u64::MAX)
+                    .find(|key| !taken.contains(key))
+                    .unwrap_or_default()
             }
         }
     }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    tools::client::ClientTool,
-    upstream::{dialect::Capabilities, generation::ModelRequest},
+    model::{ClientTool, ModelRequest},
+    upstream::dialect::Capabilities,
 };
 
 /// The body of a streaming, stateless Responses request.

@@ -66,10 +66,6 @@ async fn the_limit_holds_and_no_slot_leaks() {
         if phase == "orderly" {
             let most = world.upstream.stats().max_concurrent_calls;
             assert!(most <= u64::from(SLOTS), "{most} calls at once");
-            assert!(
-                most == u64::from(SLOTS),
-                "only {most}: the limit was never reached"
-            );
         }
     }
     // Every slot is there: as many run at once as may, and one more waits.
@@ -90,6 +86,8 @@ async fn the_limit_holds_and_no_slot_leaks() {
     let one_more = world.background("chat?tokens=1").await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(world.get(&one_more).await.ok().json["status"], "queued");
+    let most = world.upstream.stats().max_concurrent_calls;
+    assert_eq!(most, u64::from(SLOTS), "calls at once");
     held.pop();
     assert_eq!(world.ended(&one_more).await["status"], "completed");
 }

@@ -1,16 +1,20 @@
 //! Calls of MCP servers' tools: made once their intent is safe, and at most once
 //! for one approval.
 
+use std::sync::Arc;
+
 use futures::FutureExt;
 use serde_json::{Map, Value};
 
 use super::{Doing, ToolLoop};
 use crate::{
-    app::AppRef,
     mcp::{Call, CallError, Outcome, Session},
     metrics::ReasonLabels,
-    tools::mcp::{calls, items},
-    upstream::generation::Delta,
+    model::Delta,
+    tools::{
+        RunContext,
+        mcp::{calls, items},
+    },
 };
 
 /// A call on its way.
@@ -22,10 +26,8 @@ pub(super) struct Making {
 
 /// A person's word for one call.
 struct Approval {
-    app: AppRef,
-    project_id: String,
+    context: Arc<RunContext>,
     request_id: String,
-    response_id: String,
 }
 
 impl Approval {
@@ -33,16 +35,23 @@ impl Approval {
     /// comes twice (clients repeat a `POST` whose answer they did not get) does
     /// not make its call twice, nor do two that race.
     async fn take(self) -> Result<(), CallError> {
-        let store = &self.app.engine.store;
-        let taken = store.consume_approval(&self.project_id, &self.request_id, &self.response_id);
+        let RunContext {
+            tools,
+            project_id,
+            response_id,
+            ..
+        } = &*self.context;
+        let taken = tools
+            .store
+            .consume_approval(project_id, &self.request_id, response_id);
         let message = match taken.await {
-            Ok(owner) if owner == self.response_id => return Ok(()),
+            Ok(owner) if owner == *response_id => return Ok(()),
             Ok(owner) => format!(
                 "The approval was good for one call, which the response '{owner}' has begun. It \
                  was not made again."
             ),
             Err(error) => {
-                tracing::error!(response_id = %self.response_id, %error, "taking an approval failed");
+                tracing::error!(%response_id, %error, "taking an approval failed");
                 "The approval could not be recorded. The call was not made.".to_owned()
             }
         };
@@ -63,11 +72,11 @@ impl ToolLoop {
                 .map_or(Value::Null, |entry| entry.tool.input_schema.clone()),
             name,
             arguments: Map::new(),
-            idempotency_key: format!("{}/{}", self.base.response_id, text("id")),
+            idempotency_key: format!("{}/{}", self.context.response_id, text("id")),
         };
-        let access = self.base.mcp.get(&label).cloned();
+        let access = self.context.access.get(&label).cloned();
         let session = self.sessions.remove(&label);
-        let servers = self.app.mcp.clone();
+        let servers = self.context.tools.mcp.clone();
         let arguments = making.arguments.clone();
         let approval = self.approval_of(&making.item);
         let calling = async move {
@@ -84,10 +93,8 @@ impl ToolLoop {
     /// The approval that a call was made possible by, if it needed one.
     fn approval_of(&self, item: &Value) -> Option<Approval> {
         Some(Approval {
-            app: self.app.clone(),
-            project_id: self.base.project_id.clone(),
+            context: Arc::clone(&self.context),
             request_id: item["approval_request_id"].as_str()?.to_owned(),
-            response_id: self.base.response_id.clone(),
         })
     }
 
@@ -110,7 +117,8 @@ impl ToolLoop {
         let reason = ReasonLabels {
             reason: outcome.reason(),
         };
-        self.app.metrics.mcp_calls.get_or_create(&reason).inc();
+        let metrics = &self.context.tools.metrics;
+        metrics.mcp_calls.get_or_create(&reason).inc();
         let kind = match &outcome {
             Outcome::Output(_) => "response.mcp_call.completed",
             Outcome::Failed(_) => "response.mcp_call.failed",

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use super::{Earlier, OpenItem, collector::TurnCollector};
 use crate::{
-    app::AppRef,
     mcp::{CallError, Outcome, Session},
+    model::{Delta, Finish, Generation, Prefix, Usage},
     tools::{
+        RunContext,
         mcp::{
             approval,
             calls::{self, Called, Listed},
@@ -26,11 +27,7 @@ use crate::{
         },
         turn::{Step, Turn},
     },
-    upstream::{
-        Upstream,
-        error::UpstreamError,
-        generation::{Delta, Finish, Generation, Prefix, Usage},
-    },
+    upstream::error::UpstreamError,
 };
 
 mod calling;
@@ -46,8 +43,7 @@ const MAX_TURNS: usize = 128;
 const FIRST_KEY: u64 = 1 << 32;
 
 pub(super) struct ToolLoop {
-    app: AppRef,
-    upstream: Arc<Upstream>,
+    context: Arc<RunContext>,
     /// The request, without its items and tools.
     base: Generation,
     /// The client's own.
@@ -104,8 +100,7 @@ enum Doing {
 
 impl ToolLoop {
     pub(super) fn new(
-        app: &AppRef,
-        upstream: &Arc<Upstream>,
+        context: &Arc<RunContext>,
         generation: &Arc<Generation>,
         prefix: Option<&Prefix>,
         earlier: Earlier,
@@ -131,8 +126,7 @@ impl ToolLoop {
         let mut history = generation.items.clone();
         history.extend(earlier.output);
         let mut tool_loop = Self {
-            app: app.clone(),
-            upstream: upstream.clone(),
+            context: Arc::clone(context),
             base: Generation {
                 items: Vec::new(),
                 tools: Vec::new(),
@@ -230,8 +224,8 @@ impl ToolLoop {
                     out.push(items::event(key, "response.mcp_list_tools.in_progress"));
                     (key, item)
                 });
-                let access = self.base.mcp.get(&label).cloned();
-                let servers = self.app.mcp.clone();
+                let access = self.context.access.get(&label).cloned();
+                let servers = self.context.tools.mcp.clone();
                 let listing = calls::list(servers, label, access).boxed();
                 self.doing = Doing::Listing(at, key, item, listing);
                 (!out.is_empty()).then_some(Step::More)

@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::{Making, OpenItem, Todo, ToolLoop};
 use crate::{
     mcp::CallError,
+    model::Delta,
     tools::{mcp::items, turn::Step},
-    upstream::generation::Delta,
 };
 
 /// Said of a call whose result died with its server.
@@ -57,9 +57,9 @@ impl ToolLoop {
             .filter_map(|item| item["approval_request_id"].as_str().map(str::to_owned))
             .collect();
         self.todo.extend(recover.into_iter().map(Todo::Recover));
-        let approved = std::mem::take(&mut self.base.approved).into_iter();
+        let approved = self.context.approved.iter();
         let to_begin = approved.filter(|approved| !begun.contains(&approved.request_id));
-        self.todo.extend(to_begin.map(Todo::Begin));
+        self.todo.extend(to_begin.cloned().map(Todo::Begin));
         // A turn that ended with a question to a person was the last.
         self.todo
             .push_back(if waits { Todo::End } else { Todo::Ask });

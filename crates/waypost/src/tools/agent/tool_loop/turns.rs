@@ -7,15 +7,13 @@ use futures::FutureExt;
 
 use super::{Doing, MAX_TURNS, Making, Todo, ToolLoop};
 use crate::{
+    model::{Delta, Finish, Generation},
     tools::{
         agent::collector::{Sorting, TurnCollector, Wanted},
         mcp::{catalogue::Catalogue, choice, history, items},
         turn::Turn,
     },
-    upstream::{
-        error::UpstreamError,
-        generation::{Delta, Finish, Generation},
-    },
+    upstream::error::UpstreamError,
 };
 
 impl ToolLoop {
@@ -59,14 +57,14 @@ impl ToolLoop {
             ..self.base.clone()
         });
         self.turns += 1;
-        let (app, upstream) = (self.app.clone(), self.upstream.clone());
+        let context = Arc::clone(&self.context);
         let prefix = self.prefix.take();
         self.collector = TurnCollector::default();
         // Calls beyond what is allowed are ignored, not held against the model.
         let ignores = !self.offered;
         self.doing = Doing::Asking(
             async move {
-                let turn = Turn::open(&app, &upstream, &generation, prefix.as_ref()).await?;
+                let turn = Turn::open(&context, &generation, prefix.as_ref()).await?;
                 Ok(if ignores { turn.with_any_calls() } else { turn })
             }
             .boxed(),
