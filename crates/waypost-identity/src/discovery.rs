@@ -1,12 +1,12 @@
 //! The provider's discovery document (OpenID Connect Discovery §3, RFC 8414 §2): of all it says,
 //! only `issuer` and `jwks_uri` are read.
 
+use outbound::{UrlError, UrlRules, WebUrl};
 use serde_json::{Map, Value};
 
 use crate::issuer::same_issuer;
 use crate::json::{JsonFault, parse_object};
 use crate::text::quote;
-use crate::url::{UrlError, UrlRules, WebUrl};
 
 /// Largest accepted discovery document, in bytes.
 pub const MAX_DISCOVERY_BYTES: usize = 64 * 1024;

@@ -1,6 +1,6 @@
 //! Comparing issuers.
 
-use crate::url::WebUrl;
+use outbound::WebUrl;
 
 /// Whether two issuers are the same: byte by byte, one trailing slash on either aside. Nothing
 /// else is folded: neither case nor percent-encoding nor a default port.

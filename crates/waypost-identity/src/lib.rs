@@ -11,7 +11,6 @@
 //! from configuration; the token's `alg` and `kid` are only looked up in them.
 
 mod access_token;
-mod address;
 mod algorithm;
 mod decoy;
 mod discovery;
@@ -29,7 +28,6 @@ mod refusal;
 mod scope;
 mod signing_key;
 mod text;
-mod url;
 mod verify;
 
 #[cfg(test)]
@@ -40,7 +38,6 @@ mod hostile_tests;
 mod property_tests;
 
 pub use access_token::{AccessTokenRefusal, AccessTokenVerifier, MAX_ACCESS_TOKEN_BYTES};
-pub use address::is_public_address;
 pub use algorithm::{Algorithm, AlgorithmSet};
 pub use discovery::{Discovery, DiscoveryError, MAX_DISCOVERY_BYTES};
 pub use fingerprint::TokenFingerprint;
@@ -61,7 +58,6 @@ pub use policy::{PolicyError, TrustPolicy};
 pub use refusal::{Part, Refusal};
 pub use scope::{Scope, ScopeError, ScopeSet};
 pub use signing_key::{Pkcs8Der, PublicJwk, SigningKey, SigningKeyError};
-pub use url::{NotReachable, Origin, UrlError, UrlRules, WebUrl};
 pub use verify::{
     DEFAULT_SKEW_SECONDS, MAX_SKEW_SECONDS, MAX_SUBJECT_BYTES, Presented, VerifiedClaims,
 };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use outbound::UrlRules;
 use waypost_engine::Engine;
-use waypost_identity::UrlRules;
 
 use crate::{
     config::Config,

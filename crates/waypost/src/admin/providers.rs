@@ -357,7 +357,7 @@ fn check_trust(
             .param(param)
             .code("invalid_value")
     })?;
-    let refuse = |param: &'static str, problem: waypost_identity::UrlError| {
+    let refuse = |param: &'static str, problem: outbound::UrlError| {
         ApiError::invalid(format!("Invalid '{param}'. {problem}"))
             .param(param)
             .code("invalid_value")

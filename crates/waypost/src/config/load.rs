@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
+use outbound::Origin;
 use strict_schema::Profile;
-use waypost_identity::{MAX_SKEW_SECONDS, Origin};
+use waypost_identity::MAX_SKEW_SECONDS;
 
 use super::{
     Config, Dialect, EngineKind, Environment, Keep, Secret, Upstream, UpstreamApi, secret,

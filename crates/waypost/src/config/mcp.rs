@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use outbound::Origin;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use waypost_identity::Origin;
 
 use super::{units, units::ByteSize};
 

@@ -25,9 +25,10 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 
 use anyhow::Context;
 use ipnet::IpNet;
+use outbound::UrlRules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use waypost_identity::{DEFAULT_SKEW_SECONDS, UrlRules};
+use waypost_identity::DEFAULT_SKEW_SECONDS;
 
 pub use environment::Environment;
 pub use load::{ConfigError, Overrides};

@@ -6,8 +6,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use ::outbound::{UrlRules, WebUrl};
 use http::{StatusCode, header};
-use waypost_identity::{UrlRules, WebUrl};
 
 use crate::http::outbound::{self, Outbound, OutboundError};
 

@@ -18,10 +18,9 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use futures::{FutureExt, future::BoxFuture, future::Shared};
+use outbound::{UrlError, WebUrl};
 use tokio::time::Instant;
-use waypost_identity::{
-    Discovery, KeySet, Presented, Refusal, TrustPolicy, VerifiedClaims, WebUrl,
-};
+use waypost_identity::{Discovery, KeySet, Presented, Refusal, TrustPolicy, VerifiedClaims};
 
 use super::fetch::{FetchError, Fetcher};
 use crate::{app::AppRef, config::IdentityConfig, metrics::ReasonLabels};
@@ -140,7 +139,7 @@ impl JwksCache {
         issuer: &str,
         discovery_url: Option<&str>,
         fetcher: Arc<Fetcher>,
-    ) -> Result<Self, waypost_identity::UrlError> {
+    ) -> Result<Self, UrlError> {
         Ok(Self {
             provider_id: provider_id.to_owned(),
             issuer: issuer.to_owned(),

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use waypost_identity::UrlRules;
+use outbound::UrlRules;
 
 use self::{
     audit::AuditQueue,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
+use outbound::UrlRules;
 use waypost_engine::directory::Provider;
-use waypost_identity::UrlRules;
 
 use super::{
     compiled::Keys,

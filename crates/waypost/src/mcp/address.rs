@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use waypost_identity::{NotReachable, Origin, UrlError, UrlRules, WebUrl};
+use outbound::{NotReachable, Origin, UrlError, UrlRules, WebUrl};
 
 use crate::config::McpConfig;
 

@@ -1,6 +1,6 @@
 //! The tools that an MCP server lists now, as one more input.
 
-use waypost_identity::WebUrl;
+use outbound::WebUrl;
 
 use super::input::Input;
 use crate::{

@@ -1,7 +1,7 @@
 //! Reading an `mcp` tool of a request.
 
+use outbound::WebUrl;
 use serde_json::{Map, Value, json};
-use waypost_identity::WebUrl;
 
 use super::{Access, McpAccess, policy::Filter};
 use crate::{

@@ -11,10 +11,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::text::quote;
-
 const MAX_URL_BYTES: usize = 2048;
 const MAX_HOST_BYTES: usize = 253;
+const MAX_QUOTED_CHARS: usize = 120;
 const WELL_KNOWN: &str = "/.well-known/openid-configuration";
 /// Names that never belong to a public host (RFC 6761, RFC 6762, RFC 9476 and common usage).
 const PRIVATE_SUFFIXES: [&str; 9] = [
@@ -382,6 +381,17 @@ fn default_port(https: bool) -> u16 {
 
 fn bad_host(host: &str) -> UrlError {
     UrlError::Host { host: quote(host) }
+}
+
+/// Quotes what stands where a host should, escaped and cut.
+fn quote(host: &str) -> String {
+    let shown: String = host
+        .chars()
+        .take(MAX_QUOTED_CHARS)
+        .flat_map(char::escape_debug)
+        .collect();
+    let cut = host.chars().nth(MAX_QUOTED_CHARS).is_some();
+    format!("\"{shown}{}\"", if cut { "…" } else { "" })
 }
 
 #[cfg(test)]
