@@ -17,7 +17,6 @@ pub mod metrics;
 mod model;
 pub mod models;
 pub mod passed;
-pub mod redact;
 pub mod responses;
 pub mod serve;
 pub mod shutdown;

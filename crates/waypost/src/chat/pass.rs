@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
 use memchr::memmem;
+use outbound::redact::Redactor;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -18,7 +19,6 @@ use super::{
 use crate::{
     app::AppRef,
     http::{edge::RequestInfo, error::ApiError},
-    redact::Redactor,
     responses::foreground::{HEAD_PATIENCE, STOPPING, note_failed_call, slot_of, upstream_refusal},
     upstream::{
         Slot, Upstream,

@@ -10,7 +10,6 @@ pub mod forwarded;
 pub mod json;
 mod missing;
 pub mod ops;
-pub mod outbound;
 mod pace;
 pub mod path;
 pub mod places;

@@ -6,10 +6,11 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use ::outbound::{UrlRules, WebUrl};
 use http::{StatusCode, header};
-
-use crate::http::outbound::{self, Outbound, OutboundError};
+use outbound::{
+    UrlRules, WebUrl,
+    client::{self, Outbound, OutboundError},
+};
 
 /// Kubernetes API servers answer 406 for their key set (RFC 7517 §8.5) to `application/json` alone.
 const ACCEPT: &str = "application/json, application/jwk-set+json, */*;q=0.8";
@@ -130,7 +131,7 @@ impl Fetcher {
 }
 
 fn explain(error: reqwest::Error) -> FetchError {
-    outbound::explain(error).into()
+    client::explain(error).into()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Public https hosts on the default port, narrowed by the operator's
 //! `allowed_servers`, and the origins of `allow_private_servers`. This judges
-//! names; [`crate::http::outbound`] judges the addresses that they lead to.
+//! names; [`outbound::client`] judges the addresses that they lead to.
 
 use std::fmt;
 

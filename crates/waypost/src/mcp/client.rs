@@ -15,6 +15,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
+use outbound::client::Outbound;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
@@ -28,7 +29,7 @@ use super::{
     secrets::Credentials,
     tool::{LeftOut, Tool},
 };
-use crate::{config::McpConfig, http::outbound::Outbound, shutdown::Shutdown};
+use crate::{config::McpConfig, shutdown::Shutdown};
 
 /// How long a connection is kept for the next message of a session.
 const REST: Duration = Duration::from_secs(5);

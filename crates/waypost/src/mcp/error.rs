@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use outbound::client::OutboundError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use crate::http::outbound::OutboundError;
 
 /// `mcp_call.error` (the union `McpToolCallError` of the API's types).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

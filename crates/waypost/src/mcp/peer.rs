@@ -9,6 +9,10 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use outbound::{
+    client::{self, OutboundError},
+    redact::Redactor,
+};
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
@@ -23,7 +27,6 @@ use super::{
     reply::{self, Body, Budget, Messages},
     secrets::Credentials,
 };
-use crate::{http::outbound, redact::Redactor};
 
 /// How long a farewell or an answer to a server may take.
 const ASIDE: Duration = Duration::from_secs(2);
@@ -152,7 +155,7 @@ impl Peer {
         }
         request.send().await.map_err(|error| {
             if error.is_connect() {
-                unreachable(outbound::explain(error))
+                unreachable(client::explain(error))
             } else {
                 reply::broken(error)
             }
@@ -303,9 +306,9 @@ impl Drop for InFlight<'_> {
     }
 }
 
-fn unreachable(error: outbound::OutboundError) -> McpError {
+fn unreachable(error: OutboundError) -> McpError {
     match error {
-        outbound::OutboundError::NotPublic { .. } => McpError::NotPublic(error),
+        OutboundError::NotPublic { .. } => McpError::NotPublic(error),
         other => McpError::Unreachable(other),
     }
 }

@@ -4,10 +4,10 @@
 //! credentials go no further than [`super::peer`], through which every answer
 //! passes.
 
+use outbound::redact::{Redactor, Secrets};
 use secrecy::ExposeSecret;
 
 use super::{address::ServerUrl, secrets::Credentials};
-use crate::redact::{Redactor, Secrets};
 
 /// Values that are as long, of letters and digits, are secrets under any name:
 /// shorter ones say `production` or `repos,issues`, and so do honest results.

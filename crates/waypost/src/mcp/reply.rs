@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use http::header;
+use outbound::client;
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 
 use super::error::McpError;
-use crate::http::outbound;
 
 /// The longest id of an event that is kept, to go on after a break.
 const MAX_EVENT_ID: usize = 1024;
@@ -141,7 +141,7 @@ impl Messages {
 }
 
 pub(super) fn broken(error: reqwest::Error) -> McpError {
-    McpError::Broken(outbound::explain(error))
+    McpError::Broken(client::explain(error))
 }
 
 fn bounded(

@@ -37,10 +37,13 @@ use std::{
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use dialect::Capabilities;
+use outbound::redact::Redactor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{self, Dialect, HostedTools, Secret, StructuredOutput, UpstreamApi};
-use crate::{metrics::Metrics, redact::Redactor};
+use crate::{
+    config::{self, Dialect, HostedTools, Secret, StructuredOutput, UpstreamApi},
+    metrics::Metrics,
+};
 use error::UpstreamError;
 use identify::Known;
 use outage::Outage;

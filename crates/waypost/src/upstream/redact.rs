@@ -1,10 +1,9 @@
 //! Which values of a configuration are a model server's credentials: its words
 //! go into logs and to callers, and some quote the key that they were sent.
 
-use crate::{
-    config,
-    redact::{Redactor, Secrets},
-};
+use outbound::redact::{Redactor, Secrets};
+
+use crate::config;
 
 /// Finds the credentials of one model server.
 pub(super) fn redactor(config: &config::Upstream) -> Redactor {

@@ -2,7 +2,7 @@
 //! request forgery.
 //!
 //! Flow: the owner of a feature judges the URL by name
-//! ([`outbound::UrlRules`]), takes [`Outbound::client`] for its origin
+//! ([`UrlRules`](crate::UrlRules)), takes [`Outbound::client`] for its origin
 //! and bounds time and size itself. Easy to break: the name is resolved by a
 //! [`Resolver`] that judges every address, and the client connects to what it
 //! returns and to nothing else (DNS rebinding). No redirects, no proxy from the
@@ -13,12 +13,13 @@ use std::{
     time::Duration,
 };
 
-use outbound::{Origin, is_public_address};
 use reqwest::{
     Client,
     dns::{Addrs, Name, Resolve, Resolving},
 };
 use tokio::sync::OnceCell;
+
+use crate::{Origin, is_public_address};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Addresses of one host that are looked at.
