@@ -1,32 +1,15 @@
-//! Addresses that an operator configures: issuers, discovery URLs, `jwks_uri`.
-//!
 //! A deliberately small reading of URLs: `http` or `https`, a plain host, an optional port, a
-//! path. Whatever two URL parsers could read differently is refused (user info, fragments,
-//! backslashes, dot segments, odd spellings of IP addresses). Fetching is allowed to public
-//! https hosts on the default port, or to origins that the operator listed exactly.
+//! path.
 //!
-//! These rules judge names. Whoever fetches must also resolve the name, check every address with
-//! [`crate::is_public_address`] and connect to the one that was checked (DNS rebinding).
+//! Whatever two URL parsers could read differently is refused (user info, fragments, backslashes,
+//! dot segments, odd spellings of IP addresses).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 const MAX_URL_BYTES: usize = 2048;
 const MAX_HOST_BYTES: usize = 253;
 const MAX_QUOTED_CHARS: usize = 120;
-const WELL_KNOWN: &str = "/.well-known/openid-configuration";
-/// Names that never belong to a public host (RFC 6761, RFC 6762, RFC 9476 and common usage).
-const PRIVATE_SUFFIXES: [&str; 9] = [
-    "localhost",
-    "local",
-    "internal",
-    "intranet",
-    "lan",
-    "home",
-    "corp",
-    "home.arpa",
-    "alt",
-];
 
 /// Scheme, host and port (RFC 6454 §4); compares exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,30 +20,16 @@ pub struct Origin {
     port: u16,
 }
 
-/// A URL that passed the syntax rules of this module.
+/// A URL that can be read in one way only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebUrl {
     text: String,
     origin: Origin,
-    explicit_port: bool,
     path_start: usize,
     query_start: usize,
 }
 
-/// Which addresses may be configured and fetched.
-#[derive(Debug, Clone, Default)]
-pub struct UrlRules {
-    allowed_private: Vec<Origin>,
-}
-
-/// Why an address is not one to connect to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotReachable {
-    NotHttps,
-    CustomPort,
-    NotPublic,
-}
-
+/// Why a text is no [`WebUrl`], or no [`Origin`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     #[error("The URL is longer than {MAX_URL_BYTES} bytes.")]
@@ -73,31 +42,17 @@ pub enum UrlError {
     Credentials,
     #[error("The URL must not contain a fragment (#…).")]
     Fragment,
-    #[error("The URL must not contain a query (?…).")]
-    Query,
     #[error("The URL's path must not contain . or .. segments.")]
     DotSegment,
     #[error("The URL's host {host} is not a plain DNS name or IP address.")]
-    Host { host: String },
+    Host {
+        /// Quoted, and cut where it is long.
+        host: String,
+    },
     #[error("The URL's port is not a number from 1 to 65535.")]
     Port,
     #[error("An origin is scheme, host and port only, such as http://127.0.0.1:9000.")]
     NotAnOrigin,
-    #[error(
-        "{origin} uses http. Keys are fetched over https only, unless \
-         identity.allow_private_issuers lists exactly {origin}."
-    )]
-    NotHttps { origin: Origin },
-    #[error(
-        "{origin} uses a custom port. Keys are fetched from the default port only, unless \
-         identity.allow_private_issuers lists exactly {origin}."
-    )]
-    CustomPort { origin: Origin },
-    #[error(
-        "{origin} is not a public host name. Keys are fetched from public hosts only, unless \
-         identity.allow_private_issuers lists exactly {origin}."
-    )]
-    NotPublic { origin: Origin },
 }
 
 impl Origin {
@@ -118,11 +73,7 @@ impl Origin {
         &self.host
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    fn has_default_port(&self) -> bool {
+    pub(crate) fn has_default_port(&self) -> bool {
         self.port == default_port(self.https)
     }
 }
@@ -169,11 +120,9 @@ impl WebUrl {
             host: check_host(host)?,
             port: port.unwrap_or_else(|| default_port(https)),
         };
-        let explicit_port = port.is_some();
         Ok(Self {
             text: text.to_owned(),
             origin,
-            explicit_port,
             path_start,
             query_start,
         })
@@ -196,7 +145,7 @@ impl WebUrl {
         &self.text[self.query_start..]
     }
 
-    pub fn path_and_query(&self) -> &str {
+    fn path_and_query(&self) -> &str {
         &self.text[self.path_start..]
     }
 }
@@ -204,89 +153,6 @@ impl WebUrl {
 impl fmt::Display for WebUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-impl UrlRules {
-    /// `allow_private_issuers` lists origins that may be fetched although they are not public
-    /// https: each one exactly, with scheme and port.
-    pub fn new<'o>(
-        allow_private_issuers: impl IntoIterator<Item = &'o str>,
-    ) -> Result<Self, UrlError> {
-        let origins = allow_private_issuers.into_iter().map(Origin::parse);
-        Ok(Self {
-            allowed_private: origins.collect::<Result<_, _>>()?,
-        })
-    }
-
-    /// Whether the operator listed exactly this origin, so that private addresses are in order.
-    pub fn allows_private(&self, origin: &Origin) -> bool {
-        self.allowed_private.contains(origin)
-    }
-
-    /// An issuer whose keys are uploaded: a name that is compared and never fetched. Any host and
-    /// port will do (`https://kubernetes.default.svc`).
-    pub fn check_issuer(&self, issuer: &str) -> Result<WebUrl, UrlError> {
-        let url = WebUrl::parse(issuer)?;
-        if !url.query().is_empty() {
-            return Err(UrlError::Query);
-        }
-        if !url.origin.https && !self.allows_private(&url.origin) {
-            return Err(UrlError::NotHttps { origin: url.origin });
-        }
-        Ok(url)
-    }
-
-    /// Where the discovery document of a provider is fetched (OpenID Connect Discovery §4).
-    /// `custom` is an operator's own base URL, or the document's full URL.
-    pub fn discovery_url(&self, issuer: &str, custom: Option<&str>) -> Result<WebUrl, UrlError> {
-        let issuer = self.check_issuer(issuer)?;
-        let base = match custom {
-            None => issuer,
-            Some(custom) => WebUrl::parse(custom)?,
-        };
-        if !base.query().is_empty() {
-            return Err(UrlError::Query);
-        }
-        self.check_fetchable(&base)?;
-        if custom.is_some() && base.path().ends_with(WELL_KNOWN) {
-            return Ok(base);
-        }
-        let prefix = base.as_str().strip_suffix('/').unwrap_or(base.as_str());
-        WebUrl::parse(&format!("{prefix}{WELL_KNOWN}"))
-    }
-
-    /// The `jwks_uri` of a discovery document. A query is accepted here, because real issuers
-    /// have one; everything else is as for the other addresses.
-    pub fn jwks_uri(&self, uri: &str) -> Result<WebUrl, UrlError> {
-        let url = WebUrl::parse(uri)?;
-        self.check_fetchable(&url)?;
-        Ok(url)
-    }
-
-    /// Whether the server may connect to this address at all: public https on the default port,
-    /// or an origin that the operator listed.
-    pub fn check_reachable(&self, url: &WebUrl) -> Result<(), NotReachable> {
-        if self.allows_private(&url.origin) {
-            Ok(())
-        } else if !url.origin.https {
-            Err(NotReachable::NotHttps)
-        } else if url.explicit_port && !url.origin.has_default_port() {
-            Err(NotReachable::CustomPort)
-        } else if !is_public_name(&url.origin.host) {
-            Err(NotReachable::NotPublic)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn check_fetchable(&self, url: &WebUrl) -> Result<(), UrlError> {
-        let origin = || url.origin.clone();
-        self.check_reachable(url).map_err(|why| match why {
-            NotReachable::NotHttps => UrlError::NotHttps { origin: origin() },
-            NotReachable::CustomPort => UrlError::CustomPort { origin: origin() },
-            NotReachable::NotPublic => UrlError::NotPublic { origin: origin() },
-        })
     }
 }
 
@@ -364,15 +230,6 @@ fn check_path(path: &str) -> Result<(), UrlError> {
     } else {
         Ok(())
     }
-}
-
-fn is_public_name(host: &str) -> bool {
-    let is_ip = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
-    let is_private = PRIVATE_SUFFIXES.iter().any(|suffix| {
-        host.strip_suffix(suffix)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
-    host.contains('.') && !is_ip && !is_private
 }
 
 fn default_port(https: bool) -> u16 {

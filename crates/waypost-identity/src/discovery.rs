@@ -1,10 +1,11 @@
 //! The provider's discovery document (OpenID Connect Discovery §3, RFC 8414 §2): of all it says,
 //! only `issuer` and `jwks_uri` are read.
 
-use outbound::{UrlError, UrlRules, WebUrl};
+use outbound::AllowedUrl;
 use serde_json::{Map, Value};
 
 use crate::issuer::same_issuer;
+use crate::issuer_url::{IssuerRules, IssuerUrlError};
 use crate::json::{JsonFault, parse_object};
 use crate::text::quote;
 
@@ -16,7 +17,7 @@ const MAX_DISCOVERY_DEPTH: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovery {
     pub issuer: String,
-    pub jwks_uri: WebUrl,
+    pub jwks_uri: AllowedUrl,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ pub enum DiscoveryError {
     #[error("The discovery document's `issuer` is {got}, but the provider's issuer is {expected}.")]
     IssuerMismatch { expected: String, got: String },
     #[error("The discovery document's `jwks_uri` is refused. {0}")]
-    JwksUri(UrlError),
+    JwksUri(IssuerUrlError),
 }
 
 impl Discovery {
@@ -49,7 +50,7 @@ impl Discovery {
         bytes: &[u8],
         issuer: &str,
         custom_discovery_url: bool,
-        rules: &UrlRules,
+        rules: &IssuerRules,
     ) -> Result<Self, DiscoveryError> {
         if bytes.len() > MAX_DISCOVERY_BYTES {
             return Err(DiscoveryError::TooLarge { bytes: bytes.len() });
@@ -92,7 +93,7 @@ mod tests {
     const ISSUER: &str = "https://issuer.example";
 
     fn parse(document: &Value, custom: bool) -> Result<Discovery, DiscoveryError> {
-        let rules = UrlRules::new(["http://127.0.0.1:9000"]).unwrap();
+        let rules = IssuerRules::new(["http://127.0.0.1:9000"]).unwrap();
         Discovery::parse(document.to_string().as_bytes(), ISSUER, custom, &rules)
     }
 
@@ -104,7 +105,10 @@ mod tests {
             "scopes_supported": ["openid"],
         });
         let discovery = parse(&document, false).unwrap();
-        assert_eq!(discovery.jwks_uri.as_str(), "https://keys.example/jwks?p=1");
+        assert_eq!(
+            discovery.jwks_uri.url().as_str(),
+            "https://keys.example/jwks?p=1"
+        );
         assert_eq!(discovery.issuer, "https://issuer.example/");
     }
 
@@ -141,7 +145,7 @@ mod tests {
 
     #[test]
     fn broken_documents_are_refused() {
-        let rules = UrlRules::default();
+        let rules = IssuerRules::default();
         let parse = |bytes: &[u8]| Discovery::parse(bytes, ISSUER, false, &rules);
         assert_eq!(parse(b"<html>"), Err(DiscoveryError::NotAnObject));
         assert_eq!(parse(b"[]"), Err(DiscoveryError::NotAnObject));

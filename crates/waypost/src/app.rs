@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use outbound::UrlRules;
 use waypost_engine::Engine;
+use waypost_identity::IssuerRules;
 
 use crate::{
     config::Config,
@@ -44,7 +44,7 @@ pub struct App {
     /// slash; the issuer of its access tokens.
     pub public_url: String,
     /// Where issuers may be, besides public https.
-    pub url_rules: UrlRules,
+    pub url_rules: IssuerRules,
     /// The organization's id, `org-…`.
     pub organization_id: String,
     /// The admin key that `WAYPOST_ADMIN_KEY` set, if any.
@@ -89,7 +89,7 @@ pub(crate) mod tests {
             .expect("a master key");
         let metrics = Metrics::new();
         let public_url = "http://127.0.0.1:8080".to_owned();
-        let url_rules = UrlRules::default();
+        let url_rules = IssuerRules::default();
         let upstreams = Upstreams::new(&config.upstreams, std::time::Duration::from_secs(10))
             .expect("good upstreams");
         let upstreams = Arc::new(upstreams);

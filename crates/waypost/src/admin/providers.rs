@@ -7,7 +7,7 @@ use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 use waypost_engine::directory::{NewProvider, Provider, ProviderPatch};
-use waypost_identity::{KeySet, PolicyError, TrustPolicy};
+use waypost_identity::{IssuerUrlError, KeySet, PolicyError, TrustPolicy};
 
 use super::{
     event, field, in_force,
@@ -357,7 +357,7 @@ fn check_trust(
             .param(param)
             .code("invalid_value")
     })?;
-    let refuse = |param: &'static str, problem: outbound::UrlError| {
+    let refuse = |param: &'static str, problem: IssuerUrlError| {
         ApiError::invalid(format!("Invalid '{param}'. {problem}"))
             .param(param)
             .code("invalid_value")

@@ -25,10 +25,9 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 
 use anyhow::Context;
 use ipnet::IpNet;
-use outbound::UrlRules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use waypost_identity::DEFAULT_SKEW_SECONDS;
+use waypost_identity::{DEFAULT_SKEW_SECONDS, IssuerRules};
 
 pub use environment::Environment;
 pub use load::{ConfigError, Overrides};
@@ -37,6 +36,9 @@ pub use secret::Secret;
 pub use tools::{Buffer, HostedTools, ToolsConfig};
 pub use units::{ByteSize, Keep};
 pub use upstream::{Dialect, StructuredOutput, SystemMessages, ToolCalling, Upstream, UpstreamApi};
+
+/// What requests to other servers call this one.
+pub const USER_AGENT: &str = concat!("waypost/", env!("CARGO_PKG_VERSION"));
 
 /// Everything that an operator can set.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -276,9 +278,9 @@ pub enum BackgroundWithoutStore {
 
 impl IdentityConfig {
     /// Where issuers may be.
-    pub fn url_rules(&self) -> anyhow::Result<UrlRules> {
+    pub fn url_rules(&self) -> anyhow::Result<IssuerRules> {
         let origins = self.allow_private_issuers.iter().map(String::as_str);
-        UrlRules::new(origins).context("[identity] allow_private_issuers")
+        IssuerRules::new(origins).context("[identity] allow_private_issuers")
     }
 }
 

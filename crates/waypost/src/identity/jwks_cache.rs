@@ -18,9 +18,11 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use futures::{FutureExt, future::BoxFuture, future::Shared};
-use outbound::{UrlError, WebUrl};
+use outbound::AllowedUrl;
 use tokio::time::Instant;
-use waypost_identity::{Discovery, KeySet, Presented, Refusal, TrustPolicy, VerifiedClaims};
+use waypost_identity::{
+    Discovery, IssuerUrlError, KeySet, Presented, Refusal, TrustPolicy, VerifiedClaims,
+};
 
 use super::fetch::{FetchError, Fetcher};
 use crate::{app::AppRef, config::IdentityConfig, metrics::ReasonLabels};
@@ -32,7 +34,7 @@ const REFRESH_AT: f64 = 0.8;
 pub struct JwksCache {
     provider_id: String,
     issuer: String,
-    discovery_url: WebUrl,
+    discovery_url: AllowedUrl,
     custom_discovery_url: bool,
     fetcher: Arc<Fetcher>,
     held: ArcSwapOption<Held>,
@@ -46,7 +48,7 @@ struct Held {
     keys: KeySet,
     fetched_at: Instant,
     /// From the discovery document, and when that came.
-    jwks_uri: WebUrl,
+    jwks_uri: AllowedUrl,
     discovered_at: Instant,
 }
 
@@ -139,7 +141,7 @@ impl JwksCache {
         issuer: &str,
         discovery_url: Option<&str>,
         fetcher: Arc<Fetcher>,
-    ) -> Result<Self, UrlError> {
+    ) -> Result<Self, IssuerUrlError> {
         Ok(Self {
             provider_id: provider_id.to_owned(),
             issuer: issuer.to_owned(),
@@ -224,7 +226,7 @@ impl JwksCache {
             )
         })?;
         Ok(Tried {
-            jwks_uri: held.jwks_uri.to_string(),
+            jwks_uri: held.jwks_uri.url().to_string(),
             usable: held.keys.usable(),
             entries: held.keys.entries(),
             first_skipped: held.keys.skipped().first().map(|key| key.reason.clone()),
@@ -280,7 +282,7 @@ impl JwksCache {
                     provider = self.provider_id,
                     "fetched {} keys from {}",
                     held.keys.usable(),
-                    held.jwks_uri
+                    held.jwks_uri.url()
                 );
                 self.held.store(Some(Arc::new(held)));
                 self.trouble.store(None);
@@ -325,12 +327,12 @@ impl JwksCache {
             .get(&jwks_uri, waypost_identity::MAX_JWKS_BYTES)
             .await?;
         let keys = KeySet::parse_fetched(&bytes).map_err(|source| RefreshError::Jwks {
-            url: jwks_uri.to_string(),
+            url: jwks_uri.url().to_string(),
             source,
         })?;
         if keys.usable() == 0 {
             return Err(RefreshError::NoUsableKey {
-                url: jwks_uri.to_string(),
+                url: jwks_uri.url().to_string(),
                 entries: keys.entries(),
                 reason: keys
                     .skipped()
@@ -347,7 +349,7 @@ impl JwksCache {
         })
     }
 
-    async fn discover(&self) -> Result<WebUrl, RefreshError> {
+    async fn discover(&self) -> Result<AllowedUrl, RefreshError> {
         let bytes = self
             .get(&self.discovery_url, waypost_identity::MAX_DISCOVERY_BYTES)
             .await?;
@@ -359,17 +361,17 @@ impl JwksCache {
         )
         .map(|document| document.jwks_uri)
         .map_err(|source| RefreshError::Discovery {
-            url: self.discovery_url.to_string(),
+            url: self.discovery_url.url().to_string(),
             source,
         })
     }
 
-    async fn get(&self, url: &WebUrl, max_bytes: usize) -> Result<Vec<u8>, RefreshError> {
+    async fn get(&self, url: &AllowedUrl, max_bytes: usize) -> Result<Vec<u8>, RefreshError> {
         self.fetcher
             .get(url, max_bytes)
             .await
             .map_err(|source| RefreshError::Fetch {
-                url: url.to_string(),
+                url: url.url().to_string(),
                 source,
             })
     }

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use outbound::UrlRules;
+use waypost_identity::IssuerRules;
 
 use self::{
     audit::AuditQueue,
@@ -56,7 +56,7 @@ impl Identity {
     pub fn new(
         config: &IdentityConfig,
         issuer: &str,
-        url_rules: &UrlRules,
+        url_rules: &IssuerRules,
         master_key: MasterKey,
         metrics: &Metrics,
     ) -> Self {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use outbound::UrlRules;
 use waypost_engine::directory::Provider;
+use waypost_identity::IssuerRules;
 
 use super::{
     compiled::Keys,
@@ -25,7 +25,11 @@ pub struct Asked {
 
 /// Fetches the keys of each enabled provider that finds them by discovery: from
 /// where, and within what, a server would.
-pub async fn ask(providers: Vec<Provider>, rules: UrlRules, config: &IdentityConfig) -> Vec<Asked> {
+pub async fn ask(
+    providers: Vec<Provider>,
+    rules: IssuerRules,
+    config: &IdentityConfig,
+) -> Vec<Asked> {
     let fetcher = Arc::new(Fetcher::new(rules));
     let asked = providers
         .into_iter()

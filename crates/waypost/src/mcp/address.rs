@@ -4,26 +4,16 @@
 //! `allowed_servers`, and the origins of `allow_private_servers`. This judges
 //! names; [`outbound::client`] judges the addresses that they lead to.
 
-use std::fmt;
-
-use outbound::{NotReachable, Origin, UrlError, UrlRules, WebUrl};
+use outbound::{AllowedUrl, NotReachable, Origin, OriginRules, UrlError, WebUrl};
 
 use crate::config::McpConfig;
 
 /// The operator's rules, compiled.
 #[derive(Debug, Clone, Default)]
 pub struct ServerRules {
-    private: UrlRules,
+    origins: OriginRules,
     /// `None`: every public host.
     allowed: Option<Vec<Host>>,
-}
-
-/// A server's URL that passed the rules. It does not print: some servers'
-/// paths and queries are credentials.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ServerUrl {
-    url: WebUrl,
-    private: bool,
 }
 
 /// Why a URL is refused. Display is for the caller, and holds no more of the
@@ -69,7 +59,7 @@ impl ServerRules {
             }
         };
         Self {
-            private: UrlRules::new(origins).unwrap_or_default(),
+            origins: OriginRules::new(origins).unwrap_or_default(),
             allowed: config
                 .allowed_servers
                 .as_ref()
@@ -78,21 +68,19 @@ impl ServerRules {
     }
 
     /// Judges a `server_url`.
-    pub fn check(&self, url: &str) -> Result<ServerUrl, AddressError> {
+    pub fn check(&self, url: &str) -> Result<AllowedUrl, AddressError> {
         let url = WebUrl::parse(url).map_err(AddressError::Malformed)?;
-        let origin = || url.origin().clone();
-        self.private
-            .check_reachable(&url)
-            .map_err(|why| match why {
-                NotReachable::NotHttps => AddressError::NotHttps(origin()),
-                NotReachable::CustomPort => AddressError::CustomPort(origin()),
-                NotReachable::NotPublic => AddressError::NotPublic(origin()),
-            })?;
-        let private = self.private.allows_private(url.origin());
-        if !private && !self.allows_host(url.origin().host()) {
-            return Err(AddressError::NotAllowed(origin()));
+        let url = self.origins.check(url).map_err(|why| match why {
+            NotReachable::NotHttps(origin) => AddressError::NotHttps(origin),
+            NotReachable::CustomPort(origin) => AddressError::CustomPort(origin),
+            NotReachable::NotPublic(origin) => AddressError::NotPublic(origin),
+        })?;
+        let origin = url.url().origin();
+        if url.is_listed() || self.allows_host(origin.host()) {
+            Ok(url)
+        } else {
+            Err(AddressError::NotAllowed(origin.clone()))
         }
-        Ok(ServerUrl { url, private })
     }
 
     fn allows_host(&self, host: &str) -> bool {
@@ -103,36 +91,6 @@ impl ServerRules {
             Host::Exactly(exactly) => host == exactly,
             Host::Below(below) => host.ends_with(below.as_str()),
         })
-    }
-}
-
-impl ServerUrl {
-    pub fn origin(&self) -> &Origin {
-        self.url.origin()
-    }
-
-    /// Whether the operator listed this origin, so that its address need not
-    /// be public.
-    pub(super) fn is_private(&self) -> bool {
-        self.private
-    }
-
-    /// As if the operator had not listed it.
-    #[cfg(test)]
-    pub(super) fn pretend_public(mut self) -> Self {
-        self.private = false;
-        self
-    }
-
-    /// The whole URL; only for requests to it.
-    pub(super) fn expose(&self) -> &str {
-        self.url.as_str()
-    }
-}
-
-impl fmt::Debug for ServerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServerUrl({})", self.origin())
     }
 }
 
@@ -199,10 +157,6 @@ mod tests {
     #[test]
     fn a_path_never_prints() {
         let rules = rules(&[], None);
-        let url = rules
-            .check("https://mcp.example.com/s3cret?key=s3cret")
-            .expect("a URL");
-        assert_eq!(format!("{url:?}"), "ServerUrl(https://mcp.example.com)");
         let refused = rules
             .check("https://mcp.example.com:1/s3cret")
             .expect_err("a custom port");

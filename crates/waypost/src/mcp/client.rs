@@ -15,12 +15,12 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
-use outbound::client::Outbound;
+use outbound::{AllowedUrl, client::Client};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
 use super::{
-    address::{ServerRules, ServerUrl},
+    address::ServerRules,
     discovery::{self, Era},
     error::McpError,
     headers,
@@ -29,7 +29,10 @@ use super::{
     secrets::Credentials,
     tool::{LeftOut, Tool},
 };
-use crate::{config::McpConfig, shutdown::Shutdown};
+use crate::{
+    config::{McpConfig, USER_AGENT},
+    shutdown::Shutdown,
+};
 
 /// How long a connection is kept for the next message of a session.
 const REST: Duration = Duration::from_secs(5);
@@ -42,7 +45,7 @@ const MAX_ROUNDS: usize = 5;
 pub struct Servers {
     config: McpConfig,
     rules: ServerRules,
-    pub(super) outbound: Outbound,
+    pub(super) client: Client,
     pub(super) shutdown: Shutdown,
 }
 
@@ -77,7 +80,7 @@ impl Servers {
         Arc::new(Self {
             config: config.clone(),
             rules: ServerRules::new(config),
-            outbound: Outbound::new(REST),
+            client: Client::new(USER_AGENT, REST),
             shutdown: shutdown.clone(),
         })
     }
@@ -94,7 +97,7 @@ impl Servers {
     /// Finds out how to speak with a server, within `list_timeout`.
     pub async fn connect(
         self: &Arc<Self>,
-        url: &ServerUrl,
+        url: &AllowedUrl,
         credentials: &Credentials,
     ) -> Result<Session, McpError> {
         let peer = Arc::new(Peer::new(self, url, credentials));

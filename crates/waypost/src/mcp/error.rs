@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use outbound::client::OutboundError;
+use outbound::client::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -43,11 +43,11 @@ pub enum McpError {
     Redirect(StatusCode),
     /// Inside, the operator's reason.
     #[error("The MCP server cannot be reached.")]
-    Unreachable(#[source] OutboundError),
+    Unreachable(#[source] Error),
     #[error("The MCP server's host leads to an address that is not public.")]
-    NotPublic(#[source] OutboundError),
+    NotPublic(#[source] Error),
     #[error("The connection to the MCP server broke before its answer was whole.")]
-    Broken(#[source] OutboundError),
+    Broken(#[source] Error),
     #[error("The MCP server did not answer within {} s.", .0.as_secs_f32())]
     Late(Duration),
     #[error("The MCP server's answer is larger than {0} bytes.")]
@@ -58,6 +58,19 @@ pub enum McpError {
     /// looked at the message.
     #[error("The MCP server has ended the session.")]
     SessionEnded,
+}
+
+impl From<Error> for McpError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Resolve(_) | Error::Addresses | Error::NoConnection(_) => {
+                Self::Unreachable(error)
+            }
+            Error::NotPublic { .. } => Self::NotPublic(error),
+            Error::Broken(_) => Self::Broken(error),
+            Error::TooLarge(max) => Self::TooLarge(max),
+        }
+    }
 }
 
 impl McpError {
@@ -88,20 +101,11 @@ impl McpError {
     }
 
     /// The operator's reason, where there is more to say than to the caller.
-    pub fn cause(&self) -> Option<&OutboundError> {
+    pub fn cause(&self) -> Option<&Error> {
         match self {
             Self::Unreachable(cause) | Self::NotPublic(cause) | Self::Broken(cause) => Some(cause),
             _ => None,
         }
-    }
-
-    /// Whether the message never reached the server, or was not looked at: it
-    /// had no effect.
-    pub fn had_no_effect(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable(_) | Self::NotPublic(_) | Self::SessionEnded
-        )
     }
 }
 
@@ -117,6 +121,17 @@ impl CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_the_operators_alone() {
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let refused = McpError::from(Error::NotPublic { address });
+        let shape = json!({"type": "http_error", "code": 502,
+            "message": "The MCP server's host leads to an address that is not public."});
+        assert_eq!(json!(refused.call_error()), shape);
+        let cause = refused.cause().expect("the operator's reason").to_string();
+        assert!(cause.contains("127.0.0.1"), "{cause}");
+    }
 
     #[test]
     fn the_three_shapes() {

@@ -8,23 +8,19 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use outbound::{
-    client::{self, OutboundError},
-    redact::Redactor,
-};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use outbound::{AllowedUrl, client::Response, redact::Redactor};
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    address::ServerUrl,
     client::{Call, Servers},
     discovery::{self, Era},
     error::McpError,
     headers,
     message::{self, Incoming},
     redact,
-    reply::{self, Body, Budget, Messages},
+    reply::{self, Kind, Messages},
     secrets::Credentials,
 };
 
@@ -41,14 +37,14 @@ const SERVERS_OWN: &[&str] = &["nextCursor", "requestState"];
 /// One server, and what every message to it needs.
 pub(super) struct Peer {
     servers: Arc<Servers>,
-    url: ServerUrl,
+    url: AllowedUrl,
     credentials: Credentials,
     redactor: Redactor,
     ids: AtomicU64,
 }
 
 impl Peer {
-    pub(super) fn new(servers: &Arc<Servers>, url: &ServerUrl, credentials: &Credentials) -> Self {
+    pub(super) fn new(servers: &Arc<Servers>, url: &AllowedUrl, credentials: &Credentials) -> Self {
         Self {
             servers: Arc::clone(servers),
             url: url.clone(),
@@ -92,8 +88,7 @@ impl Peer {
         let answer = async {
             let response = self.send(Method::POST, head, Some(&body)).await?;
             let headers = response.headers().clone();
-            let budget = Budget::new(limit);
-            let answer = self.receive(era, response, id, budget).await?;
+            let answer = self.receive(era, response, id, limit).await?;
             Ok((answer, headers))
         }
         .await;
@@ -141,33 +136,23 @@ impl Peer {
         method: Method,
         mut headers: HeaderMap,
         body: Option<&Value>,
-    ) -> Result<reqwest::Response, McpError> {
-        let client = self
-            .servers
-            .outbound
-            .client(self.url.origin(), self.url.is_private())
-            .await
-            .map_err(unreachable)?;
+    ) -> Result<Response, McpError> {
         self.credentials.apply(&mut headers);
-        let mut request = client.request(method, self.url.expose()).headers(headers);
-        if let Some(body) = body {
-            request = request.json(body);
+        if body.is_some() {
+            let json = HeaderValue::from_static("application/json");
+            headers.insert(header::CONTENT_TYPE, json);
         }
-        request.send().await.map_err(|error| {
-            if error.is_connect() {
-                unreachable(client::explain(error))
-            } else {
-                reply::broken(error)
-            }
-        })
+        let body = body.map(|body| body.to_string().into());
+        let client = &self.servers.client;
+        Ok(client.send(method, &self.url, headers, body).await?)
     }
 
     async fn receive(
         self: &Arc<Self>,
         era: &Era,
-        response: reqwest::Response,
+        response: Response,
         id: u64,
-        budget: Budget,
+        limit: usize,
     ) -> Result<Value, McpError> {
         let status = response.status();
         if status == StatusCode::NOT_FOUND && era.session().is_some() {
@@ -176,13 +161,13 @@ impl Peer {
         if status.is_redirection() {
             return Err(McpError::Redirect(status));
         }
-        match (status.is_success(), reply::body_of(&response)) {
-            (true, Body::Events) => {
-                let messages = Messages::new(response, budget, None);
-                self.follow(era, messages, id, budget).await
+        match (status.is_success(), reply::kind_of(&response)) {
+            (true, Kind::Events) => {
+                let messages = Messages::new(response, limit, None);
+                self.follow(era, messages, id, limit).await
             }
-            (true, Body::Json) => {
-                let message = reply::json(response, budget).await?;
+            (true, Kind::Json) => {
+                let message = reply::json(response, limit).await?;
                 for incoming in message::read(message, id) {
                     if let Incoming::Answer(answer) = incoming {
                         return answer;
@@ -190,14 +175,14 @@ impl Peer {
                 }
                 Err(McpError::Protocol("it answers something else"))
             }
-            (true, Body::Other) => Err(McpError::Protocol(
+            (true, Kind::Other) => Err(McpError::Protocol(
                 "it is neither JSON nor a stream of events",
             )),
             // Who is not let in learns that, whatever the body says.
-            (false, Body::Json)
+            (false, Kind::Json)
                 if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
             {
-                let answer = reply::json(response, budget).await.ok();
+                let answer = reply::json(response, limit).await.ok();
                 let answers = answer.map(|message| message::read(message, id));
                 for incoming in answers.into_iter().flatten() {
                     if let Incoming::Answer(Err(error)) = incoming {
@@ -218,13 +203,13 @@ impl Peer {
         era: &Era,
         mut messages: Messages,
         id: u64,
-        budget: Budget,
+        limit: usize,
     ) -> Result<Value, McpError> {
         let mut asked = 0;
         let mut resumes = 0;
         loop {
             let Some(message) = messages.next().await? else {
-                messages = self.resume(era, messages, &mut resumes, budget).await?;
+                messages = self.resume(era, messages, &mut resumes, limit).await?;
                 continue;
             };
             for incoming in message::read(message, id) {
@@ -249,7 +234,7 @@ impl Peer {
         era: &Era,
         ended: Messages,
         resumes: &mut usize,
-        budget: Budget,
+        limit: usize,
     ) -> Result<Messages, McpError> {
         const ENDED: McpError = McpError::Protocol("its stream ended without the answer");
         let Messages { last_id, retry, .. } = ended;
@@ -264,8 +249,8 @@ impl Peer {
         let id = HeaderValue::from_str(&last_id).map_err(|_| ENDED)?;
         head.insert("last-event-id", id);
         let response = self.send(Method::GET, head, None).await?;
-        match (response.status().is_success(), reply::body_of(&response)) {
-            (true, Body::Events) => Ok(Messages::new(response, budget, Some(last_id))),
+        match (response.status().is_success(), reply::kind_of(&response)) {
+            (true, Kind::Events) => Ok(Messages::new(response, limit, Some(last_id))),
             _ => Err(ENDED),
         }
     }
@@ -303,12 +288,5 @@ impl Drop for InFlight<'_> {
         self.peer.aside(async move {
             let _ = peer.tell(&era, &body).await;
         });
-    }
-}
-
-fn unreachable(error: OutboundError) -> McpError {
-    match error {
-        OutboundError::NotPublic { .. } => McpError::NotPublic(error),
-        other => McpError::Unreachable(other),
     }
 }

@@ -4,10 +4,13 @@
 //! credentials go no further than [`super::peer`], through which every answer
 //! passes.
 
-use outbound::redact::{Redactor, Secrets};
+use outbound::{
+    AllowedUrl,
+    redact::{Redactor, Secrets},
+};
 use secrecy::ExposeSecret;
 
-use super::{address::ServerUrl, secrets::Credentials};
+use super::secrets::Credentials;
 
 /// Values that are as long, of letters and digits, are secrets under any name:
 /// shorter ones say `production` or `repos,issues`, and so do honest results.
@@ -34,7 +37,7 @@ const SECRET_NAMES: &[&str] = &[
 ];
 
 /// Finds the credentials of one server.
-pub(super) fn redactor(credentials: &Credentials, url: &ServerUrl) -> Redactor {
+pub(super) fn redactor(credentials: &Credentials, url: &AllowedUrl) -> Redactor {
     let mut secrets = Secrets::default();
     for (name, value) in credentials.values() {
         let value = value.expose_secret();
@@ -42,7 +45,7 @@ pub(super) fn redactor(credentials: &Credentials, url: &ServerUrl) -> Redactor {
             secrets.add_header(value);
         }
     }
-    add_url(url.expose(), &mut secrets);
+    add_url(url.url().as_str(), &mut secrets);
     Redactor::new(&secrets)
 }
 

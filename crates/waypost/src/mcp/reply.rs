@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::{Stream, StreamExt, stream::BoxStream};
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use http::header;
-use outbound::client;
+use outbound::client::Response;
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 
@@ -20,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(10);
 
 /// What kind of body an answer has.
-pub(super) enum Body {
+pub(super) enum Kind {
     Json,
     Events,
     Other,
@@ -34,28 +36,7 @@ pub(super) struct Messages {
     pub(super) retry: Duration,
 }
 
-/// How many bytes may still come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
-    limit: usize,
-    left: usize,
-}
-
-impl Budget {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, left: limit }
-    }
-
-    fn take(&mut self, bytes: usize) -> Result<(), McpError> {
-        self.left = self
-            .left
-            .checked_sub(bytes)
-            .ok_or(McpError::TooLarge(self.limit))?;
-        Ok(())
-    }
-}
-
-pub(super) fn body_of(response: &reqwest::Response) -> Body {
+pub(super) fn kind_of(response: &Response) -> Kind {
     let kind = response
         .headers()
         .get(header::CONTENT_TYPE)
@@ -64,39 +45,28 @@ pub(super) fn body_of(response: &reqwest::Response) -> Body {
         .unwrap_or("")
         .trim();
     if kind.eq_ignore_ascii_case("application/json") {
-        Body::Json
+        Kind::Json
     } else if kind.eq_ignore_ascii_case("text/event-stream") {
-        Body::Events
+        Kind::Events
     } else {
-        Body::Other
+        Kind::Other
     }
 }
 
 /// Reads a whole JSON body.
-pub(super) async fn json(
-    mut response: reqwest::Response,
-    mut budget: Budget,
-) -> Result<Value, McpError> {
-    let announced = response.content_length().unwrap_or(0);
-    if announced > budget.left as u64 {
-        return Err(McpError::TooLarge(budget.limit));
-    }
-    let mut body = Vec::with_capacity(announced as usize);
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        budget.take(chunk.len())?;
-        body.extend_from_slice(&chunk);
-    }
+pub(super) async fn json(response: Response, limit: usize) -> Result<Value, McpError> {
+    let body = response.bytes(limit).await?;
     serde_json::from_slice(&body).map_err(|_| McpError::Protocol("its body is not valid JSON"))
 }
 
 impl Messages {
-    pub(super) fn new(
-        response: reqwest::Response,
-        budget: Budget,
-        last_id: Option<String>,
-    ) -> Self {
+    pub(super) fn new(response: Response, limit: usize, last_id: Option<String>) -> Self {
+        let chunks = stream::try_unfold(response.body(limit), |mut body| async {
+            let chunk = body.chunk().await.map_err(McpError::from)?;
+            Ok::<_, McpError>(chunk.map(|chunk| (chunk, body)))
+        });
         Self {
-            events: SseByteStream::new(bounded(response, budget)).boxed(),
+            events: SseByteStream::new(chunks).boxed(),
             last_id,
             retry: RETRY,
         }
@@ -138,19 +108,4 @@ impl Messages {
             }
         }
     }
-}
-
-pub(super) fn broken(error: reqwest::Error) -> McpError {
-    McpError::Broken(client::explain(error))
-}
-
-fn bounded(
-    response: reqwest::Response,
-    mut budget: Budget,
-) -> impl Stream<Item = Result<Bytes, McpError>> + Send {
-    response.bytes_stream().map(move |chunk| {
-        let chunk = chunk.map_err(broken)?;
-        budget.take(chunk.len())?;
-        Ok(chunk)
-    })
 }

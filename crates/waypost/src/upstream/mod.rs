@@ -41,7 +41,7 @@ use outbound::redact::Redactor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    config::{self, Dialect, HostedTools, Secret, StructuredOutput, UpstreamApi},
+    config::{self, Dialect, HostedTools, Secret, StructuredOutput, USER_AGENT, UpstreamApi},
     metrics::Metrics,
 };
 use error::UpstreamError;
@@ -50,8 +50,6 @@ use outage::Outage;
 use pool::{ConnectionError, ConnectionPool};
 use watch::Health;
 
-/// How we introduce ourselves to model servers.
-const USER_AGENT: &str = concat!("waypost/", env!("CARGO_PKG_VERSION"));
 /// Time to establish a connection to a model server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections are dropped before servers usually do (a reused dead

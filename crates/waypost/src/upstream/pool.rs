@@ -31,6 +31,8 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Instant};
 
+use crate::config::USER_AGENT;
+
 /// Time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Resting connections are dropped before servers usually do.
@@ -272,10 +274,7 @@ fn on_the_wire(request: &reqwest::Request, authority: &str) -> Request<Full<Byte
     headers
         .entry(header::ACCEPT)
         .or_insert(HeaderValue::from_static("*/*"));
-    headers.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(super::USER_AGENT),
-    );
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     out
 }
 

@@ -13,6 +13,9 @@ use crate::{
 
 /// The crate whose top folders have a table of their own.
 const SERVER: &str = "waypost";
+/// Modules behind a feature that other crates import by a row of their own: in a build of the
+/// whole workspace every feature is on, and the compiler would let everybody in.
+const GATED: [[&str; 2]; 1] = [["outbound", "client"]];
 /// Re-exports of re-exports of … that are followed.
 const MAX_HOPS: usize = 16;
 
@@ -175,11 +178,17 @@ impl Graph {
 }
 
 /// The name of a module's place: its crate, or its top folder where the other
-/// one is in the same crate.
+/// one is in the same crate, or the gated module of another crate.
 fn name(of: &[String], other: &[String]) -> String {
     let home = &of[0];
     if home == SERVER && other[0] == SERVER {
         return of.get(1).cloned().unwrap_or_else(|| "lib".to_owned());
+    }
+    let gated = |[krate, module]: &[&str; 2]| {
+        home == krate && other[0] != *krate && of.get(1).is_some_and(|name| name == module)
+    };
+    if GATED.iter().any(gated) {
+        return of[..2].join("::");
     }
     home.clone()
 }

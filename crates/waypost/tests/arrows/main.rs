@@ -104,11 +104,25 @@ fn planted_arrows_are_found() {
             "{planted}"
         );
     }
-    let mut graph = clean;
+    let mut graph = clean.clone();
     graph.plant(&path("waypost-engine::id"), "use strict_schema::Resolved;");
     assert!(found(
         &graph,
         "waypost-engine::id",
         "waypost-engine -> strict-schema"
     ));
+    // Behind a feature.
+    let rules = path("waypost-identity::issuer");
+    for planted in [
+        "use outbound::client::Client;",
+        "use outbound::client as odd; type Planted = odd::Client;",
+    ] {
+        let mut graph = clean.clone();
+        graph.plant(&rules, planted);
+        let arrow = "waypost-identity -> outbound::client";
+        assert!(
+            found(&graph, "waypost-identity::issuer", arrow),
+            "{planted}"
+        );
+    }
 }
