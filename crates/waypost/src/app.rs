@@ -7,9 +7,9 @@ use waypost_identity::IssuerRules;
 
 use crate::{
     config::Config,
-    http::{caller::TokenAuthority, ops::StoreCheck},
-    identity::{Identity, keys::BootstrapKey, snapshot::DirectoryHandle},
+    identity::{Identity, caller::TokenAuthority, keys::BootstrapKey, snapshot::DirectoryHandle},
     metrics::Metrics,
+    ops::StoreCheck,
     responses::{idempotency::RunningKeys, jobs::Jobs},
     shutdown::Shutdown,
     tools::Tools,
@@ -65,7 +65,7 @@ pub(crate) mod tests {
     use waypost_engine::embedded::{self, EmbeddedOptions};
 
     use super::*;
-    use crate::{config, identity::signing, mcp, tools::prepare::Preparer};
+    use crate::{config, identity::signing, mcp};
 
     /// An app with defaults on a store of its own, for tests of parts. The
     /// store lives as long as the directory.
@@ -93,14 +93,9 @@ pub(crate) mod tests {
         let upstreams = Upstreams::new(&config.upstreams, std::time::Duration::from_secs(10))
             .expect("good upstreams");
         let upstreams = Arc::new(upstreams);
-        let tools = Tools {
-            config: config.tools.clone(),
-            preparer: Preparer::new(&config.tools, &metrics).expect("the default profile"),
-            mcp: mcp::Servers::new(&config::McpConfig::default(), &Shutdown::default()),
-            upstreams: Arc::clone(&upstreams),
-            store: Arc::clone(&engine.store),
-            metrics: metrics.clone(),
-        };
+        let mcp = mcp::Servers::new(&config::McpConfig::default(), &Shutdown::default());
+        let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)
+            .expect("the default profile");
         let app = App {
             identity: Identity::new(
                 &config.identity,

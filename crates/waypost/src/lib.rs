@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod app;
+mod blocking;
 pub mod chat;
 pub mod cli;
 pub mod clock;
@@ -16,8 +17,11 @@ pub mod mcp;
 pub mod metrics;
 mod model;
 pub mod models;
+mod ops;
 pub mod passed;
 pub mod responses;
+mod routes;
+mod sealing;
 pub mod serve;
 pub mod shutdown;
 pub mod tools;

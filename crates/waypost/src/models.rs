@@ -6,7 +6,8 @@ use waypost_identity::Scope;
 
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError, path::ApiPath},
+    http::{error::ApiError, path::ApiPath},
+    identity::caller::ProjectCaller,
 };
 
 /// The routes of `/v1/models`.

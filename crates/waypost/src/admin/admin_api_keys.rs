@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use waypost_engine::directory::{ApiKey, KeyOwner, NewApiKey};
 
-use super::{
-    event, field, in_force,
-    page::{self, Deletion, List, Order},
-};
+use super::{event, field, in_force};
 use crate::{
     app::{App, AppRef},
     clock,
-    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
-    identity::keys,
+    http::{
+        ApiError, ApiJson, ApiPath, ApiQuery,
+        page::{self, Deletion, List, Order},
+    },
+    identity::{caller::AdminCaller, keys},
 };
 
 pub(super) fn routes() -> Router<AppRef> {

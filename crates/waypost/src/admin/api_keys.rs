@@ -9,15 +9,15 @@ use waypost_engine::{
     page::Page,
 };
 
-use super::{
-    event, field, in_force,
-    page::{self, Deletion, List, Order},
-};
+use super::{event, field, in_force};
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
-    identity::snapshot::Snapshot,
+    http::{
+        ApiError, ApiJson, ApiPath, ApiQuery,
+        page::{self, Deletion, List, Order},
+    },
+    identity::{caller::AdminCaller, snapshot::Snapshot},
 };
 
 pub(super) fn routes() -> Router<AppRef> {

@@ -8,11 +8,14 @@ use waypost_engine::{
     page::Page,
 };
 
-use super::page::{self, List, Order};
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiQuery, caller::AdminCaller},
+    http::{
+        ApiError, ApiQuery,
+        page::{self, List, Order},
+    },
+    identity::caller::AdminCaller,
 };
 
 /// Values of one array filter at most.

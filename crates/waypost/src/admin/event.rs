@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use waypost_engine::audit::AuditDraft;
 
-use crate::{app::App, http::caller::AdminCaller};
+use crate::{app::App, identity::caller::AdminCaller};
 
 /// `….created` with the payload `{id, data}`; the store fills in the id.
 pub(super) fn created(caller: &AdminCaller, event_type: &str, data: Value) -> AuditDraft {

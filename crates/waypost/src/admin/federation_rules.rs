@@ -17,14 +17,15 @@ use waypost_engine::{
 };
 use waypost_identity::{AttributeMatchers, Permissions};
 
-use super::{
-    event, field, in_force,
-    page::{self, Deletion, List, Order},
-};
+use super::{event, field, in_force};
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
+    http::{
+        ApiError, ApiJson, ApiPath, ApiQuery,
+        page::{self, Deletion, List, Order},
+    },
+    identity::caller::AdminCaller,
 };
 
 pub(super) fn routes() -> Router<AppRef> {

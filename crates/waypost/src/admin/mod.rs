@@ -8,7 +8,7 @@
 //! Easy to break: a change is answered only after the directory's snapshot
 //! holds it, so that the next request is decided by it.
 //!
-//! [`AdminCaller`]: crate::http::caller::AdminCaller
+//! [`AdminCaller`]: crate::identity::caller::AdminCaller
 
 #![expect(
     clippy::option_option,
@@ -21,7 +21,6 @@ mod audit_logs;
 mod event;
 mod federation_rules;
 mod field;
-mod page;
 mod projects;
 mod providers;
 mod service_accounts;

@@ -12,14 +12,15 @@ use waypost_engine::{
     directory::{NewProject, Project, ProjectPatch},
 };
 
-use super::{
-    event, field, in_force,
-    page::{self, List, Order},
-};
+use super::{event, field, in_force};
 use crate::{
     app::AppRef,
     clock,
-    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
+    http::{
+        ApiError, ApiJson, ApiPath, ApiQuery,
+        page::{self, List, Order},
+    },
+    identity::caller::AdminCaller,
 };
 
 pub(super) fn routes() -> Router<AppRef> {

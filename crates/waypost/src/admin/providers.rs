@@ -9,14 +9,15 @@ use serde_json::{Map, Value, json, value::RawValue};
 use waypost_engine::directory::{NewProvider, Provider, ProviderPatch};
 use waypost_identity::{IssuerUrlError, KeySet, PolicyError, TrustPolicy};
 
-use super::{
-    event, field, in_force,
-    page::{self, Deletion, List, Order},
-};
+use super::{event, field, in_force};
 use crate::{
     app::{App, AppRef},
     clock,
-    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller, json},
+    http::{
+        ApiError, ApiJson, ApiPath, ApiQuery, json,
+        page::{self, Deletion, List, Order},
+    },
+    identity::caller::AdminCaller,
 };
 
 pub(super) fn routes() -> Router<AppRef> {

@@ -16,15 +16,18 @@ use waypost_engine::{
     },
 };
 
-use super::{
-    event, field, in_force,
-    page::{self, Deletion, List, Order},
-};
+use super::{event, field, in_force};
 use crate::{
     app::{App, AppRef},
     clock,
-    http::{ApiError, ApiJson, ApiPath, ApiQuery, caller::AdminCaller},
-    identity::keys::{self, FreshKey},
+    http::{
+        ApiError, ApiJson, ApiPath, ApiQuery,
+        page::{self, Deletion, List, Order},
+    },
+    identity::{
+        caller::AdminCaller,
+        keys::{self, FreshKey},
+    },
 };
 
 /// What a key is called when nobody says.

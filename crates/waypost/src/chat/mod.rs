@@ -22,13 +22,12 @@ use crate::{
     app::AppRef,
     config::UpstreamApi,
     http::{
-        caller::ProjectCaller,
         edge::RequestInfo,
         error::ApiError,
         json::{self, JsonBytes},
     },
+    identity::caller::ProjectCaller,
     responses::create::route,
-    tools::emulate::probe::must_emulate,
     upstream::Upstream,
 };
 
@@ -80,7 +79,11 @@ async fn completions(
     let runs_here = !speaks_chat
         || checked.must_be_enforced()
         || (checked.has_tools() || has_calls(&body))
-            && must_emulate(&app.upstreams, &upstream, &head.model).await;
+            && app
+                .tools
+                .support
+                .must_emulate(&app.upstreams, &upstream, &head.model)
+                .await;
     if !runs_here {
         drop(value);
         return pass_on(call, body).await;

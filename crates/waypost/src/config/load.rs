@@ -14,7 +14,7 @@ use waypost_identity::MAX_SKEW_SECONDS;
 use super::{
     Config, Dialect, EngineKind, Environment, Keep, Secret, Upstream, UpstreamApi, secret,
 };
-use crate::{http::cors, identity::master_key::MasterKey};
+use crate::{http::cors, sealing::MasterKey};
 
 /// More than a process has descriptors, and few enough to count.
 const MAX_CONNECTIONS: usize = 1_000_000;

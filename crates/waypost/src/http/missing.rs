@@ -11,11 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Par
 
 use axum::response::{IntoResponse, Response};
 
-use super::{
-    caller::Caller,
-    error::{ApiError, INVALID_REQUEST},
-};
-use crate::app::AppRef;
+use super::error::{ApiError, INVALID_REQUEST};
+use crate::{app::AppRef, identity::caller::Caller};
 
 /// Endpoints of OpenAI's API that this version does not have, below `/v1/`. A
 /// `*` stands for one segment, `**` at the end for any number of them, none

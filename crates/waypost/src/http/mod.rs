@@ -1,21 +1,19 @@
 //! What every route shares: the listener, the edge around each request,
-//! errors, bodies, callers.
+//! errors, bodies, pages.
 
-pub mod caller;
 pub mod cors;
 pub mod edge;
 pub mod error;
 pub mod fields;
 pub mod forwarded;
 pub mod json;
-mod missing;
-pub mod ops;
+pub mod missing;
 mod pace;
+pub mod page;
 pub mod path;
 pub mod places;
 pub mod query;
 pub mod root;
-pub mod routes;
 pub mod server;
 pub mod sse;
 

@@ -6,6 +6,8 @@
 //! provider's trust by its epoch, so that fetched keys survive edits of other
 //! things); what did is compiled when it is first needed.
 
+use crate::sealing::MasterKey;
+
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock},
@@ -19,7 +21,6 @@ use super::{
     fetch::Fetcher,
     jwks_cache::{JwksCache, LastFetch},
     limits::Bucket,
-    master_key::MasterKey,
     signing::KeyRing,
     snapshot::Snapshot,
 };

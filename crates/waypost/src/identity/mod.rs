@@ -8,13 +8,13 @@
 //! an issuer's keys and in background tasks ([`start`]).
 
 pub mod audit;
+pub mod caller;
 pub mod compiled;
 pub mod exchange;
 mod fetch;
 pub mod jwks_cache;
 pub mod keys;
 pub mod limits;
-pub mod master_key;
 pub mod revoke;
 pub mod signing;
 pub mod snapshot;
@@ -33,11 +33,10 @@ use self::{
     compiled::{CompiledDirectory, Settings},
     fetch::Fetcher,
     limits::ExchangeLimits,
-    master_key::MasterKey,
     snapshot::DirectoryHandle,
     tokens::AccessTokens,
 };
-use crate::{app::AppRef, config::IdentityConfig, metrics::Metrics};
+use crate::{app::AppRef, config::IdentityConfig, metrics::Metrics, sealing::MasterKey};
 
 /// What identity keeps for the whole server.
 pub struct Identity {

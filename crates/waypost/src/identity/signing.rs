@@ -15,11 +15,13 @@ use serde_json::json;
 use waypost_engine::{Engine, Millis, directory::SealedSigningKey};
 use waypost_identity::{AccessTokenVerifier, MAX_ACCESS_TOKEN_SECONDS, SigningKey};
 
-use super::{
-    master_key::{MasterKey, MasterKeyError},
-    snapshot::DirectoryHandle,
+use super::snapshot::DirectoryHandle;
+use crate::{
+    app::AppRef,
+    clock,
+    config::Config,
+    sealing::{MasterKey, MasterKeyError},
 };
-use crate::{app::AppRef, clock, config::Config};
 
 /// How long a key is published before it signs: longer than verifiers may
 /// cache the key set.

@@ -16,7 +16,7 @@ use super::compiled::CompiledDirectory;
 use crate::{
     app::App,
     clock,
-    http::caller::{Credential, ProjectCaller, TokenAuthority, TokenRefusal},
+    identity::caller::{Credential, ProjectCaller, TokenAuthority, TokenRefusal},
 };
 
 /// Tokens that are remembered as verified; one takes about half a kilobyte.

@@ -10,11 +10,11 @@ use crate::{
     app::AppRef,
     chat::pass_on,
     http::{
-        caller::ProjectCaller,
         edge::RequestInfo,
         error::ApiError,
         json::{self, JsonBytes},
     },
+    identity::caller::ProjectCaller,
 };
 
 pub async fn completions(

@@ -20,11 +20,11 @@ use crate::{
         pass::{Answered, ask},
     },
     http::{
-        caller::ProjectCaller,
         edge::RequestInfo,
         error::ApiError,
         json::{self, JsonBytes},
     },
+    identity::caller::ProjectCaller,
     upstream::error::UpstreamError,
 };
 

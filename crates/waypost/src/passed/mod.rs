@@ -13,7 +13,8 @@ use serde::{
 use crate::{
     app::AppRef,
     chat::{head::Text, pass::Call, routed, spelling},
-    http::{caller::ProjectCaller, edge::RequestInfo, error::ApiError},
+    http::{edge::RequestInfo, error::ApiError},
+    identity::caller::ProjectCaller,
 };
 
 mod completions;

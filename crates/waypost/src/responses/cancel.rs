@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError, path::ApiPath},
+    http::{error::ApiError, path::ApiPath},
+    identity::caller::ProjectCaller,
 };
 
 /// Cancels a background response. Again: the same answer.

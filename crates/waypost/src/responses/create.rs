@@ -31,13 +31,13 @@ use crate::{
     app::AppRef,
     clock,
     config::{BackgroundWithoutStore, HostedTools},
-    http::{caller::ProjectCaller, edge::RequestInfo, error::ApiError, json::UniqueJson, sse},
+    http::{edge::RequestInfo, error::ApiError, json::UniqueJson, sse},
+    identity::caller::ProjectCaller,
     tools::{
         RunContext,
         declare::custom,
         mcp::{self, McpAccess, approval::Approved},
         prepare::{FALLBACK_HEADER, is_large},
-        schema::aside,
     },
     upstream::Upstream,
 };
@@ -63,7 +63,7 @@ pub async fn create(
         .map(|(key, fingerprint)| Idempotency { key, fingerprint });
     let access = mcp::declare::access(&app.tools, &body)?;
     drop(body);
-    custom::check(&request.grammars).await?;
+    custom::check(&request.grammars, &app.tools.grammars).await?;
     if request.background && !request.store {
         allow_without_store(&app)?;
     }
@@ -159,10 +159,11 @@ struct Read {
 async fn parse(app: &AppRef, body: Value, fingerprint: bool) -> Result<Read, ApiError> {
     let hosted = hosted(app, &body);
     let is_large = is_large(&body);
-    let app = Arc::clone(app);
+    let tools = &app.tools;
+    let state = Arc::clone(tools);
     let read = move || {
         let fingerprint = fingerprint.then(|| idempotency::fingerprint(&body));
-        let request = request::parse(&body, &app.tools.preparer, hosted)?;
+        let request = request::parse(&body, &state.preparer, hosted)?;
         Ok(Read {
             body,
             request,
@@ -170,7 +171,7 @@ async fn parse(app: &AppRef, body: Value, fingerprint: bool) -> Result<Read, Api
         })
     };
     if is_large {
-        aside(read).await.map_err(ApiError::internal)?
+        tools.blocking.run(read).await.map_err(ApiError::internal)?
     } else {
         read()
     }

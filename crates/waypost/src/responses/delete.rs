@@ -8,7 +8,8 @@ use waypost_identity::Scope;
 use super::retrieve::{find, not_found};
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError, path::ApiPath},
+    http::{error::ApiError, path::ApiPath},
+    identity::caller::ProjectCaller,
 };
 
 pub async fn delete(

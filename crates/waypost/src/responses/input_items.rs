@@ -2,14 +2,24 @@
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use waypost_engine::{StoreError, page::PageQuery};
+use serde_json::Value;
+use waypost_engine::{
+    StoreError,
+    page::{Page, PageQuery},
+    responses::InputItem,
+};
 use waypost_identity::Scope;
 
 use super::retrieve::{check_include, find};
 use crate::{
     app::AppRef,
-    http::{caller::ProjectCaller, error::ApiError, path::ApiPath, query::ApiQuery},
+    http::{
+        error::ApiError,
+        page::{List, Order},
+        path::ApiPath,
+        query::ApiQuery,
+    },
+    identity::caller::ProjectCaller,
 };
 
 /// The query.
@@ -24,19 +34,12 @@ pub struct InputItemsQuery {
     include: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Order {
-    Asc,
-    Desc,
-}
-
 pub async fn input_items(
     State(app): State<AppRef>,
     caller: ProjectCaller,
     ApiPath(id): ApiPath<String>,
     ApiQuery(query): ApiQuery<InputItemsQuery>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<List<Value>>, ApiError> {
     caller.require(Scope::ResponsesRead)?;
     check_include(&query.include)?;
     let limit = query.limit.unwrap_or(20);
@@ -70,19 +73,11 @@ pub async fn input_items(
         }
         Err(error) => return Err(error.into()),
     };
-    let first = page.items.first().map(|item| item.id.clone());
-    let last = page.items.last().map(|item| item.id.clone());
-    let data = page
-        .items
-        .iter()
-        .map(|item| serde_json::from_str(&item.json))
-        .collect::<Result<Vec<Value>, _>>()
-        .map_err(ApiError::internal)?;
-    Ok(Json(json!({
-        "object": "list",
-        "data": data,
-        "first_id": first,
-        "last_id": last,
-        "has_more": page.has_more,
-    })))
+    let parse = |item: InputItem| serde_json::from_str(&item.json).map(|json| (item.id, json));
+    let items: Result<Vec<(String, Value)>, _> = page.items.into_iter().map(parse).collect();
+    let page = Page {
+        items: items.map_err(ApiError::internal)?,
+        has_more: page.has_more,
+    };
+    Ok(Json(List::of(page, |(id, _)| id, |(_, json)| json)))
 }

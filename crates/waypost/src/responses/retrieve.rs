@@ -10,7 +10,8 @@ use waypost_identity::Scope;
 use super::{context::shown, follow::follow, object, poll, request};
 use crate::{
     app::{App, AppRef},
-    http::{caller::ProjectCaller, error::ApiError, path::ApiPath, query::ApiQuery, sse},
+    http::{error::ApiError, path::ApiPath, query::ApiQuery, sse},
+    identity::caller::ProjectCaller,
 };
 
 /// The query of a retrieve.

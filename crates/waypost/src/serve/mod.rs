@@ -33,7 +33,7 @@ use waypost_engine::{
 use crate::{
     app::App,
     config::{Config, ConfigError},
-    http::{ops::StoreCheck, routes, server},
+    http::server,
     identity::{
         self, Identity,
         keys::BootstrapKey,
@@ -43,12 +43,14 @@ use crate::{
     },
     mcp,
     metrics::Metrics,
+    ops::StoreCheck,
     responses::{
         idempotency::RunningKeys,
         jobs::{self, Jobs},
     },
+    routes,
     shutdown::Shutdown,
-    tools::{Tools, prepare::Preparer},
+    tools::Tools,
     upstream::{Upstreams, discover, listing::ModelListing, watch},
 };
 
@@ -124,14 +126,8 @@ async fn serve(
     let metrics = Metrics::new();
     upstreams.metrics = Arc::new(metrics.clone());
     let upstreams = Arc::new(upstreams);
-    let tools = Tools {
-        config: config.tools.clone(),
-        preparer: Preparer::new(&config.tools, &metrics).context("[tools] profile")?,
-        mcp: mcp::Servers::new(&config.tools.mcp, &shutdown),
-        upstreams: Arc::clone(&upstreams),
-        store: Arc::clone(&engine.store),
-        metrics: metrics.clone(),
-    };
+    let mcp = mcp::Servers::new(&config.tools.mcp, &shutdown);
+    let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)?;
     let public_url = config
         .public_url
         .clone()

@@ -3,7 +3,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, LazyLock, OnceLock},
+    sync::{Arc, OnceLock},
 };
 
 use moka::sync::Cache;
@@ -11,7 +11,8 @@ use serde_json::Value;
 use strict_schema::{
     ArgumentChecker, Automaton, Change, Dialect, Downleveled, Mismatch, Validator, admit_null,
 };
-use tokio::{sync::Semaphore, task::JoinError};
+
+use crate::blocking::Blocking;
 
 /// About the memory that kept schemas may take, compiled and down-levelled.
 const MAX_COMPILED: u64 = 128 * 1024 * 1024;
@@ -20,29 +21,11 @@ const MAX_DOWNLEVELED: u64 = 32 * 1024 * 1024;
 const COMPILED_PER_BYTE: usize = 64;
 const COMPILED_PER_PATTERN: usize = 256 * 1024;
 
-/// Schemas that are compiled at once.
-const COMPILING_AT_ONCE: usize = 2;
 /// Schemas with more patterns than this are compiled away from the threads
 /// that serve.
 const FEW_PATTERNS: usize = 4;
 /// And those that are longer than this.
 const SHORT: usize = 32 * 1024;
-
-static COMPILING: Semaphore = Semaphore::const_new(COMPILING_AT_ONCE);
-
-/// Does what takes long away from the threads that serve, a few at a time.
-pub async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JoinError> {
-    // Only closed when the server stops.
-    let permit = COMPILING.acquire().await;
-    // It goes with the work: whoever waits may leave.
-    tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        work()
-    })
-    .await
-}
 
 /// Constraints that the prompt says in words, and the longest value of one.
 const MAX_UNTOLD: usize = 32;
@@ -50,27 +33,60 @@ const MAX_UNTOLD_VALUE: usize = 256;
 /// Places that one rule of a definition is told of.
 const MAX_PLACES: usize = 8;
 
-// Both go by the schema's text: schemas that differ in the order of their keys
-// are not the same, for the model writes its keys in that order.
-static COMPILED: LazyLock<Cache<Arc<str>, Arc<Compiled>>> = LazyLock::new(|| {
-    let weigh = |text: &Arc<str>, _: &Arc<Compiled>| {
-        weight(text.len() * COMPILED_PER_BYTE + patterns(text) * COMPILED_PER_PATTERN)
-    };
-    Cache::builder()
-        .weigher(weigh)
-        .max_capacity(MAX_COMPILED)
-        .build()
-});
 /// An engine, and a schema's text.
 type EngineKey = (&'static str, Arc<str>);
 
-static DOWNLEVELED: LazyLock<Cache<EngineKey, Arc<ForEngine>>> = LazyLock::new(|| {
-    let weigh = |(_, text): &EngineKey, _: &Arc<ForEngine>| weight(text.len() * 16);
-    Cache::builder()
-        .weigher(weigh)
-        .max_capacity(MAX_DOWNLEVELED)
-        .build()
-});
+/// The schemas that were compiled and written for engines, bounded in bytes.
+///
+/// Both go by the schema's text: schemas that differ in the order of their keys
+/// are not the same, for the model writes its keys in that order.
+pub struct Schemas {
+    compiled: Cache<Arc<str>, Arc<Compiled>>,
+    for_engines: Cache<EngineKey, Arc<ForEngine>>,
+}
+
+impl Default for Schemas {
+    fn default() -> Self {
+        let compiled = |text: &Arc<str>, _: &Arc<Compiled>| {
+            weight(text.len() * COMPILED_PER_BYTE + patterns(text) * COMPILED_PER_PATTERN)
+        };
+        let for_engine = |(_, text): &EngineKey, _: &Arc<ForEngine>| weight(text.len() * 16);
+        Self {
+            compiled: Cache::builder()
+                .weigher(compiled)
+                .max_capacity(MAX_COMPILED)
+                .build(),
+            for_engines: Cache::builder()
+                .weigher(for_engine)
+                .max_capacity(MAX_DOWNLEVELED)
+                .build(),
+        }
+    }
+}
+
+impl Schemas {
+    /// What judges JSON against the schema: kept, or new.
+    pub fn compiled(&self, schema: &Value) -> Arc<Compiled> {
+        let text: Arc<str> = schema.to_string().into();
+        if let Some(known) = self.compiled.get(&text) {
+            return known;
+        }
+        let fresh = Arc::new(Compiled::new(schema, &text));
+        self.compiled.insert(text, fresh.clone());
+        fresh
+    }
+
+    /// A schema for one of [`Dialect::NAMES`]: kept, or new.
+    pub fn for_engine(&self, schema: &Value, engine: &'static str) -> Arc<ForEngine> {
+        let key = (engine, schema.to_string().into());
+        if let Some(known) = self.for_engines.get(&key) {
+            return known;
+        }
+        let fresh = Arc::new(ForEngine::new(schema, engine));
+        self.for_engines.insert(key, fresh.clone());
+        fresh
+    }
+}
 
 /// About how many patterns a schema has.
 fn patterns(text: &str) -> usize {
@@ -100,34 +116,27 @@ pub struct ForEngine {
 }
 
 impl Compiled {
-    /// From the cache, or new.
-    pub fn of(schema: &Value) -> Arc<Self> {
-        let text: Arc<str> = schema.to_string().into();
-        if let Some(known) = COMPILED.get(&text) {
-            return known;
-        }
-        let fresh = Arc::new(Self {
+    fn new(schema: &Value, text: &str) -> Self {
+        Self {
             schema: admit_null(schema).unwrap_or_else(|| schema.clone()),
-            is_heavy: text.len() > SHORT || patterns(&text) > FEW_PATTERNS,
+            is_heavy: text.len() > SHORT || patterns(text) > FEW_PATTERNS,
             automaton: OnceLock::new(),
             validator: OnceLock::new(),
-        });
-        COMPILED.insert(text, fresh.clone());
-        fresh
+        }
     }
 
     /// Compiles what would take long here and now somewhere else.
-    pub async fn warm(self: &Arc<Self>) {
+    pub async fn warm(self: &Arc<Self>, blocking: &Blocking) {
         if !self.is_heavy || self.automaton.get().is_some() {
             return;
         }
         let this = self.clone();
         // A panic in there would come again where it is seen.
-        let _ = aside(move || {
+        let compile = move || {
             this.automaton();
             this.validator();
-        })
-        .await;
+        };
+        let _ = blocking.run(compile).await;
     }
 
     fn validator(&self) -> Option<&Validator> {
@@ -196,36 +205,29 @@ fn wrong(message: String) -> Vec<Mismatch> {
 /// The engine that takes schemas as its guide writes them.
 const OPENAI: &str = "openai";
 
-/// A schema for one of [`Dialect::NAMES`].
-pub fn for_engine(schema: &Value, engine: &'static str) -> Arc<ForEngine> {
-    let key = (engine, schema.to_string().into());
-    if let Some(known) = DOWNLEVELED.get(&key) {
-        return known;
-    }
-    // OpenAI's own reads such an enum as its guide means it.
-    let admitted = (engine != OPENAI).then(|| admit_null(schema)).flatten();
-    let schema = admitted.as_ref().unwrap_or(schema);
-    let fresh = Arc::new(match Dialect::named(engine) {
-        Some(dialect) => {
-            let Downleveled {
-                schema: taken,
-                dropped,
-                enforceable,
-            } = strict_schema::downlevel(schema, &dialect);
-            ForEngine {
-                enforces_all: enforceable && dropped.is_empty(),
-                untold: untold(schema, &taken, &dropped),
-                schema: taken,
-            }
+impl ForEngine {
+    fn new(schema: &Value, engine: &'static str) -> Self {
+        // OpenAI's own reads such an enum as its guide means it.
+        let admitted = (engine != OPENAI).then(|| admit_null(schema)).flatten();
+        let schema = admitted.as_ref().unwrap_or(schema);
+        let Some(dialect) = Dialect::named(engine) else {
+            return Self {
+                schema: schema.clone(),
+                enforces_all: false,
+                untold: None,
+            };
+        };
+        let Downleveled {
+            schema: taken,
+            dropped,
+            enforceable,
+        } = strict_schema::downlevel(schema, &dialect);
+        Self {
+            enforces_all: enforceable && dropped.is_empty(),
+            untold: untold(schema, &taken, &dropped),
+            schema: taken,
         }
-        None => ForEngine {
-            schema: schema.clone(),
-            enforces_all: false,
-            untold: None,
-        },
-    });
-    DOWNLEVELED.insert(key, fresh.clone());
-    fresh
+    }
 }
 
 /// The constraints at these places, in words. Whoever does not know of a rule
@@ -331,7 +333,7 @@ mod tests {
     fn what_an_engine_is_not_told_the_model_is() {
         let schema = json!({"type": "object", "properties": {
             "n": {"type": "integer", "multipleOf": 2}, "s": {"type": "string"}}});
-        let engine = for_engine(&schema, "llama.cpp");
+        let engine = Schemas::default().for_engine(&schema, "llama.cpp");
         assert!(!engine.enforces_all);
         assert_eq!(
             engine.untold.as_deref(),
@@ -340,11 +342,14 @@ mod tests {
         let shared = json!({"type": "object", "$defs": {"n": {"type": "integer", "minimum": 3}},
             "properties": {"a": {"$ref": "#/$defs/n"}, "b/c": {"$ref": "#/$defs/n"}}});
         assert_eq!(
-            for_engine(&shared, "tgi").untold.as_deref(),
+            Schemas::default()
+                .for_engine(&shared, "tgi")
+                .untold
+                .as_deref(),
             Some("\n- /properties/a/minimum: 3\n- /properties/b~1c/minimum: 3"),
             "where the model sees it"
         );
-        let all = for_engine(&schema["properties"]["s"], "llama.cpp");
+        let all = Schemas::default().for_engine(&schema["properties"]["s"], "llama.cpp");
         assert!(all.enforces_all && all.untold.is_none());
     }
 
@@ -356,7 +361,7 @@ mod tests {
             schema["$defs"][format!("d{at}")] = json!({"allOf": [next, next]});
         }
         schema["$defs"]["d28"] = json!({"type": "object", "not": {"required": ["b"]}});
-        let compiled = Compiled::of(&schema);
+        let compiled = Schemas::default().compiled(&schema);
         assert!(compiled.verdict(r#"{"a": {}}"#, false).is_ok());
         assert!(compiled.verdict(r#"{"a": {}}"#, true).is_err());
     }
@@ -369,11 +374,17 @@ mod tests {
             serde_json::from_str(r#"{"type":"object","properties":{"b":{},"a":{}}}"#)
                 .expect("JSON");
         assert_eq!(
-            for_engine(&one, "openai").schema.to_string(),
+            Schemas::default()
+                .for_engine(&one, "openai")
+                .schema
+                .to_string(),
             one.to_string()
         );
         assert_eq!(
-            for_engine(&other, "openai").schema.to_string(),
+            Schemas::default()
+                .for_engine(&other, "openai")
+                .schema
+                .to_string(),
             other.to_string()
         );
     }
@@ -381,50 +392,42 @@ mod tests {
     #[test]
     fn equal_schemas_are_compiled_once() {
         let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}});
-        let compiled = Compiled::of(&schema);
-        assert!(Arc::ptr_eq(&compiled, &Compiled::of(&schema.clone())));
+        let schemas = Schemas::default();
+        let compiled = schemas.compiled(&schema);
+        assert!(Arc::ptr_eq(&compiled, &schemas.compiled(&schema.clone())));
         assert!(compiled.verdict(r#"{"a": 1}"#, true).is_ok());
         let wrong = compiled.verdict(r#"{"a": "x"}"#, true).unwrap_err();
         assert_eq!(wrong[0].pointer, "/a");
         assert!(compiled.verdict("{", false).is_err());
     }
 
-    /// One thread serves here: it must not be the one that works.
-    #[tokio::test(flavor = "current_thread")]
-    async fn what_is_done_aside_keeps_nobody_waiting() {
-        let (tell, told) = std::sync::mpsc::channel();
-        let work = tokio::spawn(aside(move || told.recv().expect("a word")));
-        tokio::task::yield_now().await;
-        tell.send(5).expect("somebody works");
-        assert_eq!(work.await.expect("a task").expect("an end"), 5);
-    }
-
     #[test]
     fn what_is_kept_is_bounded_in_bytes() {
+        let schemas = Schemas::default();
         // Each is another, and all together are several times what is kept.
         for at in 0..64 {
             let schema = json!({"type": "object", "title": at, "description": "x".repeat(128 * 1024),
                 "properties": {}, "required": [], "additionalProperties": false});
-            Compiled::of(&schema);
-            for_engine(&schema, "vllm");
+            schemas.compiled(&schema);
+            schemas.for_engine(&schema, "vllm");
         }
-        COMPILED.run_pending_tasks();
-        DOWNLEVELED.run_pending_tasks();
+        schemas.compiled.run_pending_tasks();
+        schemas.for_engines.run_pending_tasks();
         for (kept, entries, most) in [
             (
-                COMPILED.weighted_size(),
-                COMPILED.entry_count(),
+                schemas.compiled.weighted_size(),
+                schemas.compiled.entry_count(),
                 MAX_COMPILED,
             ),
             (
-                DOWNLEVELED.weighted_size(),
-                DOWNLEVELED.entry_count(),
+                schemas.for_engines.weighted_size(),
+                schemas.for_engines.entry_count(),
                 MAX_DOWNLEVELED,
             ),
         ] {
             assert!(kept <= most, "{kept} of {most}");
             assert!(entries > 0, "nothing is kept");
         }
-        assert!(COMPILED.entry_count() < 64 && DOWNLEVELED.entry_count() < 64);
+        assert!(schemas.compiled.entry_count() < 64 && schemas.for_engines.entry_count() < 64);
     }
 }

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use waypost_engine::Store;
 
 use super::{
+    custom::Grammars,
+    emulate::probe::ToolSupport,
     mcp::{McpAccess, approval::Approved},
     prepare::Preparer,
+    schema::Schemas,
 };
 use crate::{
+    blocking::Blocking,
     config::ToolsConfig,
     mcp,
     metrics::Metrics,
@@ -20,6 +25,11 @@ pub struct Tools {
     pub config: ToolsConfig,
     /// Makes the schemas of tools strict, and remembers them.
     pub preparer: Preparer,
+    pub schemas: Schemas,
+    pub grammars: Grammars,
+    /// Which models know tools.
+    pub support: ToolSupport,
+    pub blocking: Blocking,
     /// The MCP servers that requests name.
     pub mcp: Arc<mcp::Servers>,
     /// The model servers.
@@ -27,6 +37,32 @@ pub struct Tools {
     /// Knows which approvals were used.
     pub store: Arc<dyn Store>,
     pub metrics: Metrics,
+}
+
+impl Tools {
+    /// # Errors
+    ///
+    /// A strict profile that is not known.
+    pub fn new(
+        config: &ToolsConfig,
+        mcp: Arc<mcp::Servers>,
+        upstreams: &Arc<Upstreams>,
+        store: &Arc<dyn Store>,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            preparer: Preparer::new(config, metrics).context("[tools] profile")?,
+            config: config.clone(),
+            schemas: Schemas::default(),
+            grammars: Grammars::default(),
+            support: ToolSupport::default(),
+            blocking: Blocking::default(),
+            mcp,
+            upstreams: Arc::clone(upstreams),
+            store: Arc::clone(store),
+            metrics: metrics.clone(),
+        })
+    }
 }
 
 /// Everything that a run needs beside what it asks the model: whose it is,

@@ -23,7 +23,6 @@ use crate::{
     tools::{
         declare::{self, Declarer, Grammar},
         prepare::{Preparer, is_large},
-        schema::aside,
     },
 };
 
@@ -62,15 +61,18 @@ pub struct ChatRequest {
 /// that takes long.
 pub async fn check(body: Value, app: &AppRef) -> Result<(Value, Checked)> {
     let (body, (checked, grammars)) = if is_large(&body) {
-        let app = Arc::clone(app);
-        aside(move || read(&body, &app.tools.preparer).map(|read| (body, read)))
+        let tools = Arc::clone(&app.tools);
+        let work = move || read(&body, &tools.preparer).map(|read| (body, read));
+        app.tools
+            .blocking
+            .run(work)
             .await
             .map_err(ApiError::internal)??
     } else {
         let read = read(&body, &app.tools.preparer)?;
         (body, read)
     };
-    declare::custom::check(&grammars).await?;
+    declare::custom::check(&grammars, &app.tools.grammars).await?;
     Ok((body, checked))
 }
 

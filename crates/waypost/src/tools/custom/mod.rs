@@ -11,7 +11,7 @@ pub mod lark;
 pub mod regex;
 pub mod unwrap;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use moka::sync::Cache;
 use serde_json::Value;
@@ -24,9 +24,22 @@ pub const MAX_DEFINITION: usize = 64 * 1024;
 /// Grammars kept compiled. One may take megabytes.
 const KEPT: u64 = 64;
 /// Compilations at once: each may take a core and much memory for a while.
-static COMPILING: Semaphore = Semaphore::const_new(2);
-static COMPILED: LazyLock<Cache<(Syntax, String), Arc<Grammar>>> =
-    LazyLock::new(|| Cache::new(KEPT));
+const COMPILING: usize = 2;
+
+/// Grammars, compiled and kept.
+pub struct Grammars {
+    kept: Cache<(Syntax, String), Arc<Grammar>>,
+    compiling: Semaphore,
+}
+
+impl Default for Grammars {
+    fn default() -> Self {
+        Self {
+            kept: Cache::new(KEPT),
+            compiling: Semaphore::new(COMPILING),
+        }
+    }
+}
 
 /// What a grammar is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,31 +76,35 @@ pub fn grammar_of(tool: &Value) -> Option<(Syntax, &str)> {
     Some((syntax, format["definition"].as_str()?))
 }
 
-/// The compiled grammar, from the cache or made on a thread of its own kind.
-/// The error is a sentence about the definition.
-pub async fn compiled(syntax: Syntax, definition: &str) -> Result<Arc<Grammar>, String> {
-    let key = (syntax, definition.to_owned());
-    if let Some(known) = COMPILED.get(&key) {
-        return Ok(known);
+impl Grammars {
+    /// The compiled grammar, from the cache or made on a thread of its own kind.
+    /// The error is a sentence about the definition.
+    pub async fn compiled(&self, syntax: Syntax, definition: &str) -> Result<Arc<Grammar>, String> {
+        let key = (syntax, definition.to_owned());
+        if let Some(known) = self.kept.get(&key) {
+            return Ok(known);
+        }
+        let _permit = self
+            .compiling
+            .acquire()
+            .await
+            .map_err(|_| "The server is stopping.".to_owned())?;
+        if let Some(known) = self.kept.get(&key) {
+            return Ok(known);
+        }
+        let kept = self.kept.clone();
+        let compile = move || {
+            let grammar = Arc::new(match key.0 {
+                Syntax::Regex => Grammar::Regex(regex::Pattern::new(&key.1)?),
+                Syntax::Lark => Grammar::Lark(Box::new(lark::Lark::new(&key.1)?)),
+            });
+            kept.insert(key, grammar.clone());
+            Ok(grammar)
+        };
+        tokio::task::spawn_blocking(compile)
+            .await
+            .unwrap_or_else(|_| Err("The grammar cannot be compiled.".to_owned()))
     }
-    let _permit = COMPILING
-        .acquire()
-        .await
-        .map_err(|_| "The server is stopping.".to_owned())?;
-    if let Some(known) = COMPILED.get(&key) {
-        return Ok(known);
-    }
-    let compile = move || {
-        let grammar = Arc::new(match key.0 {
-            Syntax::Regex => Grammar::Regex(regex::Pattern::new(&key.1)?),
-            Syntax::Lark => Grammar::Lark(Box::new(lark::Lark::new(&key.1)?)),
-        });
-        COMPILED.insert(key, grammar.clone());
-        Ok(grammar)
-    };
-    tokio::task::spawn_blocking(compile)
-        .await
-        .unwrap_or_else(|_| Err("The grammar cannot be compiled.".to_owned()))
 }
 
 impl Grammar {
@@ -142,12 +159,19 @@ mod tests {
         let tool = json!({"type": "custom", "name": "t", "format":
             {"type": "grammar", "syntax": "regex", "definition": "[a-f]{3,}"}});
         let (syntax, definition) = grammar_of(&tool).expect("a grammar");
-        let first = compiled(syntax, definition).await.expect("a good one");
-        let second = compiled(syntax, definition).await.expect("a good one");
+        let grammars = Grammars::default();
+        let first = grammars
+            .compiled(syntax, definition)
+            .await
+            .expect("a good one");
+        let second = grammars
+            .compiled(syntax, definition)
+            .await
+            .expect("a good one");
         assert!(Arc::ptr_eq(&first, &second));
         let mut check = first.begin();
         assert_eq!(check.push("abx"), Err(2));
-        assert!(compiled(Syntax::Lark, "start: (").await.is_err());
+        assert!(grammars.compiled(Syntax::Lark, "start: (").await.is_err());
         assert!(grammar_of(&json!({"type": "custom", "format": {"type": "text"}})).is_none());
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         error::ApiError,
         fields::{Fields, bad_word, missing},
     },
-    tools::custom::{MAX_DEFINITION, Syntax, compiled},
+    tools::custom::{Grammars, MAX_DEFINITION, Syntax},
 };
 
 /// Grammars of one request: each has to be compiled.
@@ -16,9 +16,10 @@ const MAX_GRAMMARS: usize = 64;
 
 /// Compiles the grammars of a request: a bad one is refused before anything is
 /// asked of a model. Apart from reading them, because it may take long.
-pub async fn check(grammars: &[Grammar]) -> Result<()> {
-    for grammar in grammars {
-        compiled(grammar.syntax, &grammar.definition)
+pub async fn check(given: &[Grammar], grammars: &Grammars) -> Result<()> {
+    for grammar in given {
+        grammars
+            .compiled(grammar.syntax, &grammar.definition)
             .await
             .map_err(|why| refused(&grammar.path, &why))?;
     }

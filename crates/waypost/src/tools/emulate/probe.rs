@@ -4,7 +4,7 @@
 //! Ollama `/api/show` (`capabilities`). Asked once per model and remembered;
 //! a server that cannot say is taken to know tools.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use moka::{Expiry, sync::Cache};
 use serde_json::{Value, json};
@@ -24,12 +24,15 @@ const HOLDS: Duration = Duration::from_mins(5);
 /// How long no answer counts as one.
 const HOLDS_UNKNOWN: Duration = Duration::from_secs(15);
 
-static KNOWN: LazyLock<Cache<(String, String), Option<bool>>> = LazyLock::new(|| {
-    Cache::builder()
-        .max_capacity(REMEMBERED)
-        .expire_after(Holds)
-        .build()
-});
+/// Which models know tools, as far as their servers were asked.
+pub struct ToolSupport(Cache<(String, String), Option<bool>>);
+
+impl Default for ToolSupport {
+    fn default() -> Self {
+        let kept = Cache::builder().max_capacity(REMEMBERED);
+        Self(kept.expire_after(Holds).build())
+    }
+}
 
 struct Holds;
 
@@ -44,24 +47,31 @@ impl Expiry<(String, String), Option<bool>> for Holds {
     }
 }
 
-/// Whether tools have to be emulated for that model.
-pub async fn must_emulate(upstreams: &Upstreams, upstream: &Upstream, model: &str) -> bool {
-    match upstream.capabilities.tools {
-        ToolCalling::Native => false,
-        ToolCalling::Emulated => true,
-        ToolCalling::Auto => {
-            let model = upstream.real_name(model);
-            let key = (upstream.base_url.to_string(), model.to_owned());
-            if let Some(known) = KNOWN.get(&key) {
-                return known == Some(false);
+impl ToolSupport {
+    /// Whether tools have to be emulated for that model.
+    pub async fn must_emulate(
+        &self,
+        upstreams: &Upstreams,
+        upstream: &Upstream,
+        model: &str,
+    ) -> bool {
+        match upstream.capabilities.tools {
+            ToolCalling::Native => false,
+            ToolCalling::Emulated => true,
+            ToolCalling::Auto => {
+                let model = upstream.real_name(model);
+                let key = (upstream.base_url.to_string(), model.to_owned());
+                if let Some(known) = self.0.get(&key) {
+                    return known == Some(false);
+                }
+                let answer = tokio::time::timeout(PATIENCE, ask(upstreams, upstream, model));
+                let knows_tools = answer.await.ok().flatten();
+                if knows_tools == Some(false) {
+                    tracing::info!(upstream = %upstream.name, model, "the model's template knows no tools: they are emulated");
+                }
+                self.0.insert(key, knows_tools);
+                knows_tools == Some(false)
             }
-            let answer = tokio::time::timeout(PATIENCE, ask(upstreams, upstream, model));
-            let knows_tools = answer.await.ok().flatten();
-            if knows_tools == Some(false) {
-                tracing::info!(upstream = %upstream.name, model, "the model's template knows no tools: they are emulated");
-            }
-            KNOWN.insert(key, knows_tools);
-            knows_tools == Some(false)
         }
     }
 }

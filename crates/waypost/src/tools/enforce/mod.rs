@@ -310,7 +310,7 @@ mod tests {
     use super::*;
     use crate::{
         model::CallKind,
-        tools::{callable::Kind, schema::Compiled},
+        tools::{callable::Kind, schema::Schemas},
     };
 
     type Flood = (&'static str, Box<dyn Fn() -> Delta>);
@@ -327,7 +327,7 @@ mod tests {
             allowed: true,
             strict: true,
             hold: true,
-            judge: Judge::Arguments(Compiled::of(&schema)),
+            judge: Judge::Arguments(Schemas::default().compiled(&schema)),
             own: None,
             restore: Restore::default(),
             searches_here: false,

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use strict_schema::Restore;
 
-use crate::tools::{callable::Kind, custom::Grammar, schema::Compiled};
+use crate::{
+    blocking::Blocking,
+    tools::{callable::Kind, custom::Grammar, schema::Compiled},
+};
 
 /// What holds for a turn.
 #[derive(Default)]
@@ -90,19 +93,19 @@ impl Tool {
 impl Rules {
     /// Has what judges strict calls compiled where that would take long when
     /// the first one comes.
-    pub async fn warm(&self) {
+    pub async fn warm(&self, blocking: &Blocking) {
         for tool in self.tools.iter().filter(|tool| tool.strict) {
             if let Judge::Arguments(compiled) = &tool.judge {
-                compiled.warm().await;
+                compiled.warm(blocking).await;
             }
             if let Some(own) = &tool.own {
-                own.warm().await;
+                own.warm(blocking).await;
             }
         }
         if let Some(text) = &self.text {
-            text.compiled.warm().await;
+            text.compiled.warm(blocking).await;
             if let Some(wish) = &text.wish {
-                wish.warm().await;
+                wish.warm(blocking).await;
             }
         }
     }

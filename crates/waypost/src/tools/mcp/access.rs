@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
-    identity::master_key::{MasterKey, MasterKeyError},
     mcp::Credentials,
+    sealing::{MasterKey, MasterKeyError},
 };
 
 /// How to reach one server.

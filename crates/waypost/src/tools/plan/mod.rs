@@ -24,9 +24,8 @@ use self::{
 use super::{
     RunContext, Tools,
     callable::{Callable, Kind, callables},
-    emulate::{probe, transcript},
+    emulate::transcript,
     enforce::{Judge, Rules, Tool},
-    schema::Compiled,
 };
 use crate::{
     config::{Buffer, StructuredOutput, UpstreamApi},
@@ -149,7 +148,10 @@ async fn plan_with(
     let mut callables = callables(generation);
     let emulates = (!callables.is_empty() || rewrites || has_calls())
         && upstream.api == UpstreamApi::Chat
-        && probe::must_emulate(&tools.upstreams, upstream, &generation.model).await;
+        && tools
+            .support
+            .must_emulate(&tools.upstreams, upstream, &generation.model)
+            .await;
     if emulates && continues {
         callables.clear();
     }
@@ -243,7 +245,7 @@ impl Planner<'_> {
             hold_text: must_call && !(obeys_choice && constrains),
             text,
         };
-        rules.warm().await;
+        rules.warm(&self.tools.blocking).await;
         let replies = (emulates && self.choice.allows_any()).then_some(Emulated {
             may_answer: !must_call,
         });
@@ -336,10 +338,12 @@ impl Planner<'_> {
                 Kind::Custom if native_custom => Judge::Input(prepared.grammar),
                 Kind::Custom => Judge::Wrapped(prepared.grammar),
                 Kind::Function | Kind::Search | Kind::Client(_) => {
-                    Judge::Arguments(Compiled::of(&prepared.parameters))
+                    Judge::Arguments(self.tools.schemas.compiled(&prepared.parameters))
                 }
             },
-            own: own.filter(|_| strict).map(Compiled::of),
+            own: own
+                .filter(|_| strict)
+                .map(|own| self.tools.schemas.compiled(own)),
             restore,
             searches_here: callable.kind == Kind::Search && callable.tool["execution"] != "client",
         }

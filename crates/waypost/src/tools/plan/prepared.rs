@@ -10,7 +10,7 @@ use crate::{
     tools::{
         callable::{Callable, Kind},
         custom::{self, Grammar, Syntax, unwrap},
-        schema::{ForEngine, for_engine},
+        schema::{ForEngine, Schemas},
         search,
     },
     upstream::error::UpstreamError,
@@ -40,7 +40,7 @@ impl Planner<'_> {
         };
         let mut prepared = self.prepare_whole(callable, engine).await?;
         if self.form == Form::Loose {
-            prepared.loosen(callable.kind, engine);
+            prepared.loosen(callable.kind, engine, &self.tools.schemas);
         }
         Ok(prepared)
     }
@@ -50,13 +50,13 @@ impl Planner<'_> {
         callable: &Callable<'_>,
         engine: &'static str,
     ) -> Result<Prepared, UpstreamError> {
-        let tool = callable.tool;
+        let (tool, schemas) = (callable.tool, &self.tools.schemas);
         match callable.kind {
             Kind::Custom => {
                 let definition = custom::grammar_of(tool);
                 let grammar = match definition {
                     Some((syntax, definition)) => {
-                        let compiled = custom::compiled(syntax, definition).await;
+                        let compiled = self.tools.grammars.compiled(syntax, definition).await;
                         Some(compiled.map_err(|message| UpstreamError::Unsupported {
                             message,
                             param: "tools".to_owned(),
@@ -69,7 +69,7 @@ impl Planner<'_> {
                     .map(|(_, pattern)| format!("^(?:{pattern})$"));
                 let parameters = unwrap::schema(&input_description(tool), pattern.as_deref());
                 Ok(Prepared {
-                    engine: Some(for_engine(&parameters, engine)),
+                    engine: Some(schemas.for_engine(&parameters, engine)),
                     parameters,
                     grammar,
                     loose: false,
@@ -78,7 +78,7 @@ impl Planner<'_> {
             Kind::Client(client) => {
                 let parameters = client.parameters();
                 Ok(Prepared {
-                    engine: Some(for_engine(&parameters, engine)),
+                    engine: Some(schemas.for_engine(&parameters, engine)),
                     parameters,
                     grammar: None,
                     loose: false,
@@ -91,7 +91,7 @@ impl Planner<'_> {
                     _ => strict_schema::empty_parameters(),
                 };
                 Ok(Prepared {
-                    engine: Some(for_engine(&parameters, engine)),
+                    engine: Some(schemas.for_engine(&parameters, engine)),
                     parameters,
                     grammar: None,
                     loose: false,
@@ -103,7 +103,7 @@ impl Planner<'_> {
     /// Loosens the largest tools where all schemas together are more than the
     /// engine takes.
     pub(super) fn fit(&self, prepared: &mut [Prepared]) {
-        let engine = self.upstream.capabilities.engine;
+        let (engine, schemas) = (self.upstream.capabilities.engine, &self.tools.schemas);
         let most = Dialect::named(engine).and_then(|dialect| dialect.max_schema_bytes);
         let Some(most) = most else { return };
         let size = |prepared: &Prepared| {
@@ -115,14 +115,14 @@ impl Planner<'_> {
         let mut sizes: Vec<usize> = prepared.iter().map(size).collect();
         let mut total = sizes.iter().sum::<usize>()
             + format.map_or(0, |schema| {
-                for_engine(schema, engine).schema.to_string().len()
+                schemas.for_engine(schema, engine).schema.to_string().len()
             });
         while total > most {
             let largest = (0..sizes.len())
                 .filter(|at| prepared[*at].can_be_loosened())
                 .max_by_key(|at| sizes[*at]);
             let Some(at) = largest else { return };
-            prepared[at].loosen(self.callables[at].kind, engine);
+            prepared[at].loosen(self.callables[at].kind, engine, schemas);
             let now = size(&prepared[at]);
             total = total - sizes[at] + now;
             sizes[at] = now;
@@ -138,7 +138,7 @@ impl Planner<'_> {
 
 impl Prepared {
     /// Tells the engine no more than what kind of arguments there are.
-    fn loosen(&mut self, kind: Kind, engine: &'static str) {
+    fn loosen(&mut self, kind: Kind, engine: &'static str, schemas: &Schemas) {
         if !self.can_be_loosened() {
             return;
         }
@@ -147,7 +147,7 @@ impl Prepared {
             Kind::Function | Kind::Search | Kind::Client(_) => json!({"type": "object"}),
         };
         self.engine = Some(Arc::new(ForEngine {
-            schema: for_engine(&shape, engine).schema.clone(),
+            schema: schemas.for_engine(&shape, engine).schema.clone(),
             enforces_all: false,
             untold: None,
         }));

@@ -12,7 +12,7 @@ use crate::{
     tools::{
         emulate::{self, Described},
         enforce::TextRule,
-        schema::{Compiled, ForEngine, for_engine},
+        schema::ForEngine,
     },
     upstream::dialect::FormatShape,
 };
@@ -41,7 +41,12 @@ impl Planner<'_> {
             })
             .collect();
         let answer = self.structured.map(|format| match &format["schema"] {
-            schema @ Value::Object(_) => for_engine(schema, can.engine).schema.clone(),
+            schema @ Value::Object(_) => self
+                .tools
+                .schemas
+                .for_engine(schema, can.engine)
+                .schema
+                .clone(),
             _ => json!({"type": "object"}),
         });
         let mut preamble = emulate::prompt(&described, may_answer, several, answer.is_some());
@@ -89,7 +94,10 @@ impl Planner<'_> {
         if self.form == Form::Narrow
             && let Some(narrow) = emulate::narrow::narrow(&prepared.parameters)
         {
-            let engine = for_engine(&narrow, self.upstream.capabilities.engine);
+            let engine = self
+                .tools
+                .schemas
+                .for_engine(&narrow, self.upstream.capabilities.engine);
             return Cow::Owned(engine.schema.clone());
         }
         let engine = prepared.engine.as_ref();
@@ -101,7 +109,9 @@ impl Planner<'_> {
         let format = self.structured?;
         let can = &self.upstream.capabilities;
         let schema = &format["schema"];
-        let engine = schema.is_object().then(|| for_engine(schema, can.engine));
+        let engine = schema
+            .is_object()
+            .then(|| self.tools.schemas.for_engine(schema, can.engine));
         let text = |takes| {
             let mut text = self.generation.text.clone().unwrap_or_else(|| json!({}));
             match (takes, &engine) {
@@ -180,13 +190,16 @@ impl Planner<'_> {
             None => sent != StructuredOutput::None,
         };
         let vouched = self.upstream.capabilities.constrains_output && told;
+        let schemas = &self.tools.schemas;
         Some(TextRule {
             name: format["name"].as_str().unwrap_or_default().to_owned(),
             compiled: match strict {
-                Some(schema) => Compiled::of(schema),
-                None => Compiled::of(&json!({"type": "object"})),
+                Some(schema) => schemas.compiled(schema),
+                None => schemas.compiled(&json!({"type": "object"})),
             },
-            wish: schema.filter(|_| strict.is_none()).map(Compiled::of),
+            wish: schema
+                .filter(|_| strict.is_none())
+                .map(|schema| schemas.compiled(schema)),
             hold: self.tools.config.buffer == Buffer::Call && !vouched,
         })
     }

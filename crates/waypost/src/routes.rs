@@ -3,8 +3,13 @@
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tower::util::option_layer;
 
-use super::{cors, edge, missing, ops, root};
-use crate::{admin, app::AppRef, chat, identity, models, passed, responses};
+use crate::{
+    admin,
+    app::AppRef,
+    chat,
+    http::{cors, edge, missing, root},
+    identity, models, ops, passed, responses,
+};
 
 /// Every route of the server, with the edge around it.
 pub fn router(app: AppRef) -> Router {

@@ -17,14 +17,14 @@ use http::{HeaderMap, header, request::Parts};
 use waypost_engine::directory::KeyOwner;
 use waypost_identity::{Scope, ScopeSet};
 
-use super::{
-    edge::{CallerTag, RequestInfo},
-    error::ApiError,
-};
+use super::{keys, snapshot::KeyEntry};
 use crate::{
     app::{App, AppRef},
     clock,
-    identity::{keys, snapshot::KeyEntry},
+    http::{
+        edge::{CallerTag, RequestInfo},
+        error::ApiError,
+    },
     metrics::ReasonLabels,
 };
 

@@ -14,7 +14,7 @@ const MAX_LIMIT: u32 = 100;
 /// `order`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Order {
+pub enum Order {
     /// Oldest first.
     #[default]
     Asc,
@@ -23,7 +23,7 @@ pub(super) enum Order {
 
 /// A list as the API shows it.
 #[derive(Debug, Serialize)]
-pub(super) struct List<T> {
+pub struct List<T> {
     object: &'static str,
     data: Vec<T>,
     first_id: Option<String>,
@@ -32,7 +32,7 @@ pub(super) struct List<T> {
 }
 
 /// Checks `after`, `before` and `limit`. Cursors are ids with this prefix.
-pub(super) fn query(
+pub fn query(
     prefix: &str,
     after: Option<String>,
     before: Option<String>,
@@ -78,7 +78,7 @@ pub(super) fn query(
 
 impl<T> List<T> {
     /// Shows a page. `id` names an item.
-    pub(super) fn of<S>(page: Page<S>, id: impl Fn(&S) -> &str, show: impl Fn(S) -> T) -> Self {
+    pub fn of<S>(page: Page<S>, id: impl Fn(&S) -> &str, show: impl Fn(S) -> T) -> Self {
         Self {
             object: "list",
             first_id: page.items.first().map(|item| id(item).to_owned()),
@@ -91,14 +91,14 @@ impl<T> List<T> {
 
 /// The answer to a deletion.
 #[derive(Debug, Serialize)]
-pub(super) struct Deletion {
-    pub(super) object: &'static str,
-    pub(super) id: String,
-    pub(super) deleted: bool,
+pub struct Deletion {
+    pub object: &'static str,
+    pub id: String,
+    pub deleted: bool,
 }
 
 impl Deletion {
-    pub(super) fn new(object: &'static str, id: String) -> Self {
+    pub fn new(object: &'static str, id: String) -> Self {
         Self {
             object,
             id,

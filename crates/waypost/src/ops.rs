@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use waypost_engine::Engine;
 
-use super::error::ApiError;
 use crate::{
     app::{App, AppRef},
+    http::error::ApiError,
     identity::jwks_cache::LastFetch,
     upstream::Upstream,
 };
