@@ -65,7 +65,7 @@ pub(crate) mod tests {
     use waypost_engine::embedded::{self, EmbeddedOptions};
 
     use super::*;
-    use crate::{config, identity::signing, mcp};
+    use crate::{identity::signing, tools::mcp::Servers};
 
     /// An app with defaults on a store of its own, for tests of parts. The
     /// store lives as long as the directory.
@@ -93,7 +93,7 @@ pub(crate) mod tests {
         let upstreams = Upstreams::new(&config.upstreams, std::time::Duration::from_secs(10))
             .expect("good upstreams");
         let upstreams = Arc::new(upstreams);
-        let mcp = mcp::Servers::new(&config::McpConfig::default(), &Shutdown::default());
+        let mcp = Servers::new(&config.tools.mcp, Shutdown::default().tasks());
         let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)
             .expect("the default profile");
         let app = App {

@@ -77,6 +77,11 @@ impl Shutdown {
         self.tasks.close();
     }
 
+    /// Owns the tasks, for those who spawn them without knowing of the server.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     /// Runs a task that ends by itself soon after the drain begins.
     pub fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
     where

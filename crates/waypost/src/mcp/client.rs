@@ -15,23 +15,20 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
-use outbound::{AllowedUrl, client::Client};
+use outbound::{AllowedUrl, client as http_client};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::{
-    address::ServerRules,
     discovery::{self, Era},
     error::McpError,
     headers,
     peer::Peer,
     result::Outcome,
     secrets::Credentials,
+    settings::Settings,
     tool::{LeftOut, Tool},
-};
-use crate::{
-    config::{McpConfig, USER_AGENT},
-    shutdown::Shutdown,
 };
 
 /// How long a connection is kept for the next message of a session.
@@ -42,11 +39,10 @@ const MAX_PAGES: usize = 256;
 const MAX_ROUNDS: usize = 5;
 
 /// What all connections share.
-pub struct Servers {
-    config: McpConfig,
-    rules: ServerRules,
-    pub(super) client: Client,
-    pub(super) shutdown: Shutdown,
+pub struct Client {
+    pub(super) settings: Settings,
+    pub(super) http: http_client::Client,
+    pub(super) tasks: TaskTracker,
 }
 
 /// A connection to one server. Dropping it says farewell, in the background.
@@ -75,23 +71,16 @@ pub struct Call {
     pub idempotency_key: String,
 }
 
-impl Servers {
-    pub fn new(config: &McpConfig, shutdown: &Shutdown) -> Arc<Self> {
+impl Client {
+    /// `tasks` sees the farewells out, which nobody waits for: each takes two
+    /// seconds at most.
+    pub fn new(settings: Settings, tasks: TaskTracker) -> Arc<Self> {
+        let user_agent = format!("{}/{}", settings.name, settings.version);
         Arc::new(Self {
-            config: config.clone(),
-            rules: ServerRules::new(config),
-            client: Client::new(USER_AGENT, REST),
-            shutdown: shutdown.clone(),
+            http: http_client::Client::new(user_agent, REST),
+            settings,
+            tasks,
         })
-    }
-
-    /// Which servers may be named.
-    pub fn rules(&self) -> &ServerRules {
-        &self.rules
-    }
-
-    pub fn config(&self) -> &McpConfig {
-        &self.config
     }
 
     /// Finds out how to speak with a server, within `list_timeout`.
@@ -101,7 +90,7 @@ impl Servers {
         credentials: &Credentials,
     ) -> Result<Session, McpError> {
         let peer = Arc::new(Peer::new(self, url, credentials));
-        let limit = self.config.list_timeout;
+        let limit = self.settings.list_timeout;
         let era = timeout(limit, discovery::find(&peer, limit / 3))
             .await
             .map_err(|_| McpError::Late(limit))??;
@@ -112,7 +101,7 @@ impl Servers {
 impl Session {
     /// All tools, page by page, within `list_timeout`.
     pub async fn list_tools(&mut self) -> Result<Listed, McpError> {
-        let limit = self.peer.servers().config.list_timeout;
+        let limit = self.peer.settings().list_timeout;
         timeout(limit, self.pages())
             .await
             .map_err(|_| McpError::Late(limit))?
@@ -121,7 +110,7 @@ impl Session {
     /// Calls a tool, within `call_timeout`. When the future is dropped, the
     /// server is told that nobody waits.
     pub async fn call_tool(&mut self, call: &Call) -> Result<Outcome, McpError> {
-        let limit = self.peer.servers().config.call_timeout;
+        let limit = self.peer.settings().call_timeout;
         let call = async {
             match self.rounds(call).await {
                 // The server has not looked at it: this is no second call.
@@ -152,8 +141,8 @@ impl Session {
     }
 
     async fn pages(&self) -> Result<Listed, McpError> {
-        let config = &self.peer.servers().config;
-        let mut budget = config.max_list_bytes.0;
+        let settings = self.peer.settings();
+        let mut budget = settings.max_list_bytes;
         let mut tools: Vec<Tool> = Vec::new();
         let mut left_out = Vec::new();
         let mut cursor: Option<Value> = None;
@@ -170,7 +159,7 @@ impl Session {
                 return Err(McpError::Protocol("a list of tools has no 'tools'"));
             };
             for mut listed in listed {
-                let tool = match Tool::read(&mut listed) {
+                let tool = match Tool::read(&mut listed, settings.judge_schema) {
                     Ok(tool) => tool,
                     Err(one) => {
                         left_out.push(one);
@@ -186,8 +175,8 @@ impl Session {
                     // The first of a name is the one that a call would reach.
                     tools.push(tool);
                 }
-                if tools.len() + left_out.len() > config.max_tools {
-                    return Err(McpError::TooManyTools(config.max_tools));
+                if tools.len() + left_out.len() > settings.max_tools {
+                    return Err(McpError::TooManyTools(settings.max_tools));
                 }
             }
             match page.get_mut("nextCursor").map(Value::take) {
@@ -204,7 +193,7 @@ impl Session {
     /// A server may ask for the same call again with a state of its own; what
     /// it would ask of a user cannot be answered here.
     async fn rounds(&self, call: &Call) -> Result<Outcome, McpError> {
-        let limit = self.peer.servers().config.max_result_bytes.0;
+        let limit = self.peer.settings().max_result_bytes;
         let mut state = Value::Null;
         for _ in 0..MAX_ROUNDS {
             let mut params = Map::new();

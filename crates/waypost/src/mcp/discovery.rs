@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::{error::McpError, message, peer::Peer};
+use super::{error::McpError, message, peer::Peer, settings::Settings};
 
 const SESSION_ID: &str = "mcp-session-id";
 const MODERN: &str = "2026-07-28";
@@ -77,12 +77,12 @@ impl Era {
 }
 
 /// What every request of the newer era says of its sender.
-pub(super) fn describe_ourselves(params: &mut Map<String, Value>) {
+pub(super) fn describe_ourselves(params: &mut Map<String, Value>, settings: &Settings) {
     let meta = params
         .entry("_meta")
         .or_insert_with(|| Value::Object(Map::new()));
     meta["io.modelcontextprotocol/protocolVersion"] = MODERN.into();
-    meta["io.modelcontextprotocol/clientInfo"] = ourselves();
+    meta["io.modelcontextprotocol/clientInfo"] = ourselves(settings);
     meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
 }
 
@@ -151,7 +151,7 @@ async fn initialize_once(peer: &Arc<Peer>, version: &'static str) -> Result<Era,
     let mut params = Map::new();
     params.insert("protocolVersion".to_owned(), version.into());
     params.insert("capabilities".to_owned(), json!({}));
-    params.insert("clientInfo".to_owned(), ourselves());
+    params.insert("clientInfo".to_owned(), ourselves(peer.settings()));
     let (answer, headers) = peer
         .ask(&before, "initialize", params, None, MAX_HELLO)
         .await?;
@@ -195,6 +195,6 @@ fn may_be_old(error: &McpError) -> bool {
     }
 }
 
-fn ourselves() -> Value {
-    json!({"name": "waypost", "version": env!("CARGO_PKG_VERSION")})
+fn ourselves(settings: &Settings) -> Value {
+    json!({"name": settings.name, "version": settings.version})
 }

@@ -1,6 +1,6 @@
 //! Against the server of the official SDK for Rust, in both eras.
 
-use std::{future::ready, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::ready, net::SocketAddr, sync::Arc};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -14,9 +14,12 @@ use rmcp::{
     },
 };
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 
-use super::{Call, CallError, Credentials, McpError, Outcome, Servers};
-use crate::{config::McpConfig, shutdown::Shutdown};
+use super::{
+    Call, CallError, Client, Credentials, McpError, Outcome,
+    tests::{listed, settings},
+};
 
 struct Greeter;
 
@@ -93,19 +96,9 @@ async fn the_official_server_understands_us_in_both_eras() {
             config.legacy_session_mode = sessions;
             config.json_response = json;
             let origin = format!("http://{}", serve(config).await);
-            let servers = Servers::new(
-                &McpConfig {
-                    allow_private_servers: [origin.clone()].into(),
-                    call_timeout: Duration::from_secs(10),
-                    ..McpConfig::default()
-                },
-                &Shutdown::default(),
-            );
-            let url = servers
-                .rules()
-                .check(&format!("{origin}/mcp"))
-                .expect("a URL");
-            let modern = servers.connect(&url, &Credentials::default()).await;
+            let client = Client::new(settings(), TaskTracker::new());
+            let url = listed(&format!("{origin}/mcp"));
+            let modern = client.connect(&url, &Credentials::default()).await;
             let mut modern = modern.expect("a session");
             assert_eq!(modern.version(), "2026-07-28");
             let mut legacy = modern.again_as_legacy().await.expect("a session");

@@ -1,17 +1,15 @@
 //! The client side of MCP: tools of servers that a request names by URL.
 //!
-//! Flow: [`address`] judges the URL, [`Servers::connect`] finds out which era
-//! of the protocol the server speaks, [`Session::list_tools`] and
+//! Flow: [`Client::connect`] finds out which era of the protocol a server speaks, [`Session::list_tools`] and
 //! [`Session::call_tool`] do the work, and dropping the session says farewell.
 //! Nothing here knows the Responses API, except that [`error`] has its shapes.
 //!
 //! Easy to break: a call is sent once. Nothing below repeats a `tools/call`,
 //! unless the server has said that it did not look at it.
 
-pub mod address;
 mod client;
 mod discovery;
-pub mod error;
+mod error;
 mod headers;
 mod message;
 mod peer;
@@ -19,14 +17,15 @@ mod redact;
 mod reply;
 mod result;
 mod secrets;
+mod settings;
 mod tool;
 
-pub use address::{AddressError, ServerRules};
-pub use client::{Call, Servers, Session};
+pub use client::{Call, Client, Listed, Session};
 pub use error::{CallError, McpError};
 pub use result::Outcome;
 pub use secrets::{Credentials, CredentialsError};
-pub use tool::Tool;
+pub use settings::Settings;
+pub use tool::{LeftOut, Tool};
 
 #[cfg(test)]
 mod interop_tests;

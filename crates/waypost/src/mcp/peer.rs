@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    client::{Call, Servers},
+    client::{Call, Client},
     discovery::{self, Era},
     error::McpError,
     headers,
@@ -22,6 +22,7 @@ use super::{
     redact,
     reply::{self, Kind, Messages},
     secrets::Credentials,
+    settings::Settings,
 };
 
 /// How long a farewell or an answer to a server may take.
@@ -36,7 +37,7 @@ const SERVERS_OWN: &[&str] = &["nextCursor", "requestState"];
 
 /// One server, and what every message to it needs.
 pub(super) struct Peer {
-    servers: Arc<Servers>,
+    client: Arc<Client>,
     url: AllowedUrl,
     credentials: Credentials,
     redactor: Redactor,
@@ -44,9 +45,9 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(servers: &Arc<Servers>, url: &AllowedUrl, credentials: &Credentials) -> Self {
+    pub(super) fn new(client: &Arc<Client>, url: &AllowedUrl, credentials: &Credentials) -> Self {
         Self {
-            servers: Arc::clone(servers),
+            client: Arc::clone(client),
             url: url.clone(),
             credentials: credentials.clone(),
             redactor: redact::redactor(credentials, url),
@@ -54,8 +55,8 @@ impl Peer {
         }
     }
 
-    pub(super) fn servers(&self) -> &Servers {
-        &self.servers
+    pub(super) fn settings(&self) -> &Settings {
+        &self.client.settings
     }
 
     /// Sends a request and waits for its answer and the answer's headers;
@@ -72,7 +73,7 @@ impl Peer {
         let mut head = HeaderMap::new();
         era.head(&mut head);
         if era.is_modern() {
-            discovery::describe_ourselves(&mut params);
+            discovery::describe_ourselves(&mut params, self.settings());
             headers::standard(&mut head, method, call.map(|call| call.name.as_str()));
             if let Some(call) = call {
                 headers::params(&mut head, &call.input_schema, &call.arguments);
@@ -143,8 +144,8 @@ impl Peer {
             headers.insert(header::CONTENT_TYPE, json);
         }
         let body = body.map(|body| body.to_string().into());
-        let client = &self.servers.client;
-        Ok(client.send(method, &self.url, headers, body).await?)
+        let http = &self.client.http;
+        Ok(http.send(method, &self.url, headers, body).await?)
     }
 
     async fn receive(
@@ -258,7 +259,7 @@ impl Peer {
     /// Runs something that nobody waits for, shortly.
     pub(super) fn aside(&self, task: impl Future<Output = ()> + Send + 'static) {
         if tokio::runtime::Handle::try_current().is_ok() {
-            self.servers.shutdown.spawn(async move {
+            self.client.tasks.spawn(async move {
                 let _ = timeout(ASIDE, task).await;
             });
         }

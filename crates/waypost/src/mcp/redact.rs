@@ -85,10 +85,10 @@ fn is_token(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use outbound::{OriginRules, WebUrl};
     use serde_json::json;
 
     use super::*;
-    use crate::{config::McpConfig, mcp::ServerRules};
 
     #[test]
     fn names_and_shapes_tell_what_is_secret() {
@@ -98,8 +98,9 @@ mod tests {
             Credentials::read(Some("tok/en+1234=="), Some(&headers)).expect("credentials");
         let url = "https://mcp.example.com/mcp/s/abcdefghijklmnopqrs1/mcp\
             ?apiKey=query%2Fsecret&toolsets=repositories";
-        let url = ServerRules::new(&McpConfig::default()).check(url);
-        let one = redactor(&credentials, &url.expect("a URL"));
+        let url = WebUrl::parse(url).expect("a URL");
+        let url = OriginRules::default().check(url);
+        let one = redactor(&credentials, &url.expect("a public URL"));
         for (said, expected) in [
             ("Bearer tok/en+1234== is bad", "Bearer [redacted] is bad"),
             (r#"{"k": "pa\"ss word"}"#, r#"{"k": "[redacted]"}"#),

@@ -1,37 +1,54 @@
 use std::{sync::Arc, time::Duration};
 
+use outbound::{AllowedUrl, OriginRules, WebUrl};
 use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
 use waypost_testkit::mcp::{Answer, Behaviour, Era, Fault, ScriptedMcp, ScriptedTool};
 
 use super::*;
-use crate::{
-    config::{ByteSize, McpConfig},
-    shutdown::Shutdown,
-};
 
 struct World {
     server: ScriptedMcp,
-    servers: Arc<Servers>,
-    shutdown: Shutdown,
+    client: Arc<Client>,
+    tasks: TaskTracker,
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        name: "test",
+        version: "1",
+        list_timeout: Duration::from_secs(10),
+        call_timeout: Duration::from_secs(10),
+        max_tools: 512,
+        max_list_bytes: 4 * 1024 * 1024,
+        max_result_bytes: 1024 * 1024,
+        judge_schema: |schema| match schema["type"].as_str() {
+            Some("object") => Ok(()),
+            _ => Err("its type is not 'object'"),
+        },
+    }
+}
+
+/// The URL of a server whose origin is listed.
+pub(super) fn listed(url: &str) -> AllowedUrl {
+    let url = WebUrl::parse(url).expect("a URL");
+    let origin = url.origin().to_string();
+    let rules = OriginRules::new([origin.as_str()]).expect("rules");
+    rules.check(url).expect("it is listed")
 }
 
 impl World {
-    async fn new(behave: impl FnOnce(&mut Behaviour), limit: impl FnOnce(&mut McpConfig)) -> Self {
+    async fn new(behave: impl FnOnce(&mut Behaviour), limit: impl FnOnce(&mut Settings)) -> Self {
         let server = ScriptedMcp::start().await.expect("a server");
         server.behave(behave);
-        let mut config = McpConfig {
-            allow_private_servers: [server.origin()].into(),
-            list_timeout: Duration::from_secs(10),
-            call_timeout: Duration::from_secs(10),
-            ..McpConfig::default()
-        };
-        limit(&mut config);
-        let shutdown = Shutdown::default();
-        let servers = Servers::new(&config, &shutdown);
+        let mut settings = settings();
+        limit(&mut settings);
+        let tasks = TaskTracker::new();
+        let client = Client::new(settings, tasks.clone());
         Self {
             server,
-            servers,
-            shutdown,
+            client,
+            tasks,
         }
     }
 
@@ -44,15 +61,15 @@ impl World {
     }
 
     async fn connect_with(&self, credentials: &Credentials) -> Result<Session, McpError> {
-        let url = self.servers.rules().check(&self.server.url());
-        let url = url.expect("an allowed URL");
-        self.servers.connect(&url, credentials).await
+        let url = listed(&self.server.url());
+        self.client.connect(&url, credentials).await
     }
 
     /// Waits for everything that was left in the background.
     async fn settle(&self) {
-        self.shutdown.begin();
-        assert!(self.shutdown.wait(Duration::from_secs(5)).await);
+        self.tasks.close();
+        let settled = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait());
+        settled.await.expect("it ends by itself");
     }
 }
 
@@ -142,12 +159,12 @@ async fn a_list_is_read_to_its_end_within_bounds() {
     assert_eq!(session.list_tools().await.expect("tools").tools.len(), 100);
     assert_eq!(world.server.requests_of("tools/list").len(), 15);
 
-    let world = World::new(many(100), |config| config.max_tools = 99).await;
+    let world = World::new(many(100), |settings| settings.max_tools = 99).await;
     let mut session = world.connect().await.expect("a session");
     let refused = session.list_tools().await.expect_err("too many");
     assert!(matches!(refused, McpError::TooManyTools(99)), "{refused}");
 
-    let world = World::new(many(100), |config| config.max_list_bytes = ByteSize(2048)).await;
+    let world = World::new(many(100), |settings| settings.max_list_bytes = 2048).await;
     let mut session = world.connect().await.expect("a session");
     let refused = session.list_tools().await.expect_err("too large");
     assert!(matches!(refused, McpError::TooLarge(_)), "{refused}");
@@ -306,9 +323,9 @@ async fn every_failure_has_its_shape() {
         for events in [false, true] {
             let world = World::new(
                 |server| (server.era, server.events) = (era, events),
-                |config| {
-                    config.call_timeout = Duration::from_millis(1500);
-                    config.max_result_bytes = ByteSize(4096);
+                |settings| {
+                    settings.call_timeout = Duration::from_millis(1500);
+                    settings.max_result_bytes = 4096;
                 },
             )
             .await;
@@ -487,7 +504,7 @@ async fn only_a_refusal_that_an_older_server_could_give_leads_to_initialize() {
                 .faults
                 .insert("server/discover".to_owned(), Fault::Slow(60_000));
         },
-        |config| config.list_timeout = Duration::from_secs(3),
+        |settings| settings.list_timeout = Duration::from_secs(3),
     )
     .await;
     assert!(world.connect().await.is_ok());
@@ -507,14 +524,9 @@ async fn nobody_at_the_other_end() {
         .expect("a port");
     let origin = format!("http://{}", closed.local_addr().expect("an address"));
     drop(closed);
-    let config = McpConfig {
-        allow_private_servers: [origin.clone()].into(),
-        ..McpConfig::default()
-    };
-    let servers = Servers::new(&config, &Shutdown::default());
-    let url = servers.rules().check(&origin).expect("an allowed URL");
-    let refused = servers
-        .connect(&url, &Credentials::default())
+    let client = Client::new(settings(), TaskTracker::new());
+    let refused = client
+        .connect(&listed(&origin), &Credentials::default())
         .await
         .err()
         .expect("nobody there");

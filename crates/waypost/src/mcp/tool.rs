@@ -40,7 +40,10 @@ impl LeftOut {
 
 impl Tool {
     /// Reads an element of `tools/list`.
-    pub(super) fn read(listed: &mut Value) -> Result<Self, LeftOut> {
+    pub(super) fn read(
+        listed: &mut Value,
+        judge_schema: fn(&Value) -> Result<(), &'static str>,
+    ) -> Result<Self, LeftOut> {
         let name = listed
             .get("name")
             .and_then(Value::as_str)
@@ -57,8 +60,8 @@ impl Tool {
             Value::Null => json!({"type": "object", "properties": {}}),
             _ => return left_out("its 'inputSchema' is no object"),
         };
-        if parameters(&input_schema).is_none() {
-            return left_out("its 'inputSchema' is too large, or its type is not 'object'");
+        if let Err(why) = judge_schema(&input_schema) {
+            return left_out(why);
         }
         let annotations = Some(listed["annotations"].take()).filter(Value::is_object);
         Ok(Self {
@@ -67,11 +70,6 @@ impl Tool {
             input_schema,
             name,
         })
-    }
-
-    /// The parameters of a function for it; `None` where its schema can be none.
-    pub fn parameters(&self) -> Option<Value> {
-        parameters(&self.input_schema)
     }
 
     /// Whether its server says that it changes nothing.
@@ -88,10 +86,4 @@ impl Tool {
         let annotations = self.annotations.as_ref();
         annotations.is_some_and(|hints| hints[name].as_bool() == Some(true))
     }
-}
-
-/// A server's schema made fit to be a function's: OpenAI refuses what servers
-/// list, and nobody else can mend it.
-fn parameters(input_schema: &Value) -> Option<Value> {
-    strict_schema::mend(input_schema, &strict_schema::Profile::default())
 }

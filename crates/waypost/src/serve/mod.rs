@@ -41,7 +41,6 @@ use crate::{
         snapshot::{self, DirectoryHandle},
         tokens::OwnTokens,
     },
-    mcp,
     metrics::Metrics,
     ops::StoreCheck,
     responses::{
@@ -50,7 +49,7 @@ use crate::{
     },
     routes,
     shutdown::Shutdown,
-    tools::Tools,
+    tools::{Tools, mcp::Servers},
     upstream::{Upstreams, discover, listing::ModelListing, watch},
 };
 
@@ -126,7 +125,7 @@ async fn serve(
     let metrics = Metrics::new();
     upstreams.metrics = Arc::new(metrics.clone());
     let upstreams = Arc::new(upstreams);
-    let mcp = mcp::Servers::new(&config.tools.mcp, &shutdown);
+    let mcp = Servers::new(&config.tools.mcp, shutdown.tasks());
     let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)?;
     let public_url = config
         .public_url

@@ -8,14 +8,13 @@ use waypost_engine::Store;
 use super::{
     custom::Grammars,
     emulate::probe::ToolSupport,
-    mcp::{McpAccess, approval::Approved},
+    mcp::{McpAccess, Servers, approval::Approved},
     prepare::Preparer,
     schema::Schemas,
 };
 use crate::{
     blocking::Blocking,
     config::ToolsConfig,
-    mcp,
     metrics::Metrics,
     upstream::{Upstream, Upstreams},
 };
@@ -31,7 +30,7 @@ pub struct Tools {
     pub support: ToolSupport,
     pub blocking: Blocking,
     /// The MCP servers that requests name.
-    pub mcp: Arc<mcp::Servers>,
+    pub mcp: Arc<Servers>,
     /// The model servers.
     pub upstreams: Arc<Upstreams>,
     /// Knows which approvals were used.
@@ -45,7 +44,7 @@ impl Tools {
     /// A strict profile that is not known.
     pub fn new(
         config: &ToolsConfig,
-        mcp: Arc<mcp::Servers>,
+        mcp: Servers,
         upstreams: &Arc<Upstreams>,
         store: &Arc<dyn Store>,
         metrics: &Metrics,
@@ -57,7 +56,7 @@ impl Tools {
             grammars: Grammars::default(),
             support: ToolSupport::default(),
             blocking: Blocking::default(),
-            mcp,
+            mcp: Arc::new(mcp),
             upstreams: Arc::clone(upstreams),
             store: Arc::clone(store),
             metrics: metrics.clone(),

@@ -1,12 +1,13 @@
 //! The tools that an MCP server lists now, as one more input.
 
 use outbound::WebUrl;
+use tokio_util::task::TaskTracker;
 
 use super::input::Input;
 use crate::{
     config::{Config, McpConfig},
-    mcp::{Credentials, Servers},
-    shutdown::Shutdown,
+    mcp::Credentials,
+    tools::mcp::{Failure, Servers},
 };
 
 /// Where the server's access token is read from: an argument would be seen by
@@ -37,13 +38,12 @@ fn list(url: &str) -> Result<String, String> {
         .build()
         .map_err(|error| error.to_string())?;
     let listed = runtime.block_on(async {
-        let servers = Servers::new(&config, &Shutdown::default());
-        let url = servers
-            .rules()
-            .check(url)
-            .map_err(|error| error.to_string())?;
-        let session = servers.connect(&url, &credentials).await;
-        let mut session = session.map_err(|error| error.to_string())?;
+        let servers = Servers::new(&config, &TaskTracker::new());
+        let mut session = match servers.connect(url, &credentials).await {
+            Ok(session) => session,
+            Err(Failure::Refused(sentence)) => return Err(sentence),
+            Err(Failure::Mcp(error)) => return Err(error.to_string()),
+        };
         session
             .list_tools()
             .await

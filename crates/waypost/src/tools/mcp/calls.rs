@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::Access;
-use crate::mcp::{Call, CallError, McpError, Outcome, Servers, Session, Tool};
+use super::{Access, Failure, Servers};
+use crate::mcp::{Call, CallError, McpError, Outcome, Session, Tool};
 
 /// Pauses before a list is asked for again.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
@@ -81,14 +81,8 @@ pub async fn call(
     }
 }
 
-enum Failure {
-    /// The operator's rules, which may have changed since the request.
-    Refused(String),
-    Mcp(McpError),
-}
-
 async fn list_once(
-    servers: &Arc<Servers>,
+    servers: &Servers,
     label: &str,
     access: &Access,
 ) -> Result<(Session, Vec<Tool>), Failure> {
@@ -105,18 +99,12 @@ async fn list_once(
     Ok((session, listed.tools))
 }
 
-async fn connect(servers: &Arc<Servers>, access: Option<&Access>) -> Result<Session, Failure> {
+/// The operator's rules may have changed since the request.
+async fn connect(servers: &Servers, access: Option<&Access>) -> Result<Session, Failure> {
     let access = access.ok_or_else(|| {
         Failure::Refused("How to reach the MCP server is not known any more.".to_owned())
     })?;
-    let url = servers
-        .rules()
-        .check(access.url())
-        .map_err(|error| Failure::Refused(error.to_string()))?;
-    servers
-        .connect(&url, &access.credentials)
-        .await
-        .map_err(Failure::Mcp)
+    servers.connect(access.url(), &access.credentials).await
 }
 
 fn parse(arguments: &str) -> Option<Map<String, Value>> {

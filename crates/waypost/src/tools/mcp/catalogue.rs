@@ -9,7 +9,7 @@ use std::{collections::HashSet, fmt::Write};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use super::policy::Policy;
+use super::{policy::Policy, servers::parameters};
 use crate::mcp::Tool;
 
 /// The longest name of a function (API reference).
@@ -51,7 +51,7 @@ impl Catalogue {
     pub fn add(&mut self, policy: &Policy, tools: Vec<Tool>) {
         for tool in tools.into_iter().filter(|tool| policy.allows(tool)) {
             // Lists also come from earlier responses, as clients send them back.
-            let Some(parameters) = tool.parameters() else {
+            let Some(parameters) = parameters(&tool) else {
                 continue;
             };
             let mut function = function_name(&policy.label, &tool.name);
