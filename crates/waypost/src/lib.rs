@@ -13,7 +13,6 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod identity;
-pub mod mcp;
 pub mod metrics;
 mod model;
 pub mod models;

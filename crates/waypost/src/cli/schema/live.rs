@@ -1,12 +1,12 @@
 //! The tools that an MCP server lists now, as one more input.
 
+use mcp_client::Credentials;
 use outbound::WebUrl;
 use tokio_util::task::TaskTracker;
 
 use super::input::Input;
 use crate::{
     config::{Config, McpConfig},
-    mcp::Credentials,
     tools::mcp::{Failure, Servers},
 };
 

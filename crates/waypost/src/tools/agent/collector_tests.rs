@@ -1,5 +1,7 @@
+use mcp_client::Tool;
+
 use super::*;
-use crate::{mcp::Tool, tools::mcp::policy::Policy};
+use crate::tools::mcp::policy::Policy;
 
 fn piece(key: u64, name: Option<&str>, arguments: &str) -> Delta {
     Delta::ToolCall {

@@ -4,14 +4,12 @@
 use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use mcp_client::Credentials;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::{
-    mcp::Credentials,
-    sealing::{MasterKey, MasterKeyError},
-};
+use crate::sealing::{MasterKey, MasterKeyError};
 
 /// How to reach one server.
 #[derive(Clone)]

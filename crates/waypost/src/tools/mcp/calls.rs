@@ -3,10 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use mcp_client::{Call, CallError, McpError, Outcome, Session, Tool};
 use serde_json::{Map, Value};
 
 use super::{Access, Failure, Servers};
-use crate::mcp::{Call, CallError, McpError, Outcome, Session, Tool};
 
 /// Pauses before a list is asked for again.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];

@@ -7,10 +7,10 @@
 use std::{collections::HashSet, fmt::Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use mcp_client::Tool;
 use serde_json::{Value, json};
 
 use super::{policy::Policy, servers::parameters};
-use crate::mcp::Tool;
 
 /// The longest name of a function (API reference).
 const MAX_NAME: usize = 64;

@@ -73,8 +73,10 @@ fn functions(choice: &Value, catalogue: &Catalogue) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use mcp_client::Tool;
+
     use super::*;
-    use crate::{mcp::Tool, tools::mcp::policy::Policy};
+    use crate::tools::mcp::policy::Policy;
 
     #[test]
     fn a_choice_of_a_server_is_one_of_its_functions_once() {

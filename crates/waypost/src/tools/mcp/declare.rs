@@ -1,5 +1,6 @@
 //! Reading an `mcp` tool of a request.
 
+use mcp_client::Credentials;
 use outbound::WebUrl;
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,6 @@ use crate::{
         error::ApiError,
         fields::{Fields, bad_word, missing, unsupported, wrong_type},
     },
-    mcp::Credentials,
     tools::Tools,
 };
 

@@ -1,14 +1,12 @@
 //! MCP items of a request's input: what clients were given, and approvals.
 
+use mcp_client::{CallError, Tool};
 use serde_json::{Value, json};
 use waypost_engine::id;
 
-use crate::{
-    http::{
-        error::ApiError,
-        fields::{Fields, missing, wrong_type},
-    },
-    mcp::{CallError, Tool},
+use crate::http::{
+    error::ApiError,
+    fields::{Fields, missing, wrong_type},
 };
 
 /// Tools of one list.

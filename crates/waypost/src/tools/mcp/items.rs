@@ -1,12 +1,10 @@
 //! The items and events of MCP, as the Responses API has them.
 
+use mcp_client::{CallError, Outcome, Tool};
 use serde_json::{Map, Value, json};
 use waypost_engine::id;
 
-use crate::{
-    mcp::{CallError, Outcome, Tool},
-    model::Delta,
-};
+use crate::model::Delta;
 
 /// `mcp_list_tools`, before anything is known. It has an `error` only where
 /// there is one: clients refuse null there (Vercel AI SDK).

@@ -3,9 +3,8 @@
 //! Read from the tool as it is echoed, so that a run after a crash decides
 //! alike.
 
+use mcp_client::Tool;
 use serde_json::Value;
-
-use crate::mcp::Tool;
 
 /// One server's part of a request.
 #[derive(Debug, Clone)]

@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
+use mcp_client::{Client, Credentials, McpError, Session, Settings, Tool};
 use serde_json::Value;
 use strict_schema::Profile;
 use tokio_util::task::TaskTracker;
 
 use super::ServerRules;
-use crate::{
-    config::McpConfig,
-    mcp::{Client, Credentials, McpError, Session, Settings, Tool},
-};
+use crate::config::McpConfig;
 
 /// Which servers may be named, and the way to them.
 pub struct Servers {

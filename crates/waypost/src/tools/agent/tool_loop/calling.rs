@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
+use mcp_client::{Call, CallError, Outcome, Session};
 use serde_json::{Map, Value};
 
 use super::{Doing, ToolLoop};
 use crate::{
-    mcp::{Call, CallError, Outcome, Session},
     metrics::ReasonLabels,
     model::Delta,
     tools::{

@@ -10,11 +10,11 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
+use mcp_client::{CallError, Outcome, Session};
 use serde_json::{Value, json};
 
 use super::{Earlier, OpenItem, collector::TurnCollector};
 use crate::{
-    mcp::{CallError, Outcome, Session},
     model::{Delta, Finish, Generation, Prefix, Usage},
     tools::{
         RunContext,
@@ -290,7 +290,7 @@ impl ToolLoop {
         key: u64,
         mut item: Value,
         session: Option<Session>,
-        listed: Result<Vec<crate::mcp::Tool>, String>,
+        listed: Result<Vec<mcp_client::Tool>, String>,
         out: &mut Vec<Delta>,
     ) {
         let policy = &self.policies[at];

@@ -8,11 +8,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use mcp_client::CallError;
 use serde_json::Value;
 
 use super::{Making, OpenItem, Todo, ToolLoop};
 use crate::{
-    mcp::CallError,
     model::Delta,
     tools::{mcp::items, turn::Step},
 };

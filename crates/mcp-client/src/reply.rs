@@ -22,21 +22,21 @@ const RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(10);
 
 /// What kind of body an answer has.
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Json,
     Events,
     Other,
 }
 
 /// A stream of messages.
-pub(super) struct Messages {
+pub(crate) struct Messages {
     events: BoxStream<'static, Result<Sse, sse_stream::Error>>,
     /// Where to go on after a break.
-    pub(super) last_id: Option<String>,
-    pub(super) retry: Duration,
+    pub(crate) last_id: Option<String>,
+    pub(crate) retry: Duration,
 }
 
-pub(super) fn kind_of(response: &Response) -> Kind {
+pub(crate) fn kind_of(response: &Response) -> Kind {
     let kind = response
         .headers()
         .get(header::CONTENT_TYPE)
@@ -54,13 +54,13 @@ pub(super) fn kind_of(response: &Response) -> Kind {
 }
 
 /// Reads a whole JSON body.
-pub(super) async fn json(response: Response, limit: usize) -> Result<Value, McpError> {
+pub(crate) async fn json(response: Response, limit: usize) -> Result<Value, McpError> {
     let body = response.bytes(limit).await?;
     serde_json::from_slice(&body).map_err(|_| McpError::Protocol("its body is not valid JSON"))
 }
 
 impl Messages {
-    pub(super) fn new(response: Response, limit: usize, last_id: Option<String>) -> Self {
+    pub(crate) fn new(response: Response, limit: usize, last_id: Option<String>) -> Self {
         let chunks = stream::try_unfold(response.body(limit), |mut body| async {
             let chunk = body.chunk().await.map_err(McpError::from)?;
             Ok::<_, McpError>(chunk.map(|chunk| (chunk, body)))
@@ -74,7 +74,7 @@ impl Messages {
 
     /// The next message; `None` at the stream's end, and when it broke: then
     /// it can be gone on with, if events had ids.
-    pub(super) async fn next(&mut self) -> Result<Option<Value>, McpError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>, McpError> {
         loop {
             let event = match self.events.next().await {
                 None => return Ok(None),

@@ -40,9 +40,9 @@ const MAX_ROUNDS: usize = 5;
 
 /// What all connections share.
 pub struct Client {
-    pub(super) settings: Settings,
-    pub(super) http: http_client::Client,
-    pub(super) tasks: TaskTracker,
+    pub(crate) settings: Settings,
+    pub(crate) http: http_client::Client,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// A connection to one server. Dropping it says farewell, in the background.
@@ -133,7 +133,7 @@ impl Session {
 
     /// Another session with the same server, in the older era.
     #[cfg(test)]
-    pub(super) async fn again_as_legacy(&self) -> Result<Self, McpError> {
+    pub(crate) async fn again_as_legacy(&self) -> Result<Self, McpError> {
         Ok(Self {
             peer: Arc::clone(&self.peer),
             era: discovery::initialize(&self.peer).await?,

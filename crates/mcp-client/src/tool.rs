@@ -29,7 +29,7 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    pub(super) fn new(name: &str, why: &'static str) -> Self {
+    pub(crate) fn new(name: &str, why: &'static str) -> Self {
         let shown = name.chars().filter(|c| !c.is_control()).take(MAX_NAME);
         Self {
             name: shown.collect(),
@@ -40,7 +40,7 @@ impl LeftOut {
 
 impl Tool {
     /// Reads an element of `tools/list`.
-    pub(super) fn read(
+    pub(crate) fn read(
         listed: &mut Value,
         judge_schema: fn(&Value) -> Result<(), &'static str>,
     ) -> Result<Self, LeftOut> {

@@ -36,7 +36,7 @@ const MAX_RESUMES: usize = 8;
 const SERVERS_OWN: &[&str] = &["nextCursor", "requestState"];
 
 /// One server, and what every message to it needs.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     client: Arc<Client>,
     url: AllowedUrl,
     credentials: Credentials,
@@ -45,7 +45,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(client: &Arc<Client>, url: &AllowedUrl, credentials: &Credentials) -> Self {
+    pub(crate) fn new(client: &Arc<Client>, url: &AllowedUrl, credentials: &Credentials) -> Self {
         Self {
             client: Arc::clone(client),
             url: url.clone(),
@@ -55,13 +55,13 @@ impl Peer {
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.client.settings
     }
 
     /// Sends a request and waits for its answer and the answer's headers;
     /// `limit` bounds the bytes of all that comes with it.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         self: &Arc<Self>,
         era: &Era,
         method: &str,
@@ -122,7 +122,7 @@ impl Peer {
     }
 
     /// Sends a notification, or an answer to a server's question.
-    pub(super) async fn tell(&self, era: &Era, body: &Value) -> Result<(), McpError> {
+    pub(crate) async fn tell(&self, era: &Era, body: &Value) -> Result<(), McpError> {
         let mut head = HeaderMap::new();
         era.head(&mut head);
         let response = self.send(Method::POST, head, Some(body)).await?;
@@ -132,7 +132,7 @@ impl Peer {
         }
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         mut headers: HeaderMap,
@@ -257,7 +257,7 @@ impl Peer {
     }
 
     /// Runs something that nobody waits for, shortly.
-    pub(super) fn aside(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn aside(&self, task: impl Future<Output = ()> + Send + 'static) {
         if tokio::runtime::Handle::try_current().is_ok() {
             self.client.tasks.spawn(async move {
                 let _ = timeout(ASIDE, task).await;

@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_MARKS: usize = 64;
 
 /// The headers of a request.
-pub(super) fn standard(to: &mut HeaderMap, method: &str, name: Option<&str>) {
+pub(crate) fn standard(to: &mut HeaderMap, method: &str, name: Option<&str>) {
     let mut insert = |header: &'static str, text: &str| {
         // What cannot be a header was encoded; a method is ours.
         if let Ok(value) = HeaderValue::from_str(&encode(text)) {
@@ -32,7 +32,7 @@ pub(super) fn standard(to: &mut HeaderMap, method: &str, name: Option<&str>) {
 }
 
 /// The headers for a call's marked arguments.
-pub(super) fn params(to: &mut HeaderMap, schema: &Value, arguments: &Map<String, Value>) {
+pub(crate) fn params(to: &mut HeaderMap, schema: &Value, arguments: &Map<String, Value>) {
     let mut marks = Vec::new();
     collect(schema, &mut Vec::new(), &mut marks);
     for (path, header) in marks {
@@ -59,7 +59,7 @@ pub(super) fn params(to: &mut HeaderMap, schema: &Value, arguments: &Map<String,
 
 /// Whether a schema's marks are as they must be: header names, each once, on
 /// string, integer or boolean properties.
-pub(super) fn marks_are_fine(schema: &Value) -> bool {
+pub(crate) fn marks_are_fine(schema: &Value) -> bool {
     let mut marks = Vec::new();
     collect(schema, &mut Vec::new(), &mut marks);
     let mut seen = HashSet::new();

@@ -27,7 +27,7 @@ const MODERN_REFUSALS: &[i64] = &[-32020, -32021];
 
 /// How to speak with a server.
 #[derive(Debug, Clone)]
-pub(super) enum Era {
+pub(crate) enum Era {
     /// 2026-07-28: every message stands for itself.
     Modern,
     /// Before: `initialize`, and mostly a session.
@@ -39,18 +39,18 @@ pub(super) enum Era {
 }
 
 impl Era {
-    pub(super) fn is_modern(&self) -> bool {
+    pub(crate) fn is_modern(&self) -> bool {
         matches!(self, Self::Modern)
     }
 
-    pub(super) fn session(&self) -> Option<&HeaderValue> {
+    pub(crate) fn session(&self) -> Option<&HeaderValue> {
         match self {
             Self::Modern => None,
             Self::Legacy { session, .. } => session.as_ref(),
         }
     }
 
-    pub(super) fn version(&self) -> &'static str {
+    pub(crate) fn version(&self) -> &'static str {
         match self {
             Self::Modern => MODERN,
             Self::Legacy { version, .. } => version.unwrap_or(LEGACY[0]),
@@ -58,7 +58,7 @@ impl Era {
     }
 
     /// The headers of every message of this era.
-    pub(super) fn head(&self, to: &mut HeaderMap) {
+    pub(crate) fn head(&self, to: &mut HeaderMap) {
         to.insert(
             header::ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),
@@ -77,7 +77,7 @@ impl Era {
 }
 
 /// What every request of the newer era says of its sender.
-pub(super) fn describe_ourselves(params: &mut Map<String, Value>, settings: &Settings) {
+pub(crate) fn describe_ourselves(params: &mut Map<String, Value>, settings: &Settings) {
     let meta = params
         .entry("_meta")
         .or_insert_with(|| Value::Object(Map::new()));
@@ -88,7 +88,7 @@ pub(super) fn describe_ourselves(params: &mut Map<String, Value>, settings: &Set
 
 /// Finds out. A server that does not answer the first question within
 /// `patience` is taken for an older one: some read no unknown methods.
-pub(super) async fn find(peer: &Arc<Peer>, patience: Duration) -> Result<Era, McpError> {
+pub(crate) async fn find(peer: &Arc<Peer>, patience: Duration) -> Result<Era, McpError> {
     let spoken = match timeout(patience, discover(peer)).await {
         Ok(Ok(versions)) if versions.iter().any(|version| version == MODERN) => {
             return Ok(Era::Modern);
@@ -119,7 +119,7 @@ async fn discover(peer: &Arc<Peer>) -> Result<Vec<String>, McpError> {
 }
 
 /// Begins a session of the older era.
-pub(super) async fn initialize(peer: &Arc<Peer>) -> Result<Era, McpError> {
+pub(crate) async fn initialize(peer: &Arc<Peer>) -> Result<Era, McpError> {
     initialize_as(peer, LEGACY[0]).await
 }
 

@@ -37,7 +37,7 @@ const SECRET_NAMES: &[&str] = &[
 ];
 
 /// Finds the credentials of one server.
-pub(super) fn redactor(credentials: &Credentials, url: &AllowedUrl) -> Redactor {
+pub(crate) fn redactor(credentials: &Credentials, url: &AllowedUrl) -> Redactor {
     let mut secrets = Secrets::default();
     for (name, value) in credentials.values() {
         let value = value.expose_secret();

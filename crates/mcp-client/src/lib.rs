@@ -1,8 +1,9 @@
 //! The client side of MCP: tools of servers that a request names by URL.
 //!
-//! Flow: [`Client::connect`] finds out which era of the protocol a server speaks, [`Session::list_tools`] and
-//! [`Session::call_tool`] do the work, and dropping the session says farewell.
-//! Nothing here knows the Responses API, except that [`error`] has its shapes.
+//! Flow: [`Client::connect`] finds out which era of the protocol a server
+//! speaks, [`Session::list_tools`] and [`Session::call_tool`] do the work, and
+//! dropping the session says farewell. Nothing here knows the Responses API,
+//! except that [`CallError`] has its shapes.
 //!
 //! Easy to break: a call is sent once. Nothing below repeats a `tools/call`,
 //! unless the server has said that it did not look at it.

@@ -13,7 +13,7 @@ struct World {
     tasks: TaskTracker,
 }
 
-pub(super) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         name: "test",
         version: "1",
@@ -30,7 +30,7 @@ pub(super) fn settings() -> Settings {
 }
 
 /// The URL of a server whose origin is listed.
-pub(super) fn listed(url: &str) -> AllowedUrl {
+pub(crate) fn listed(url: &str) -> AllowedUrl {
     let url = WebUrl::parse(url).expect("a URL");
     let origin = url.origin().to_string();
     let rules = OriginRules::new([origin.as_str()]).expect("rules");

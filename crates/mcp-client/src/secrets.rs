@@ -104,7 +104,7 @@ impl Credentials {
     }
 
     /// The values with the names of their headers, to find them in what a server says.
-    pub(super) fn values(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &SecretString)> {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value));
         let authorization = self.authorization.iter();
@@ -114,7 +114,7 @@ impl Credentials {
     }
 
     /// Puts them into a request. They are marked as secrets there.
-    pub(super) fn apply(&self, to: &mut HeaderMap) {
+    pub(crate) fn apply(&self, to: &mut HeaderMap) {
         let sensitive = |text: &str| {
             let mut value = HeaderValue::from_str(text).expect("checked when it was read");
             value.set_sensitive(true);

@@ -28,7 +28,7 @@ impl Outcome {
     }
 
     /// Reads a `CallToolResult`.
-    pub(super) fn read(mut result: Value) -> Result<Self, McpError> {
+    pub(crate) fn read(mut result: Value) -> Result<Self, McpError> {
         if !result.is_object() {
             return Err(McpError::Protocol("a result of a call is an object"));
         }

@@ -11,7 +11,7 @@ const MAX_VERSIONS: usize = 32;
 
 /// A message from a server, as far as it matters to who waits for an answer.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(crate) enum Incoming {
     /// The answer.
     Answer(Result<Value, McpError>),
     /// The server asks something itself.
@@ -20,17 +20,17 @@ pub(super) enum Incoming {
     Other,
 }
 
-pub(super) fn request(id: u64, method: &str, params: Map<String, Value>) -> Value {
+pub(crate) fn request(id: u64, method: &str, params: Map<String, Value>) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
-pub(super) fn notification(method: &str, params: Map<String, Value>) -> Value {
+pub(crate) fn notification(method: &str, params: Map<String, Value>) -> Value {
     json!({"jsonrpc": "2.0", "method": method, "params": params})
 }
 
 /// Our answer to a server's own request: none of what it could ask for was
 /// offered to it, except `ping`.
-pub(super) fn reply(id: Value, method: &str) -> Value {
+pub(crate) fn reply(id: Value, method: &str) -> Value {
     if method == "ping" {
         return json!({"jsonrpc": "2.0", "id": id, "result": {}});
     }
@@ -39,7 +39,7 @@ pub(super) fn reply(id: Value, method: &str) -> Value {
 
 /// Reads a message, or a batch of them (protocol 2025-03-26), for who waits for
 /// the answer to `id`.
-pub(super) fn read(message: Value, id: u64) -> Vec<Incoming> {
+pub(crate) fn read(message: Value, id: u64) -> Vec<Incoming> {
     match message {
         Value::Array(batch) => batch.into_iter().map(|one| read_one(one, id)).collect(),
         one => vec![read_one(one, id)],
@@ -109,7 +109,7 @@ fn versions(error: &Value) -> Vec<String> {
 }
 
 /// A JSON-RPC error with as much of its text as is kept, and never none.
-pub(super) fn bounded(code: i64, mut message: String, versions: Vec<String>) -> McpError {
+pub(crate) fn bounded(code: i64, mut message: String, versions: Vec<String>) -> McpError {
     message.truncate(message.floor_char_boundary(MAX_ERROR_TEXT));
     if message.is_empty() {
         "The MCP server gave no reason.".clone_into(&mut message);
