@@ -1,4 +1,4 @@
-//! Connections to MCP servers over Streamable HTTP.
+//! Connections to MCP servers.
 //!
 //! A small client of our own, of requests that we make and nothing else. rmcp
 //! (3.11), the official SDK, was to do this: its client runs a task per
@@ -14,8 +14,8 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method};
-use outbound::{AllowedUrl, client as http_client};
+use http::HeaderMap;
+use outbound::client as http_client;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -29,6 +29,7 @@ use super::{
     secrets::Credentials,
     settings::Settings,
     tool::{LeftOut, Tool},
+    transport::{Outgoing, Target, Transport},
 };
 
 /// How long a connection is kept for the next message of a session.
@@ -41,7 +42,7 @@ const MAX_ROUNDS: usize = 5;
 /// What all connections share.
 pub struct Client {
     pub(crate) settings: Settings,
-    pub(crate) http: http_client::Client,
+    http: Arc<http_client::Client>,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -77,7 +78,7 @@ impl Client {
     pub fn new(settings: Settings, tasks: TaskTracker) -> Arc<Self> {
         let user_agent = format!("{}/{}", settings.name, settings.version);
         Arc::new(Self {
-            http: http_client::Client::new(user_agent, REST),
+            http: Arc::new(http_client::Client::new(user_agent, REST)),
             settings,
             tasks,
         })
@@ -86,10 +87,19 @@ impl Client {
     /// Finds out how to speak with a server, within `list_timeout`.
     pub async fn connect(
         self: &Arc<Self>,
-        url: &AllowedUrl,
+        target: impl Into<Target>,
         credentials: &Credentials,
     ) -> Result<Session, McpError> {
-        let peer = Arc::new(Peer::new(self, url, credentials));
+        let transport = target.into().transport(&self.http);
+        self.connect_over(transport, credentials).await
+    }
+
+    pub(crate) async fn connect_over(
+        self: &Arc<Self>,
+        transport: Arc<dyn Transport>,
+        credentials: &Credentials,
+    ) -> Result<Session, McpError> {
+        let peer = Arc::new(Peer::new(self, transport, credentials));
         let limit = self.settings.list_timeout;
         let era = timeout(limit, discovery::find(&peer, limit / 3))
             .await
@@ -247,7 +257,7 @@ impl Drop for Session {
                 let mut headers = HeaderMap::new();
                 era.head(&mut headers);
                 // Servers may refuse: not all end sessions on request.
-                let _ = peer.send(Method::DELETE, headers, None).await;
+                let _ = peer.send(Outgoing::End, headers, 0).await;
             });
         }
     }

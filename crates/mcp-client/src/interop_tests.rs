@@ -98,7 +98,7 @@ async fn the_official_server_understands_us_in_both_eras() {
             let origin = format!("http://{}", serve(config).await);
             let client = Client::new(settings(), TaskTracker::new());
             let url = listed(&format!("{origin}/mcp"));
-            let modern = client.connect(&url, &Credentials::default()).await;
+            let modern = client.connect(url, &Credentials::default()).await;
             let mut modern = modern.expect("a session");
             assert_eq!(modern.version(), "2026-07-28");
             let mut legacy = modern.again_as_legacy().await.expect("a session");

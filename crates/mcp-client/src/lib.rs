@@ -1,7 +1,7 @@
-//! The client side of MCP: tools of servers that a request names by URL.
+//! The client side of MCP: the tools of servers, listed and called.
 //!
-//! Flow: [`Client::connect`] finds out which era of the protocol a server
-//! speaks, [`Session::list_tools`] and [`Session::call_tool`] do the work, and
+//! Flow: a [`Target`] says where a server is, [`Client::connect`] finds out
+//! which era of the protocol it speaks, [`Session::list_tools`] and [`Session::call_tool`] do the work, and
 //! dropping the session says farewell. Nothing here knows the Responses API,
 //! except that [`CallError`] has its shapes.
 //!
@@ -20,6 +20,7 @@ mod result;
 mod secrets;
 mod settings;
 mod tool;
+mod transport;
 
 pub use client::{Call, Client, Listed, Session};
 pub use error::{CallError, McpError};
@@ -27,6 +28,7 @@ pub use result::Outcome;
 pub use secrets::{Credentials, CredentialsError};
 pub use settings::Settings;
 pub use tool::{LeftOut, Tool};
+pub use transport::Target;
 
 #[cfg(test)]
 mod interop_tests;

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use outbound::{AllowedUrl, client::Response, redact::Redactor};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use outbound::redact::Redactor;
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
@@ -20,9 +20,10 @@ use super::{
     headers,
     message::{self, Incoming},
     redact,
-    reply::{self, Kind, Messages},
+    reply::{self, Messages},
     secrets::Credentials,
     settings::Settings,
+    transport::{Kind, Outgoing, Reply, Transport},
 };
 
 /// How long a farewell or an answer to a server may take.
@@ -38,19 +39,23 @@ const SERVERS_OWN: &[&str] = &["nextCursor", "requestState"];
 /// One server, and what every message to it needs.
 pub(crate) struct Peer {
     client: Arc<Client>,
-    url: AllowedUrl,
+    transport: Arc<dyn Transport>,
     credentials: Credentials,
     redactor: Redactor,
     ids: AtomicU64,
 }
 
 impl Peer {
-    pub(crate) fn new(client: &Arc<Client>, url: &AllowedUrl, credentials: &Credentials) -> Self {
+    pub(crate) fn new(
+        client: &Arc<Client>,
+        transport: Arc<dyn Transport>,
+        credentials: &Credentials,
+    ) -> Self {
         Self {
             client: Arc::clone(client),
-            url: url.clone(),
+            redactor: redact::redactor(credentials, &*transport),
+            transport,
             credentials: credentials.clone(),
-            redactor: redact::redactor(credentials, url),
             ids: AtomicU64::new(1),
         }
     }
@@ -87,9 +92,10 @@ impl Peer {
             answered: false,
         };
         let answer = async {
-            let response = self.send(Method::POST, head, Some(&body)).await?;
-            let headers = response.headers().clone();
-            let answer = self.receive(era, response, id, limit).await?;
+            let message = Outgoing::Message(body.to_string().into());
+            let reply = self.send(message, head, limit).await?;
+            let headers = reply.headers.clone();
+            let answer = self.receive(era, reply, id, limit).await?;
             Ok((answer, headers))
         }
         .await;
@@ -125,8 +131,8 @@ impl Peer {
     pub(crate) async fn tell(&self, era: &Era, body: &Value) -> Result<(), McpError> {
         let mut head = HeaderMap::new();
         era.head(&mut head);
-        let response = self.send(Method::POST, head, Some(body)).await?;
-        match response.status() {
+        let message = Outgoing::Message(body.to_string().into());
+        match self.send(message, head, 0).await?.status {
             status if status.is_success() => Ok(()),
             status => Err(McpError::Status(status)),
         }
@@ -134,41 +140,35 @@ impl Peer {
 
     pub(crate) async fn send(
         &self,
-        method: Method,
+        outgoing: Outgoing,
         mut headers: HeaderMap,
-        body: Option<&Value>,
-    ) -> Result<Response, McpError> {
+        limit: usize,
+    ) -> Result<Reply, McpError> {
         self.credentials.apply(&mut headers);
-        if body.is_some() {
-            let json = HeaderValue::from_static("application/json");
-            headers.insert(header::CONTENT_TYPE, json);
-        }
-        let body = body.map(|body| body.to_string().into());
-        let http = &self.client.http;
-        Ok(http.send(method, &self.url, headers, body).await?)
+        self.transport.send(outgoing, headers, limit).await
     }
 
     async fn receive(
         self: &Arc<Self>,
         era: &Era,
-        response: Response,
+        reply: Reply,
         id: u64,
         limit: usize,
     ) -> Result<Value, McpError> {
-        let status = response.status();
+        let status = reply.status;
         if status == StatusCode::NOT_FOUND && era.session().is_some() {
             return Err(McpError::SessionEnded);
         }
         if status.is_redirection() {
             return Err(McpError::Redirect(status));
         }
-        match (status.is_success(), reply::kind_of(&response)) {
+        match (status.is_success(), reply.kind()) {
             (true, Kind::Events) => {
-                let messages = Messages::new(response, limit, None);
+                let messages = Messages::new(reply, None);
                 self.follow(era, messages, id, limit).await
             }
             (true, Kind::Json) => {
-                let message = reply::json(response, limit).await?;
+                let message = reply::json(reply, limit).await?;
                 for incoming in message::read(message, id) {
                     if let Incoming::Answer(answer) = incoming {
                         return answer;
@@ -183,7 +183,7 @@ impl Peer {
             (false, Kind::Json)
                 if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
             {
-                let answer = reply::json(response, limit).await.ok();
+                let answer = reply::json(reply, limit).await.ok();
                 let answers = answer.map(|message| message::read(message, id));
                 for incoming in answers.into_iter().flatten() {
                     if let Incoming::Answer(Err(error)) = incoming {
@@ -249,9 +249,9 @@ impl Peer {
         era.head(&mut head);
         let id = HeaderValue::from_str(&last_id).map_err(|_| ENDED)?;
         head.insert("last-event-id", id);
-        let response = self.send(Method::GET, head, None).await?;
-        match (response.status().is_success(), reply::kind_of(&response)) {
-            (true, Kind::Events) => Ok(Messages::new(response, limit, Some(last_id))),
+        let reply = self.send(Outgoing::Resume, head, limit).await?;
+        match (reply.status.is_success(), reply.kind()) {
+            (true, Kind::Events) => Ok(Messages::new(reply, Some(last_id))),
             _ => Err(ENDED),
         }
     }

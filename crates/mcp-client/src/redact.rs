@@ -4,13 +4,10 @@
 //! credentials go no further than [`super::peer`], through which every answer
 //! passes.
 
-use outbound::{
-    AllowedUrl,
-    redact::{Redactor, Secrets},
-};
+use outbound::redact::{Redactor, Secrets};
 use secrecy::ExposeSecret;
 
-use super::secrets::Credentials;
+use super::{secrets::Credentials, transport::Transport};
 
 /// Values that are as long, of letters and digits, are secrets under any name:
 /// shorter ones say `production` or `repos,issues`, and so do honest results.
@@ -36,8 +33,8 @@ const SECRET_NAMES: &[&str] = &[
     "token",
 ];
 
-/// Finds the credentials of one server.
-pub(crate) fn redactor(credentials: &Credentials, url: &AllowedUrl) -> Redactor {
+/// Finds the credentials of one server, and what of its address is one.
+pub(crate) fn redactor(credentials: &Credentials, transport: &dyn Transport) -> Redactor {
     let mut secrets = Secrets::default();
     for (name, value) in credentials.values() {
         let value = value.expose_secret();
@@ -45,12 +42,12 @@ pub(crate) fn redactor(credentials: &Credentials, url: &AllowedUrl) -> Redactor 
             secrets.add_header(value);
         }
     }
-    add_url(url.url().as_str(), &mut secrets);
+    transport.add_secrets(&mut secrets);
     Redactor::new(&secrets)
 }
 
 /// What of a URL is a credential with some servers.
-fn add_url(url: &str, to: &mut Secrets) {
+pub(crate) fn add_url(url: &str, to: &mut Secrets) {
     let url = url.split('#').next().unwrap_or_default();
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let path = address.split_once("://").map_or(address, |(_, rest)| rest);
@@ -85,10 +82,13 @@ fn is_token(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use outbound::{OriginRules, WebUrl};
+    use std::{sync::Arc, time::Duration};
+
+    use outbound::{OriginRules, WebUrl, client::Client};
     use serde_json::json;
 
     use super::*;
+    use crate::Target;
 
     #[test]
     fn names_and_shapes_tell_what_is_secret() {
@@ -100,7 +100,9 @@ mod tests {
             ?apiKey=query%2Fsecret&toolsets=repositories";
         let url = WebUrl::parse(url).expect("a URL");
         let url = OriginRules::default().check(url);
-        let one = redactor(&credentials, &url.expect("a public URL"));
+        let target = Target::from(url.expect("a public URL"));
+        let http = Arc::new(Client::new("test", Duration::ZERO));
+        let one = redactor(&credentials, &*target.transport(&http));
         for (said, expected) in [
             ("Bearer tok/en+1234== is bad", "Bearer [redacted] is bad"),
             (r#"{"k": "pa\"ss word"}"#, r#"{"k": "[redacted]"}"#),

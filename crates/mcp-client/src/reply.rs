@@ -1,18 +1,12 @@
-//! The body of an answer, as JSON or as a stream of events, within a bound on
-//! all its bytes together.
+//! The body of a reply, as JSON or as a stream of events.
 
 use std::time::Duration;
 
-use futures::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
-use http::header;
-use outbound::client::Response;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 
-use super::error::McpError;
+use super::{error::McpError, transport::Reply};
 
 /// The longest id of an event that is kept, to go on after a break.
 const MAX_EVENT_ID: usize = 1024;
@@ -20,13 +14,6 @@ const MAX_EVENT_ID: usize = 1024;
 const RETRY: Duration = Duration::from_secs(1);
 /// The longest wait that a server may ask for.
 const MAX_RETRY: Duration = Duration::from_secs(10);
-
-/// What kind of body an answer has.
-pub(crate) enum Kind {
-    Json,
-    Events,
-    Other,
-}
 
 /// A stream of messages.
 pub(crate) struct Messages {
@@ -36,37 +23,23 @@ pub(crate) struct Messages {
     pub(crate) retry: Duration,
 }
 
-pub(crate) fn kind_of(response: &Response) -> Kind {
-    let kind = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .unwrap_or("")
-        .trim();
-    if kind.eq_ignore_ascii_case("application/json") {
-        Kind::Json
-    } else if kind.eq_ignore_ascii_case("text/event-stream") {
-        Kind::Events
-    } else {
-        Kind::Other
-    }
-}
-
 /// Reads a whole JSON body.
-pub(crate) async fn json(response: Response, limit: usize) -> Result<Value, McpError> {
-    let body = response.bytes(limit).await?;
+pub(crate) async fn json(mut reply: Reply, limit: usize) -> Result<Value, McpError> {
+    let length = reply.length.unwrap_or(0);
+    if length > limit as u64 {
+        return Err(McpError::TooLarge(limit));
+    }
+    let mut body = Vec::with_capacity(length as usize);
+    while let Some(chunk) = reply.body.try_next().await? {
+        body.extend_from_slice(&chunk);
+    }
     serde_json::from_slice(&body).map_err(|_| McpError::Protocol("its body is not valid JSON"))
 }
 
 impl Messages {
-    pub(crate) fn new(response: Response, limit: usize, last_id: Option<String>) -> Self {
-        let chunks = stream::try_unfold(response.body(limit), |mut body| async {
-            let chunk = body.chunk().await.map_err(McpError::from)?;
-            Ok::<_, McpError>(chunk.map(|chunk| (chunk, body)))
-        });
+    pub(crate) fn new(reply: Reply, last_id: Option<String>) -> Self {
         Self {
-            events: SseByteStream::new(chunks).boxed(),
+            events: SseByteStream::new(reply.body).boxed(),
             last_id,
             retry: RETRY,
         }

@@ -62,7 +62,7 @@ impl World {
 
     async fn connect_with(&self, credentials: &Credentials) -> Result<Session, McpError> {
         let url = listed(&self.server.url());
-        self.client.connect(&url, credentials).await
+        self.client.connect(url, credentials).await
     }
 
     /// Waits for everything that was left in the background.
@@ -526,7 +526,7 @@ async fn nobody_at_the_other_end() {
     drop(closed);
     let client = Client::new(settings(), TaskTracker::new());
     let refused = client
-        .connect(&listed(&origin), &Credentials::default())
+        .connect(listed(&origin), &Credentials::default())
         .await
         .err()
         .expect("nobody there");

@@ -122,9 +122,14 @@ impl Response {
         self.0.headers()
     }
 
+    /// How long the body says it is.
+    pub fn length(&self) -> Option<u64> {
+        self.0.content_length()
+    }
+
     /// The whole body, of at most `max` bytes.
     pub async fn bytes(self, max: usize) -> Result<Vec<u8>, Error> {
-        let announced = self.0.content_length().unwrap_or(0);
+        let announced = self.length().unwrap_or(0);
         let announced = usize::try_from(announced).unwrap_or(usize::MAX);
         if announced > max {
             return Err(Error::TooLarge(max));

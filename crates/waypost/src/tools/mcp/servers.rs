@@ -42,7 +42,7 @@ impl Servers {
     pub async fn connect(&self, url: &str, credentials: &Credentials) -> Result<Session, Failure> {
         let url = self.rules.check(url);
         let url = url.map_err(|error| Failure::Refused(error.to_string()))?;
-        let session = self.client.connect(&url, credentials).await;
+        let session = self.client.connect(url, credentials).await;
         session.map_err(Failure::Mcp)
     }
 }
