@@ -2,14 +2,13 @@
 //!
 //! All changes go through one thread that commits in groups ([`writer`]); reads
 //! go to a few read-only connections ([`readers`]). `waypost.lock` in the data
-//! directory keeps a second process out. The bus is in-process ([`bus`]).
+//! directory keeps a second process out. The bus is in-process ([`crate::bus::local`]).
 //!
 //! Easy to break: the lock must be held from before the database is opened
 //! until after it is closed. It is what makes it right to end all leases when
 //! opening: no other worker can be alive.
 
 mod audit;
-mod bus;
 mod directory;
 mod event_log;
 mod idempotency;
@@ -43,13 +42,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use self::peek::{Found, look, providers};
 use self::{
-    bus::EmbeddedBus,
     private::{DIR_MODE, private_file, restore_modes},
     readers::Readers,
     sql::{Clock, Ids, Result, now, run},
     writer::{Log, Tx, Writer},
 };
-use crate::{Engine, Store, StoreError, id, store::StoreSize};
+use crate::{Engine, Store, StoreError, bus::local::EmbeddedBus, id, store::StoreSize};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "waypost.db";

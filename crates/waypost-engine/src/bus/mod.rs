@@ -10,6 +10,8 @@
 //!   published; a reader may use them when they continue exactly where it is,
 //!   in the same state of the log (`rewinds`), and reads the store otherwise.
 
+pub(crate) mod local;
+
 use std::{any::Any, time::Duration};
 
 use tokio::sync::{broadcast, watch};

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{broadcast, watch};
 
-use crate::bus::{Bus, ResponseHint, ResponseHints, Wake};
+use super::{Bus, ResponseHint, ResponseHints, Wake};
 
 /// Hints that a slow watcher may be behind before it is told to read the store.
 const BEHIND: usize = 16;
@@ -21,7 +21,7 @@ const SHARDS: usize = 16;
 
 type Watched = HashMap<String, broadcast::Sender<ResponseHint>>;
 
-pub(super) struct EmbeddedBus {
+pub(crate) struct EmbeddedBus {
     jobs: watch::Sender<u64>,
     directory: watch::Sender<u64>,
     responses: Arc<Shards>,
