@@ -1,4 +1,9 @@
-//! The in-process bus: two counters, and a channel for each watched response.
+//! The fan-out within one process: two counters, and a channel for each watched
+//! response.
+//!
+//! The embedded engine has one process, so this is its whole bus. On an engine
+//! of several nodes, what one node publishes is also published here on every
+//! other; the watchers see no difference.
 //!
 //! A response has an entry only while someone watches it. Easy to break: the
 //! last watcher's guard removes the entry under the same lock under which
@@ -10,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use super::{Bus, ResponseHint, ResponseHints, Wake};
@@ -21,7 +27,7 @@ const SHARDS: usize = 16;
 
 type Watched = HashMap<String, broadcast::Sender<ResponseHint>>;
 
-pub(crate) struct EmbeddedBus {
+pub(crate) struct LocalBus {
     jobs: watch::Sender<u64>,
     directory: watch::Sender<u64>,
     responses: Arc<Shards>,
@@ -32,7 +38,7 @@ struct Shards {
     maps: [Mutex<Watched>; SHARDS],
 }
 
-impl Default for EmbeddedBus {
+impl Default for LocalBus {
     fn default() -> Self {
         Self {
             jobs: watch::Sender::new(0),
@@ -45,7 +51,8 @@ impl Default for EmbeddedBus {
     }
 }
 
-impl Bus for EmbeddedBus {
+#[async_trait]
+impl Bus for LocalBus {
     fn publish_jobs(&self) {
         raise(&self.jobs);
     }
@@ -61,15 +68,15 @@ impl Bus for EmbeddedBus {
         }
     }
 
-    fn watch_jobs(&self) -> Wake {
+    async fn watch_jobs(&self) -> Wake {
         Wake::new(self.jobs.subscribe())
     }
 
-    fn watch_directory(&self) -> Wake {
+    async fn watch_directory(&self) -> Wake {
         Wake::new(self.directory.subscribe())
     }
 
-    fn watch_response(&self, id: &str) -> ResponseHints {
+    async fn watch_response(&self, id: &str) -> ResponseHints {
         let receiver = {
             let mut shard = self.responses.shard(id);
             match shard.get(id) {
@@ -126,15 +133,16 @@ impl Drop for Leaving {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_response_that_nobody_watches_takes_no_memory() {
-        let bus = EmbeddedBus::default();
-        let held: Vec<_> = (0..100_000)
-            .map(|n| bus.watch_response(&format!("resp_{n}")))
-            .collect();
-        let second = bus.watch_response("resp_7");
+    #[tokio::test]
+    async fn a_response_that_nobody_watches_takes_no_memory() {
+        let bus = LocalBus::default();
+        let mut held = Vec::new();
+        for n in 0..100_000 {
+            held.push(bus.watch_response(&format!("resp_{n}")).await);
+        }
+        let second = bus.watch_response("resp_7").await;
         drop(held);
-        let entries = |bus: &EmbeddedBus| -> usize {
+        let entries = |bus: &LocalBus| -> usize {
             let maps = bus.responses.maps.iter();
             maps.map(|map| map.lock().unwrap().len()).sum()
         };

@@ -2,9 +2,10 @@
 //!
 //! - A hint may be lost, late, doubled or out of order. Whoever waits uses a
 //!   timer beside it.
-//! - Subscribing takes effect before the call returns: a change committed
-//!   after it is hinted at, so *watch, read, wait* misses nothing while the
-//!   bus works.
+//! - Subscribing takes effect before its future resolves: a change committed
+//!   after that is hinted at, so *watch, read, wait* misses nothing while the
+//!   bus works. It may wait for a server to confirm, and never fails: while the
+//!   server cannot be reached, its hints are lost.
 //! - Publishing never waits and never fails.
 //! - A hint about events may carry them. They are committed before the hint is
 //!   published; a reader may use them when they continue exactly where it is,
@@ -14,11 +15,13 @@ pub(crate) mod local;
 
 use std::{any::Any, time::Duration};
 
+use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use crate::events::EventBatch;
 
 /// Where hints go through.
+#[async_trait]
 pub trait Bus: Send + Sync {
     /// Jobs became ready.
     fn publish_jobs(&self);
@@ -27,9 +30,9 @@ pub trait Bus: Send + Sync {
     /// A response's log grew or it became terminal.
     fn publish_response(&self, id: &str, hint: ResponseHint);
 
-    fn watch_jobs(&self) -> Wake;
-    fn watch_directory(&self) -> Wake;
-    fn watch_response(&self, id: &str) -> ResponseHints;
+    async fn watch_jobs(&self) -> Wake;
+    async fn watch_directory(&self) -> Wake;
+    async fn watch_response(&self, id: &str) -> ResponseHints;
 }
 
 /// What may be said about a response.

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
+
 use super::{Factory, kit::*};
 use crate::{
     Engine,
@@ -29,8 +31,8 @@ async fn wakes(wake: &mut Wake) -> bool {
 pub async fn a_watcher_hears_what_comes_after(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let bus = &engine.bus;
-    let (mut jobs, mut directory) = (bus.watch_jobs(), bus.watch_directory());
-    let mut response = bus.watch_response("resp_1");
+    let (mut jobs, mut directory) = (bus.watch_jobs().await, bus.watch_directory().await);
+    let mut response = bus.watch_response("resp_1").await;
     bus.publish_jobs();
     bus.publish_directory();
     bus.publish_response("resp_1", ResponseHint::Changed);
@@ -46,8 +48,8 @@ pub async fn a_hint_wakes_every_watcher(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut tasks = Vec::new();
     for _ in 0..20 {
-        let mut jobs = engine.bus.watch_jobs();
-        let mut response = engine.bus.watch_response("resp_1");
+        let mut jobs = engine.bus.watch_jobs().await;
+        let mut response = engine.bus.watch_response("resp_1").await;
         tasks.push(tokio::spawn(async move {
             assert!(wakes(&mut jobs).await);
             let started = Instant::now();
@@ -67,9 +69,9 @@ pub async fn hints_of_other_responses_are_not_heard(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let changed = || ResponseHint::Changed;
     engine.bus.publish_response("resp_1", changed());
-    let mut hints = engine.bus.watch_response("resp_1");
-    let _others = engine.bus.watch_response("resp_2");
-    let mut jobs = engine.bus.watch_jobs();
+    let mut hints = engine.bus.watch_response("resp_1").await;
+    let _others = engine.bus.watch_response("resp_2").await;
+    let mut jobs = engine.bus.watch_jobs().await;
     engine.bus.publish_response("resp_2", changed());
     engine.bus.publish_directory();
     for _ in 0..2 {
@@ -85,7 +87,7 @@ pub async fn hints_of_other_responses_are_not_heard(factory: &dyn Factory) {
 /// A hint about events may carry them; what it carries is what was published.
 pub async fn a_hint_carries_its_events(factory: &dyn Factory) {
     let engine = factory.fresh().await;
-    let mut hints = engine.bus.watch_response("resp_1");
+    let mut hints = engine.bus.watch_response("resp_1").await;
     let batch = EventBatch::of(["a", "b"]);
     let hint = ResponseHint::Events {
         first_seq: 7,
@@ -110,7 +112,7 @@ pub async fn a_hint_carries_its_events(factory: &dyn Factory) {
 /// never waits for one.
 pub async fn a_slow_watcher_is_told_to_read(factory: &dyn Factory) {
     let engine = factory.fresh().await;
-    let mut hints = engine.bus.watch_response("resp_1");
+    let mut hints = engine.bus.watch_response("resp_1").await;
     for first_seq in 0..10_000 {
         let hint = ResponseHint::Events {
             first_seq,
@@ -143,8 +145,8 @@ pub async fn a_slow_watcher_is_told_to_read(factory: &dyn Factory) {
 /// Returns on a hint, or after `timer`.
 pub async fn waiting_ends_with_the_timer(factory: &dyn Factory) {
     let engine = factory.fresh().await;
-    let mut jobs = engine.bus.watch_jobs();
-    let mut response = engine.bus.watch_response("resp_1");
+    let mut jobs = engine.bus.watch_jobs().await;
+    let mut response = engine.bus.watch_response("resp_1").await;
     let started = Instant::now();
     jobs.wait(SOON).await;
     let hint = response.next(SOON).await;
@@ -156,8 +158,8 @@ pub async fn waiting_ends_with_the_timer(factory: &dyn Factory) {
 /// Publishing never waits and never fails.
 pub async fn publishing_to_nobody_does_nothing(factory: &dyn Factory) {
     let engine = factory.fresh().await;
-    drop(engine.bus.watch_response("resp_1"));
-    drop(engine.bus.watch_jobs());
+    drop(engine.bus.watch_response("resp_1").await);
+    drop(engine.bus.watch_jobs().await);
     for _ in 0..1000 {
         engine.bus.publish_jobs();
         engine.bus.publish_directory();
@@ -224,18 +226,19 @@ pub async fn watch_read_wait_misses_nothing(factory: &dyn Factory) {
 /// Takes everything and passes nothing on.
 struct LosesAll(Arc<dyn Bus>);
 
+#[async_trait]
 impl Bus for LosesAll {
     fn publish_jobs(&self) {}
     fn publish_directory(&self) {}
     fn publish_response(&self, _id: &str, _hint: ResponseHint) {}
-    fn watch_jobs(&self) -> Wake {
-        self.0.watch_jobs()
+    async fn watch_jobs(&self) -> Wake {
+        self.0.watch_jobs().await
     }
-    fn watch_directory(&self) -> Wake {
-        self.0.watch_directory()
+    async fn watch_directory(&self) -> Wake {
+        self.0.watch_directory().await
     }
-    fn watch_response(&self, id: &str) -> ResponseHints {
-        self.0.watch_response(id)
+    async fn watch_response(&self, id: &str) -> ResponseHints {
+        self.0.watch_response(id).await
     }
 }
 

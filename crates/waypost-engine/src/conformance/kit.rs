@@ -269,7 +269,7 @@ pub async fn follow(
     id: &str,
     timer: Duration,
 ) -> (Vec<String>, u64) {
-    let mut hints = bus.watch_response(id);
+    let mut hints = bus.watch_response(id).await;
     let (mut events, mut hinted) = (Vec::new(), 0);
     loop {
         let after = (events.len() as u64).checked_sub(1);

@@ -47,7 +47,7 @@ use self::{
     sql::{Clock, Ids, Result, now, run},
     writer::{Log, Tx, Writer},
 };
-use crate::{Engine, Store, StoreError, bus::local::EmbeddedBus, id, store::StoreSize};
+use crate::{Engine, Store, StoreError, bus::local::LocalBus, id, store::StoreSize};
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "waypost.db";
@@ -185,7 +185,7 @@ pub fn open(options: &EmbeddedOptions) -> Result<Engine, OpenError> {
             clock,
             organization_id,
         }),
-        bus: Arc::new(EmbeddedBus::default()),
+        bus: Arc::new(LocalBus::default()),
     })
 }
 

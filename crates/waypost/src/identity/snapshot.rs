@@ -204,7 +204,7 @@ impl DirectoryHandle {
 
 /// Keeps the snapshot fresh and writes key uses, until the drain begins.
 pub async fn run(app: AppRef) {
-    let mut wake = app.engine.bus.watch_directory();
+    let mut wake = app.engine.bus.watch_directory().await;
     let mut next_flush = tokio::time::Instant::now() + FLUSH;
     let mut failing = false;
     loop {

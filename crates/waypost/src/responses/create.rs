@@ -315,7 +315,7 @@ async fn background(
             version,
         };
         return Ok(sse::response(
-            follow(app, caller.project_id, id, None),
+            follow(app, caller.project_id, id, None).await,
             keeping,
         ));
     }

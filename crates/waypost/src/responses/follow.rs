@@ -63,13 +63,13 @@ enum State {
 /// The frames of a response's events after number `after`, to the terminal
 /// event and the end marker. The stream ends early only when the response or
 /// its log is gone.
-pub fn follow(
+pub async fn follow(
     app: AppRef,
     project_id: String,
     id: String,
     after: Option<u64>,
 ) -> impl Stream<Item = Bytes> {
-    let hints = app.engine.bus.watch_response(&id);
+    let hints = app.engine.bus.watch_response(&id).await;
     let next = after.map_or(0, |n| n.saturating_add(1));
     let reader = Reader {
         app,

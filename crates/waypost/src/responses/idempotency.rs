@@ -91,7 +91,7 @@ pub async fn replay(
         found => found?,
     };
     let mut response = if stream {
-        streamed(app, stored, version)?
+        streamed(app, stored, version).await?
     } else {
         let mut response = object::answer(retrieve::body(&stored)?);
         poll::hint(app, stored.status, response.headers_mut());
@@ -104,14 +104,18 @@ pub async fn replay(
 
 /// All events from the first on: those of the log, or, where none is kept, the
 /// few that say the same.
-fn streamed(app: &AppRef, stored: StoredResponse, version: Version) -> Result<Response, ApiError> {
+async fn streamed(
+    app: &AppRef,
+    stored: StoredResponse,
+    version: Version,
+) -> Result<Response, ApiError> {
     let keeping = sse::Keeping {
         keep_alive: app.config.responses.keep_alive,
         stop: Some(app.shutdown.stopping()),
         version,
     };
     if stored.background && !stored.log_dropped {
-        let events = follow(Arc::clone(app), stored.project_id, stored.id, None);
+        let events = follow(Arc::clone(app), stored.project_id, stored.id, None).await;
         return Ok(sse::response(events, keeping));
     }
     let done_marker = app.config.responses.done_marker;

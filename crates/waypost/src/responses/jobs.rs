@@ -150,7 +150,7 @@ pub fn start(app: &AppRef) {
 }
 
 async fn claim_loop(app: AppRef, worker: String) {
-    let mut hints = app.engine.bus.watch_jobs();
+    let mut hints = app.engine.bus.watch_jobs().await;
     let mut overdue = Overdue::default();
     while !app.shutdown.is_leaving() {
         let pause = match claim(&app, &worker, &mut overdue).await {

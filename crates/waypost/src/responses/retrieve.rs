@@ -53,7 +53,7 @@ pub async fn retrieve(
             stop: Some(app.shutdown.stopping()),
             version,
         };
-        let events = follow(app, caller.project_id, id, query.starting_after);
+        let events = follow(app, caller.project_id, id, query.starting_after).await;
         return Ok(sse::response(events, keeping));
     }
     let mut response = object::answer(body(&stored)?);
