@@ -2,6 +2,7 @@
 //!
 //! - A hint may be lost, late, doubled or out of order. Whoever waits uses a
 //!   timer beside it.
+//! - A watcher of one response is never given another's events.
 //! - Subscribing takes effect before its future resolves: a change committed
 //!   after that is hinted at, so *watch, read, wait* misses nothing while the
 //!   bus works. It may wait for a server to confirm, and never fails: while the

@@ -17,7 +17,7 @@ use crate::{
 
 /// Longer than any hint takes.
 const LATE: Duration = Duration::from_secs(10);
-/// How long a case waits for what must not come.
+/// How long a case waits for the timer.
 const SOON: Duration = Duration::from_millis(50);
 
 async fn wakes(wake: &mut Wake) -> bool {
@@ -64,24 +64,29 @@ pub async fn a_hint_wakes_every_watcher(factory: &dyn Factory) {
     }
 }
 
-/// Only hints about this response come, and only new ones.
-pub async fn hints_of_other_responses_are_not_heard(factory: &dyn Factory) {
+/// A watcher of one response is never given another's events.
+pub async fn events_of_other_responses_are_not_heard(factory: &dyn Factory) {
     let engine = factory.fresh().await;
-    let changed = || ResponseHint::Changed;
-    engine.bus.publish_response("resp_1", changed());
     let mut hints = engine.bus.watch_response("resp_1").await;
     let _others = engine.bus.watch_response("resp_2").await;
-    let mut jobs = engine.bus.watch_jobs().await;
-    engine.bus.publish_response("resp_2", changed());
-    engine.bus.publish_directory();
-    for _ in 0..2 {
-        let started = Instant::now();
-        hints.next(SOON).await;
-        assert!(started.elapsed() >= SOON);
+    for id in ["resp_2", "resp_1", "resp_2"] {
+        let hint = ResponseHint::Events {
+            first_seq: 0,
+            batch: EventBatch::of([id]),
+            rewinds: 0,
+            terminal: false,
+        };
+        engine.bus.publish_response(id, hint);
     }
-    let started = Instant::now();
-    jobs.wait(SOON).await;
-    assert!(started.elapsed() >= SOON);
+    // A hint may come twice, or without its events, so only what it carries counts.
+    loop {
+        let started = Instant::now();
+        match hints.next(SOON).await {
+            ResponseHint::Events { batch, .. } => assert_eq!(batch, EventBatch::of(["resp_1"])),
+            ResponseHint::Changed if started.elapsed() >= SOON => return,
+            ResponseHint::Changed => {}
+        }
+    }
 }
 
 /// A hint about events may carry them; what it carries is what was published.
@@ -122,7 +127,8 @@ pub async fn a_slow_watcher_is_told_to_read(factory: &dyn Factory) {
         };
         engine.bus.publish_response("resp_1", hint);
     }
-    let (mut next, mut told, mut heard) = (0, false, 0);
+    // The order of hints, and how often each comes, is the engine's own.
+    let (mut told, mut heard) = (false, 0);
     loop {
         let started = Instant::now();
         let hint = hints.next(SOON * 4).await;
@@ -130,16 +136,10 @@ pub async fn a_slow_watcher_is_told_to_read(factory: &dyn Factory) {
             break;
         }
         heard += 1;
-        match hint {
-            ResponseHint::Events { first_seq, .. } => {
-                assert!(first_seq == next || told, "a loss without a word");
-                (next, told) = (first_seq + 1, false);
-            }
-            ResponseHint::Changed => told = true,
-        }
+        told |= matches!(hint, ResponseHint::Changed);
     }
     assert!(heard < 10_000, "an unbounded queue");
-    assert!(told || next == 10_000);
+    assert!(told, "hints were dropped without a word");
 }
 
 /// Returns on a hint, or after `timer`.

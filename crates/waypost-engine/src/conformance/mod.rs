@@ -190,7 +190,7 @@ macro_rules! conformance {
             bus: [
                 a_watcher_hears_what_comes_after,
                 a_hint_wakes_every_watcher,
-                hints_of_other_responses_are_not_heard,
+                events_of_other_responses_are_not_heard,
                 a_hint_carries_its_events,
                 a_slow_watcher_is_told_to_read,
                 waiting_ends_with_the_timer,
