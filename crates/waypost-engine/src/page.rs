@@ -1,7 +1,7 @@
 //! Cursor pagination, the same for every list.
 
-/// Which part of a list is wanted. Ids ascend in commit order and are the
-/// cursors; a cursor works on after its row is deleted.
+/// Which part of a list is wanted. Ids are the cursors; a cursor still works
+/// after its row is deleted. [`crate::store`] says how lists are ordered.
 #[derive(Debug, Clone, Default)]
 pub struct PageQuery {
     /// Start after this id, in the direction of the listing.
@@ -11,7 +11,7 @@ pub struct PageQuery {
     pub before: Option<String>,
     /// At most this many rows; the caller has checked 1 to 100.
     pub limit: u32,
-    /// Newest first.
+    /// The list's order reversed: the newest first.
     pub descending: bool,
 }
 

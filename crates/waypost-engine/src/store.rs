@@ -7,7 +7,10 @@
 //! - Dropping the future does not undo it: the change may still be committed.
 //! - Reads see every change whose future resolved before the read began
 //!   (read-your-writes, across all tasks of all nodes).
-//! - Ids given by the store ascend in commit order.
+//! - Every list has one order that never changes: by position for input items,
+//!   by id for all others. A walk with cursors sees each row that was there when
+//!   the walk began, and sees it once.
+//! - Ids ascend in commit order in one list, the audit log ([`AuditStore`]).
 //! - Nobody retries in here. [`StoreError::is_transient`] tells the caller what
 //!   is worth retrying.
 //! - Time is the engine's clock (the database's, in a cluster), never a
@@ -390,6 +393,18 @@ pub trait ResponseStore: Send + Sync {
 }
 
 /// The audit log.
+///
+/// Its ids ascend in commit order, also across nodes: whoever reads on from the
+/// last id that they saw misses no event. Clients copy the log this way, and an
+/// event that appeared before an id that they had read would never reach the
+/// copy.
+///
+/// No other list needs this order. Nobody reads projects, service accounts, API
+/// keys, providers or rules on from an old cursor: clients walk these lists from
+/// their start, so a row that a walk missed, since it was committed meanwhile,
+/// is in the next one. The server itself does not page them; it loads them all
+/// when [`Directory::version`] has risen. Input items never change after their
+/// response was created.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
     /// Events that belong to no other change (a token issued, a refusal), all

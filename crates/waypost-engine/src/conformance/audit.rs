@@ -1,5 +1,7 @@
 //! The audit log's own methods.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Map, Value, json};
 
 use super::{Factory, kit::*};
@@ -73,7 +75,7 @@ pub async fn filters_select(factory: &dyn Factory) {
     });
     for event in events {
         engine.store.append_audit(vec![event]).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
     }
     let log = audit_log(&engine).await;
     let at: Vec<_> = log.iter().map(|entry| entry.effective_at).collect();
@@ -209,4 +211,48 @@ pub async fn appended_events_are_all_there(factory: &dyn Factory) {
     }
     assert_eq!(log.len(), 250);
     assert_eq!(engine.store.directory_version().await.unwrap(), version);
+}
+
+/// Ids ascend in commit order: whoever reads on from the last id that they saw,
+/// while others append, misses nothing and sees nothing twice.
+pub async fn reading_on_misses_no_event(factory: &dyn Factory) {
+    const EVENTS: usize = 320;
+    let engine = factory.fresh().await;
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                for n in 0..EVENTS / 8 {
+                    if n % 2 == 0 {
+                        // An event that a change brings.
+                        project(&engine).await;
+                    } else {
+                        let events = vec![draft("token.issued")];
+                        engine.store.append_audit(events).await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let started = Instant::now();
+    let mut seen: Vec<String> = Vec::new();
+    while seen.len() < EVENTS {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{}",
+            seen.len()
+        );
+        let query = PageQuery {
+            after: seen.last().cloned(),
+            ..page(5)
+        };
+        let events = engine.store.list_audit(AuditFilter::default(), query);
+        let events = events.await.unwrap().items;
+        seen.extend(events.into_iter().map(|entry| entry.id));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(seen.is_sorted_by(|one, next| one < next));
+    assert_eq!(seen.len(), EVENTS);
 }

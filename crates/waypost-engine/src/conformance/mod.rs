@@ -103,6 +103,7 @@ macro_rules! conformance {
                 newest_first_unless_asked,
                 filters_select,
                 appended_events_are_all_there,
+                reading_on_misses_no_event,
             ],
             responses: [
                 a_background_response_is_stored_whole,

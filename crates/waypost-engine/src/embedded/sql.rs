@@ -70,8 +70,9 @@ pub(super) fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
 }
 
-/// Makes ids that ascend in commit order: one writer asks, inside its
-/// transaction, and a clock that was set back cannot break the order.
+/// Makes ids that ascend in commit order, as the audit log needs them: the one
+/// writer asks for each inside its transaction, and a clock that was set back
+/// cannot break the order.
 #[derive(Debug)]
 pub(super) struct Ids {
     last: u128,
