@@ -16,6 +16,7 @@ pub mod error;
 pub mod events;
 pub mod id;
 pub mod page;
+pub mod refusals;
 pub mod responses;
 pub mod store;
 

@@ -11,7 +11,7 @@ use super::{
     responses::{LOG_DROPPED, status},
     sql::{Result, exists, run},
 };
-use crate::{StoreError, events::EventBatch, responses::EventPage};
+use crate::{StoreError, events::EventBatch, refusals, responses::EventPage};
 
 /// Appends a batch, whose first number the caller has checked to be next.
 pub(super) fn append(
@@ -64,7 +64,7 @@ pub(super) fn mark(tx: &Tx<'_>, project_id: &str, id: &str, to: u64, rewinds: u6
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?
-        .ok_or(StoreError::NotFound("response"))?;
+        .ok_or_else(refusals::no_response)?;
     if now != rewinds {
         return Ok(false);
     }
@@ -85,9 +85,7 @@ pub(super) fn rewind(tx: &Tx<'_>, id: &str, to: u64) -> Result<Option<u64>> {
         .prepare_cached("SELECT next_seq, read_to, rewinds FROM responses WHERE id = ?")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     if to > next_seq {
-        return Err(StoreError::Internal(format!(
-            "the log of {id} ends at {next_seq}: it cannot be rewound to {to}"
-        )));
+        return Err(refusals::rewound_past_the_end(id, to, next_seq));
     }
     if to == next_seq {
         return Ok(Some(rewinds));
@@ -155,7 +153,7 @@ pub(super) fn read(
             })
         })
         .optional()?
-        .ok_or(StoreError::NotFound("response"))?;
+        .ok_or_else(refusals::no_response)?;
     let wanted = after.map_or(0, |after| after.saturating_add(1));
     if wanted >= page.next_seq || page.log_dropped {
         return Ok(page);

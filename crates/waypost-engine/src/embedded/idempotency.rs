@@ -7,7 +7,7 @@ use super::{
     sql::{Result, now, run},
 };
 use crate::{
-    StoreError,
+    refusals,
     responses::{CreatedUnder, Idempotency, NewResponse},
 };
 
@@ -26,9 +26,7 @@ pub(super) fn take(tx: &Tx<'_>, new: &NewResponse, taken: &Idempotency) -> Resul
         ),
     )?;
     if rows == 0 {
-        return Err(StoreError::Conflict(
-            "a response was created under this idempotency key already".into(),
-        ));
+        return Err(refusals::idempotency_key_is_taken());
     }
     Ok(())
 }

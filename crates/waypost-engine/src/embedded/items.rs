@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{Tx, sql::Result};
 use crate::{
-    StoreError,
+    StoreError, refusals,
     responses::{NewResponse, OutputItem},
 };
 
@@ -68,10 +68,7 @@ pub(super) fn find(
 ) -> Result<Vec<Option<String>>> {
     let mut left = max_bytes;
     let mut take = |bytes: usize| {
-        left = left.checked_sub(bytes).ok_or(StoreError::LimitReached {
-            what: "bytes of referenced items",
-            max: max_bytes as u64,
-        })?;
+        left = (left.checked_sub(bytes)).ok_or_else(|| refusals::items_are_too_large(max_bytes))?;
         Ok::<(), StoreError>(())
     };
     let mut outputs: HashMap<String, Vec<String>> = HashMap::new();

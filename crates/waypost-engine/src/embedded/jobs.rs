@@ -18,15 +18,13 @@ use super::{
 use crate::{
     Millis, StoreError,
     events::EventBatch,
+    refusals,
     responses::{ClaimedJob, JobCounts, Lease, NewJob, Status, Terminal, Want},
 };
 
 pub(super) fn insert(tx: &Tx<'_>, id: &str, job: &NewJob, max_queued: u64) -> Result<()> {
     if waiting(tx.conn)? >= max_queued {
-        return Err(StoreError::LimitReached {
-            what: "queued background responses",
-            max: max_queued,
-        });
+        return Err(refusals::too_many_queued(max_queued));
     }
     run(
         tx.conn,
@@ -321,7 +319,5 @@ fn append_next(
     if first_seq < next_seq && event_log::holds(tx, id, first_seq, batch)? {
         return Ok(());
     }
-    Err(StoreError::Internal(format!(
-        "events from {first_seq} on do not fit the log of {id}, which goes on at {next_seq}"
-    )))
+    Err(refusals::events_do_not_fit(id, first_seq, next_seq))
 }

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::sql::Result;
-use crate::StoreError;
+use crate::{StoreError, refusals};
 
 /// Reads that may wait; further callers wait to queue theirs.
 const QUEUE: usize = 1024;
@@ -63,8 +63,8 @@ impl Readers {
             }
             let _ = sender.send(at_one_moment(conn, query));
         });
-        let closed = || StoreError::Unavailable("the store is closed".into());
-        self.queue.send(job).await.map_err(|_| closed())?;
+        let sent = self.queue.send(job).await;
+        sent.map_err(|_| refusals::closed())?;
         receiver
             .await
             .unwrap_or_else(|_| Err(StoreError::Internal("the read panicked".into())))

@@ -18,6 +18,7 @@ use crate::{
     Millis, StoreError,
     events::EventBatch,
     page::{Page, PageQuery},
+    refusals,
     responses::{
         Cancelled, ChainLimits, ChainLink, ClaimedJob, CreatedUnder, EventPage, InputItem,
         JobCounts, Lease, MAX_CHECKPOINT, NewJob, NewResponse, Retention, Status, StoredResponse,
@@ -51,8 +52,7 @@ impl ResponseStore for EmbeddedStore {
 
     async fn insert_finished(&self, new: NewResponse, status: Status) -> Result<(), StoreError> {
         if !status.is_terminal() {
-            let status = status.as_str();
-            return Err(StoreError::Internal(format!("{status} is not terminal")));
+            return Err(refusals::not_terminal(status));
         }
         self.write(move |tx| insert(tx, &new, status, NO_LOG, 0))
             .await
@@ -187,10 +187,7 @@ impl ResponseStore for EmbeddedStore {
 
     async fn save_checkpoint(&self, lease: &Lease, checkpoint: Bytes) -> Result<(), StoreError> {
         if checkpoint.len() > MAX_CHECKPOINT {
-            let bytes = checkpoint.len();
-            return Err(StoreError::Internal(format!(
-                "a checkpoint of {bytes} bytes"
-            )));
+            return Err(refusals::checkpoint_is_too_long(checkpoint.len()));
         }
         let lease = lease.clone();
         self.write(move |tx| jobs::save_checkpoint(tx, &lease, &checkpoint))
@@ -205,8 +202,7 @@ impl ResponseStore for EmbeddedStore {
         end: Terminal,
     ) -> Result<(), StoreError> {
         if !end.status.is_terminal() {
-            let status = end.status.as_str();
-            return Err(StoreError::Internal(format!("{status} is not terminal")));
+            return Err(refusals::not_terminal(end.status));
         }
         let lease = lease.clone();
         self.write(move |tx| jobs::finish(tx, &lease, first_seq, &batch, &end))
@@ -254,7 +250,7 @@ fn insert(
     read_to: u64,
 ) -> Result<()> {
     if exists(tx.conn, "SELECT 1 FROM responses WHERE id = ?", [&new.id])? {
-        return Err(StoreError::Conflict("this response exists already".into()));
+        return Err(refusals::response_exists());
     }
     if let Some(taken) = &new.idempotency {
         idempotency::take(tx, new, taken)?;
@@ -317,7 +313,7 @@ fn consume_approval(tx: &Tx<'_>, key: &[String; 2], response_id: &str) -> Result
 pub(super) fn get(conn: &Connection, project_id: &str, id: &str) -> Result<StoredResponse> {
     let response = get_any(conn, id)?;
     if response.project_id != project_id {
-        return Err(StoreError::NotFound("response"));
+        return Err(refusals::no_response());
     }
     Ok(response)
 }
@@ -329,7 +325,7 @@ pub(super) fn get_any(conn: &Connection, id: &str) -> Result<StoredResponse> {
     )?
     .query_row([id], read_response)
     .optional()?
-    .ok_or(StoreError::NotFound("response"))
+    .ok_or_else(refusals::no_response)
 }
 
 fn read_response(row: &Row<'_>) -> rusqlite::Result<StoredResponse> {
@@ -391,7 +387,7 @@ fn cancel(
 
 fn delete(tx: &Tx<'_>, project_id: &str, id: &str) -> Result<()> {
     if !get(tx.conn, project_id, id)?.status.is_terminal() {
-        return Err(StoreError::Refused("the response is still running".into()));
+        return Err(refusals::response_is_running());
     }
     // Body, input and log go by their foreign keys.
     run(tx.conn, "DELETE FROM responses WHERE id = ?", [id])?;
@@ -410,7 +406,8 @@ fn list_input(
         conn.prepare_cached("SELECT position FROM input_items WHERE response_id = ? AND id = ?")?
             .query_row([id, item], |row| row.get(0))
             .optional()?
-            .map_or(Err(StoreError::NotFound("input item")), |at| Ok(Some(at)))
+            .map(Some)
+            .ok_or_else(refusals::no_input_item)
     };
     let (after, before) = (position(&query.after)?, position(&query.before)?);
     let (above, below) = if query.descending {
@@ -455,10 +452,7 @@ fn chain(
     let mut next = Some(id);
     while let Some(id) = next {
         if links.len() >= limits.max_turns as usize {
-            return Err(StoreError::LimitReached {
-                what: "turns in a chain of responses",
-                max: limits.max_turns.into(),
-            });
+            return Err(refusals::chain_is_too_long(limits.max_turns));
         }
         let response = get(conn, project_id, &id)?;
         bytes += response.body.len();
@@ -476,10 +470,7 @@ fn chain(
             input.push(item);
         }
         if bytes > limits.max_bytes {
-            return Err(StoreError::LimitReached {
-                what: "bytes in a chain of responses",
-                max: limits.max_bytes as u64,
-            });
+            return Err(refusals::chain_is_too_large(limits.max_bytes));
         }
         links.push(ChainLink {
             id,

@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::sql::{Clock, Ids, Result, run};
-use crate::{Millis, StoreError};
+use crate::{Millis, StoreError, refusals};
 
 /// Jobs that may wait; further callers wait to queue theirs.
 const QUEUE: usize = 1024;
@@ -140,8 +140,8 @@ impl Writer {
                 }),
             }
         });
-        let closed = || StoreError::Unavailable("the store is closed".into());
-        self.queue.send(job).await.map_err(|_| closed())?;
+        let sent = self.queue.send(job).await;
+        sent.map_err(|_| refusals::closed())?;
         receiver.await.unwrap_or_else(|_| {
             Err(StoreError::Internal(
                 "the change panicked and was undone".into(),

@@ -14,6 +14,7 @@ use waypost_engine::{
     StoreError,
     audit::AuditDraft,
     directory::{NewRule, Rule, RulePatch},
+    refusals,
 };
 use waypost_identity::{AttributeMatchers, Permissions};
 
@@ -126,10 +127,10 @@ async fn create(
         .create_rule(new, audit)
         .await
         .map_err(|error| match error {
-            StoreError::NotFound("service account") => {
+            StoreError::NotFound(refusals::SERVICE_ACCOUNT) => {
                 ApiError::from(error).param("service_account_id")
             }
-            StoreError::NotFound("project") => ApiError::from(error).param("project_id"),
+            StoreError::NotFound(refusals::PROJECT) => ApiError::from(error).param("project_id"),
             other => other.into(),
         })?;
     in_force(&app).await;

@@ -4,7 +4,6 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{projects, record};
 use crate::{
-    StoreError,
     audit::AuditDraft,
     directory::{NewProvider, NewRule, Provider, ProviderPatch, Rule, RulePatch},
     embedded::{
@@ -12,6 +11,7 @@ use crate::{
         sql::{Result, exists, json, now, page, run},
     },
     page::{Page, PageQuery},
+    refusals,
     store::{MAX_PROVIDERS, MAX_RULES_PER_PROVIDER},
 };
 
@@ -25,10 +25,7 @@ pub(super) fn create_provider(
         .prepare_cached("SELECT count(*) FROM providers")?
         .query_row([], |row| row.get(0))?;
     if count >= MAX_PROVIDERS {
-        return Err(StoreError::LimitReached {
-            what: "workload identity providers",
-            max: MAX_PROVIDERS,
-        });
+        return Err(refusals::too_many_providers());
     }
     let now = now();
     let provider = Provider {
@@ -54,7 +51,7 @@ pub(super) fn get_provider(conn: &Connection, id: &str) -> Result<Provider> {
     conn.prepare_cached("SELECT * FROM providers WHERE id = ?")?
         .query_row([id], read_provider)
         .optional()?
-        .ok_or(StoreError::NotFound("workload identity provider"))
+        .ok_or_else(refusals::no_provider)
 }
 
 pub(super) fn list_providers(conn: &Connection, query: &PageQuery) -> Result<Page<Provider>> {
@@ -80,9 +77,7 @@ pub(super) fn update_provider(
 pub(super) fn delete_provider(tx: &mut Tx<'_>, id: &str, audit: AuditDraft) -> Result<()> {
     get_provider(tx.conn, id)?;
     if exists(tx.conn, "SELECT 1 FROM rules WHERE provider_id = ?", [id])? {
-        return Err(StoreError::Refused(
-            "the provider still has federation rules".into(),
-        ));
+        return Err(refusals::provider_has_rules());
     }
     run(tx.conn, "DELETE FROM providers WHERE id = ?", [id])?;
     record(tx, audit, None)
@@ -91,10 +86,7 @@ pub(super) fn delete_provider(tx: &mut Tx<'_>, id: &str, audit: AuditDraft) -> R
 fn provider_name_is_free(tx: &Tx<'_>, provider: &Provider) -> Result<()> {
     let sql = "SELECT 1 FROM providers WHERE name = ? AND id <> ?";
     if exists(tx.conn, sql, [&provider.name, &provider.id])? {
-        return Err(StoreError::Conflict(format!(
-            "a workload identity provider named '{}' exists already",
-            provider.name
-        )));
+        return Err(refusals::provider_name_is_taken(&provider.name));
     }
     Ok(())
 }
@@ -152,19 +144,14 @@ pub(super) fn create_rule(tx: &mut Tx<'_>, new: NewRule, audit: AuditDraft) -> R
     projects::get_active(tx.conn, &new.project_id)?;
     let sql = "SELECT 1 FROM rules WHERE provider_id = ? AND service_account_id = ?";
     if exists(tx.conn, sql, [&new.provider_id, &new.service_account_id])? {
-        return Err(StoreError::Conflict(
-            "the provider has a federation rule for this service account already".into(),
-        ));
+        return Err(refusals::account_has_a_rule());
     }
     let count: u64 = tx
         .conn
         .prepare_cached("SELECT count(*) FROM rules WHERE provider_id = ?")?
         .query_row([&new.provider_id], |row| row.get(0))?;
     if count >= MAX_RULES_PER_PROVIDER {
-        return Err(StoreError::LimitReached {
-            what: "federation rules of one provider",
-            max: MAX_RULES_PER_PROVIDER,
-        });
+        return Err(refusals::too_many_rules());
     }
     let now = now();
     let rule = Rule {
@@ -190,7 +177,7 @@ pub(super) fn get_rule(conn: &Connection, provider_id: &str, id: &str) -> Result
     conn.prepare_cached("SELECT * FROM rules WHERE id = ? AND provider_id = ?")?
         .query_row([id, provider_id], read_rule)
         .optional()?
-        .ok_or(StoreError::NotFound("federation rule"))
+        .ok_or_else(refusals::no_rule)
 }
 
 pub(super) fn list_rules(
@@ -241,10 +228,8 @@ pub(super) fn delete_rule(
 fn rule_name_is_free(tx: &Tx<'_>, rule: &Rule) -> Result<()> {
     let sql = "SELECT 1 FROM rules WHERE provider_id = ? AND name = ? AND id <> ?";
     if exists(tx.conn, sql, (&rule.provider_id, &rule.name, &rule.id))? {
-        return Err(StoreError::Conflict(format!(
-            "the provider has a federation rule named '{}' already",
-            rule.name.as_deref().unwrap_or_default()
-        )));
+        let name = rule.name.as_deref().unwrap_or_default();
+        return Err(refusals::rule_name_is_taken(name));
     }
     Ok(())
 }

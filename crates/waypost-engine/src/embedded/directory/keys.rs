@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::{projects, record};
 use crate::{
-    Millis, StoreError,
+    Millis,
     audit::AuditDraft,
     directory::{ApiKey, ApiKeyPatch, KeyOwner, NewApiKey},
     embedded::{
@@ -12,6 +12,7 @@ use crate::{
         sql::{Result, exists, now, page, parse, run, unreadable},
     },
     page::{Page, PageQuery},
+    refusals,
 };
 
 pub(super) fn create(tx: &mut Tx<'_>, new: NewApiKey, audit: AuditDraft) -> Result<ApiKey> {
@@ -25,7 +26,7 @@ pub(super) fn create(tx: &mut Tx<'_>, new: NewApiKey, audit: AuditDraft) -> Resu
         "SELECT 1 FROM api_keys WHERE hash = ?",
         [&new.hash],
     )? {
-        return Err(StoreError::Conflict("this key exists already".into()));
+        return Err(refusals::key_exists());
     }
     let key = ApiKey {
         id: tx.id("key_"),
@@ -66,7 +67,7 @@ pub(super) fn get(conn: &Connection, project_id: Option<&str>, id: &str) -> Resu
     conn.prepare_cached("SELECT * FROM api_keys WHERE id = ? AND project_id IS ?")?
         .query_row((id, project_id), read)
         .optional()?
-        .ok_or(StoreError::NotFound("API key"))
+        .ok_or_else(refusals::no_key)
 }
 
 pub(super) fn list_admin(conn: &Connection, query: &PageQuery) -> Result<Page<ApiKey>> {
@@ -102,7 +103,7 @@ pub(super) fn update(
     let mut key = get(tx.conn, Some(project_id), id)?;
     projects::get_active(tx.conn, project_id)?;
     if key.expires_at.is_some_and(|end| end <= now()) {
-        return Err(StoreError::Refused("the API key has expired".into()));
+        return Err(refusals::key_has_expired());
     }
     patch.apply(&mut key);
     run(

@@ -25,6 +25,7 @@ use crate::{
         RulePatch, SealedSigningKey, ServiceAccount, ServiceAccountPatch,
     },
     page::{Page, PageQuery},
+    refusals,
     store::DirectoryStore,
 };
 
@@ -311,7 +312,7 @@ impl DirectoryStore for EmbeddedStore {
         let kid = kid.to_owned();
         self.write(move |tx| {
             match run(tx.conn, "DELETE FROM signing_keys WHERE kid = ?", [&kid])? {
-                0 => Err(StoreError::NotFound("signing key")),
+                0 => Err(refusals::no_signing_key()),
                 deleted => raise_version(tx, deleted),
             }
         })

@@ -4,7 +4,6 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{keys, record};
 use crate::{
-    StoreError,
     audit::AuditDraft,
     directory::{
         ApiKey, KeyOwner, NewApiKey, NewProject, NewServiceAccount, Project, ProjectPatch,
@@ -15,6 +14,7 @@ use crate::{
         sql::{Result, now, page, run},
     },
     page::{Page, PageQuery},
+    refusals,
 };
 
 pub(super) fn create(tx: &mut Tx<'_>, new: NewProject, mut audit: AuditDraft) -> Result<Project> {
@@ -44,7 +44,7 @@ pub(super) fn get(conn: &Connection, id: &str) -> Result<Project> {
     conn.prepare_cached("SELECT * FROM projects WHERE id = ?")?
         .query_row([id], read)
         .optional()?
-        .ok_or(StoreError::NotFound("project"))
+        .ok_or_else(refusals::no_project)
 }
 
 pub(super) fn list(
@@ -95,7 +95,7 @@ pub(super) fn archive(tx: &mut Tx<'_>, id: &str, audit: AuditDraft) -> Result<Pr
 pub(super) fn get_active(conn: &Connection, id: &str) -> Result<Project> {
     let project = get(conn, id)?;
     if project.archived_at.is_some() {
-        return Err(StoreError::Refused("the project is archived".into()));
+        return Err(refusals::project_is_archived());
     }
     Ok(project)
 }
@@ -143,7 +143,7 @@ pub(super) fn get_account(conn: &Connection, project_id: &str, id: &str) -> Resu
     conn.prepare_cached("SELECT * FROM service_accounts WHERE id = ? AND project_id = ?")?
         .query_row([id, project_id], read_account)
         .optional()?
-        .ok_or(StoreError::NotFound("service account"))
+        .ok_or_else(refusals::no_service_account)
 }
 
 pub(super) fn list_accounts(
