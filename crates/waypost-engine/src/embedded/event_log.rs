@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     Tx,
-    responses::{LOG_DROPPED, status},
+    response_row::{LOG_DROPPED, status},
     sql::{Result, exists, run},
 };
 use crate::{StoreError, events::EventBatch, refusals, responses::EventPage};

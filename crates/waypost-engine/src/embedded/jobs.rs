@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     Tx, event_log, items,
-    responses::{end, get_any},
+    response_row::{self, end, get_any},
     sql::{self, Result, millis, run},
 };
 use crate::{
@@ -294,7 +294,7 @@ fn look(tx: &Tx<'_>, lease: &Lease) -> Result<Look> {
              WHERE id = ?1 AND epoch = ?2",
         )?
         .query_row((&lease.response_id, lease.epoch, now), |row| {
-            let status = super::responses::status(row.get_ref(2)?.as_str()?)?;
+            let status = response_row::status(row.get_ref(2)?.as_str()?)?;
             Ok(Look {
                 next_seq: row.get(0)?,
                 held: row.get(1)?,

@@ -18,6 +18,7 @@ mod migrate;
 mod peek;
 mod private;
 mod readers;
+mod response_row;
 mod responses;
 mod retention;
 mod sql;

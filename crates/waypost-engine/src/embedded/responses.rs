@@ -1,18 +1,18 @@
 //! Responses: rows, bodies, input items, chains. The trait's methods delegate
 //! here, to [`jobs`], [`event_log`] and [`retention`].
-//!
-//! Easy to break: the status column is the truth, and becomes terminal in
-//! [`end`] only, which also takes the job away.
+//! A response's own row is in [`response_row`](super::response_row).
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::{
-    EmbeddedStore, Tx, event_log, idempotency, items, jobs, retention,
-    sql::{Result, cut, exists, now, run, unreadable},
+    EmbeddedStore, Tx, event_log, idempotency, items, jobs,
+    response_row::{HAS_LOG, NO_LOG, end, get},
+    retention,
+    sql::{Result, cut, exists, now, run},
 };
 use crate::{
     Millis, StoreError,
@@ -26,11 +26,6 @@ use crate::{
     },
     store::ResponseStore,
 };
-
-/// Values of the column `log_state`.
-pub(super) const NO_LOG: i64 = 0;
-pub(super) const HAS_LOG: i64 = 1;
-pub(super) const LOG_DROPPED: i64 = 2;
 
 #[async_trait]
 impl ResponseStore for EmbeddedStore {
@@ -308,61 +303,6 @@ fn consume_approval(tx: &Tx<'_>, key: &[String; 2], response_id: &str) -> Result
         )?
         .query_row((project_id, request_id), |row| row.get(0))?;
     Ok(owner)
-}
-
-pub(super) fn get(conn: &Connection, project_id: &str, id: &str) -> Result<StoredResponse> {
-    let response = get_any(conn, id)?;
-    if response.project_id != project_id {
-        return Err(refusals::no_response());
-    }
-    Ok(response)
-}
-
-/// Of whichever project: for jobs, whose right to a row is their lease.
-pub(super) fn get_any(conn: &Connection, id: &str) -> Result<StoredResponse> {
-    conn.prepare_cached(
-        "SELECT * FROM responses JOIN response_bodies ON response_id = id WHERE id = ?",
-    )?
-    .query_row([id], read_response)
-    .optional()?
-    .ok_or_else(refusals::no_response)
-}
-
-fn read_response(row: &Row<'_>) -> rusqlite::Result<StoredResponse> {
-    Ok(StoredResponse {
-        id: row.get("id")?,
-        project_id: row.get("project_id")?,
-        status: status(row.get_ref("status")?.as_str()?)?,
-        body: row.get("body")?,
-        created_at: row.get("created_at")?,
-        background: row.get("background")?,
-        streamable: row.get("streamable")?,
-        store: row.get("store")?,
-        previous_response_id: row.get("previous_response_id")?,
-        next_seq: row.get("next_seq")?,
-        rewinds: row.get("rewinds")?,
-        log_dropped: row.get::<_, i64>("log_state")? == LOG_DROPPED,
-    })
-}
-
-pub(super) fn status(word: &str) -> rusqlite::Result<Status> {
-    Status::parse(word).ok_or_else(|| unreadable("status", word))
-}
-
-/// Makes a response terminal: status, body, time; the job goes.
-pub(super) fn end(tx: &Tx<'_>, id: &str, status: Status, body: &str) -> Result<()> {
-    run(
-        tx.conn,
-        "UPDATE responses SET status = ?, ended_at = ? WHERE id = ?",
-        (status.as_str(), now(), id),
-    )?;
-    run(
-        tx.conn,
-        "UPDATE response_bodies SET body = ? WHERE response_id = ?",
-        [body, id],
-    )?;
-    run(tx.conn, "DELETE FROM jobs WHERE response_id = ?", [id])?;
-    Ok(())
 }
 
 fn cancel(

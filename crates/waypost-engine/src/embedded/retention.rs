@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::{
     Tx,
-    responses::LOG_DROPPED,
+    response_row::LOG_DROPPED,
     sql::{Result, now, run},
 };
 use crate::{

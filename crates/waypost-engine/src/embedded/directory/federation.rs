@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{projects, record};
+use super::{lookups, record};
 use crate::{
     audit::AuditDraft,
     directory::{NewProvider, NewRule, Provider, ProviderPatch, Rule, RulePatch},
@@ -140,8 +140,8 @@ pub(super) fn read_provider(row: &Row<'_>) -> rusqlite::Result<Provider> {
 
 pub(super) fn create_rule(tx: &mut Tx<'_>, new: NewRule, audit: AuditDraft) -> Result<Rule> {
     get_provider(tx.conn, &new.provider_id)?;
-    projects::get_account(tx.conn, &new.project_id, &new.service_account_id)?;
-    projects::get_active(tx.conn, &new.project_id)?;
+    lookups::service_account(tx.conn, &new.project_id, &new.service_account_id)?;
+    lookups::active_project(tx.conn, &new.project_id)?;
     let sql = "SELECT 1 FROM rules WHERE provider_id = ? AND service_account_id = ?";
     if exists(tx.conn, sql, [&new.provider_id, &new.service_account_id])? {
         return Err(refusals::account_has_a_rule());

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{projects, record};
+use super::{lookups, record};
 use crate::{
     Millis,
     audit::AuditDraft,
@@ -18,8 +18,8 @@ use crate::{
 pub(super) fn create(tx: &mut Tx<'_>, new: NewApiKey, audit: AuditDraft) -> Result<ApiKey> {
     let (project_id, account_id) = owner_ids(&new.owner);
     if let (Some(project_id), Some(account_id)) = (project_id, account_id) {
-        projects::get_account(tx.conn, project_id, account_id)?;
-        projects::get_active(tx.conn, project_id)?;
+        lookups::service_account(tx.conn, project_id, account_id)?;
+        lookups::active_project(tx.conn, project_id)?;
     }
     if exists(
         tx.conn,
@@ -82,11 +82,11 @@ pub(super) fn list_project(
     query: &PageQuery,
 ) -> Result<Page<ApiKey>> {
     let (select, id) = if let Some(account_id) = account_id {
-        projects::get_account(conn, project_id, account_id)?;
+        lookups::service_account(conn, project_id, account_id)?;
         let select = "SELECT * FROM api_keys WHERE service_account_id = ?";
         (select, account_id)
     } else {
-        projects::get(conn, project_id)?;
+        lookups::project(conn, project_id)?;
         let select = "SELECT * FROM api_keys WHERE project_id = ?";
         (select, project_id)
     };
@@ -101,7 +101,7 @@ pub(super) fn update(
     audit: AuditDraft,
 ) -> Result<ApiKey> {
     let mut key = get(tx.conn, Some(project_id), id)?;
-    projects::get_active(tx.conn, project_id)?;
+    lookups::active_project(tx.conn, project_id)?;
     if key.expires_at.is_some_and(|end| end <= now()) {
         return Err(refusals::key_has_expired());
     }

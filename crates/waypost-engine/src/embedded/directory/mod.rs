@@ -7,6 +7,7 @@
 
 mod federation;
 mod keys;
+mod lookups;
 mod projects;
 
 use async_trait::async_trait;
@@ -53,7 +54,7 @@ impl DirectoryStore for EmbeddedStore {
 
     async fn get_project(&self, id: &str) -> Result<Project, StoreError> {
         let id = id.to_owned();
-        self.read(move |conn| projects::get(conn, &id)).await
+        self.read(move |conn| lookups::project(conn, &id)).await
     }
 
     async fn list_projects(
@@ -98,7 +99,7 @@ impl DirectoryStore for EmbeddedStore {
         id: &str,
     ) -> Result<ServiceAccount, StoreError> {
         let (project_id, id) = (project_id.to_owned(), id.to_owned());
-        self.read(move |conn| projects::get_account(conn, &project_id, &id))
+        self.read(move |conn| lookups::service_account(conn, &project_id, &id))
             .await
     }
 
@@ -354,12 +355,12 @@ pub(super) fn providers(conn: &Connection) -> rusqlite::Result<Vec<Provider>> {
 fn load(conn: &Connection) -> Result<Directory> {
     Ok(Directory {
         version: version(conn)?,
-        projects: all(conn, "SELECT * FROM projects", [], projects::read)?,
+        projects: all(conn, "SELECT * FROM projects", [], lookups::read_project)?,
         service_accounts: all(
             conn,
             "SELECT * FROM service_accounts",
             [],
-            projects::read_account,
+            lookups::read_account,
         )?,
         keys: all(conn, "SELECT * FROM api_keys", [], keys::read)?,
         providers: all(

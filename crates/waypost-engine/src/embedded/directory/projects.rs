@@ -1,8 +1,12 @@
 //! Projects and their service accounts.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::Connection;
 
-use super::{keys, record};
+use super::{
+    keys,
+    lookups::{active_project, project, read_account, read_project, service_account},
+    record,
+};
 use crate::{
     audit::AuditDraft,
     directory::{
@@ -14,7 +18,6 @@ use crate::{
         sql::{Result, now, page, run},
     },
     page::{Page, PageQuery},
-    refusals,
 };
 
 pub(super) fn create(tx: &mut Tx<'_>, new: NewProject, mut audit: AuditDraft) -> Result<Project> {
@@ -40,13 +43,6 @@ pub(super) fn create(tx: &mut Tx<'_>, new: NewProject, mut audit: AuditDraft) ->
     Ok(project)
 }
 
-pub(super) fn get(conn: &Connection, id: &str) -> Result<Project> {
-    conn.prepare_cached("SELECT * FROM projects WHERE id = ?")?
-        .query_row([id], read)
-        .optional()?
-        .ok_or_else(refusals::no_project)
-}
-
 pub(super) fn list(
     conn: &Connection,
     query: &PageQuery,
@@ -57,7 +53,7 @@ pub(super) fn list(
     } else {
         "SELECT * FROM projects WHERE archived_at IS NULL"
     };
-    page(conn, select, vec![], query, read)
+    page(conn, select, vec![], query, read_project)
 }
 
 pub(super) fn update(
@@ -66,7 +62,7 @@ pub(super) fn update(
     patch: ProjectPatch,
     audit: AuditDraft,
 ) -> Result<Project> {
-    let mut project = get_active(tx.conn, id)?;
+    let mut project = active_project(tx.conn, id)?;
     patch.apply(&mut project);
     run(
         tx.conn,
@@ -78,7 +74,7 @@ pub(super) fn update(
 }
 
 pub(super) fn archive(tx: &mut Tx<'_>, id: &str, audit: AuditDraft) -> Result<Project> {
-    let mut project = get(tx.conn, id)?;
+    let mut project = project(tx.conn, id)?;
     if project.archived_at.is_none() {
         project.archived_at = Some(now());
         run(
@@ -91,22 +87,13 @@ pub(super) fn archive(tx: &mut Tx<'_>, id: &str, audit: AuditDraft) -> Result<Pr
     Ok(project)
 }
 
-/// The project, which must not be archived.
-pub(super) fn get_active(conn: &Connection, id: &str) -> Result<Project> {
-    let project = get(conn, id)?;
-    if project.archived_at.is_some() {
-        return Err(refusals::project_is_archived());
-    }
-    Ok(project)
-}
-
 pub(super) fn create_account(
     tx: &mut Tx<'_>,
     new: NewServiceAccount,
     audit: AuditDraft,
     key: Option<(NewApiKey, AuditDraft)>,
 ) -> Result<(ServiceAccount, Option<ApiKey>)> {
-    get_active(tx.conn, &new.project_id)?;
+    active_project(tx.conn, &new.project_id)?;
     let account = ServiceAccount {
         id: tx.id("svc_acct_"),
         project_id: new.project_id,
@@ -139,19 +126,12 @@ pub(super) fn create_account(
     Ok((account, key))
 }
 
-pub(super) fn get_account(conn: &Connection, project_id: &str, id: &str) -> Result<ServiceAccount> {
-    conn.prepare_cached("SELECT * FROM service_accounts WHERE id = ? AND project_id = ?")?
-        .query_row([id, project_id], read_account)
-        .optional()?
-        .ok_or_else(refusals::no_service_account)
-}
-
 pub(super) fn list_accounts(
     conn: &Connection,
     project_id: &str,
     query: &PageQuery,
 ) -> Result<Page<ServiceAccount>> {
-    get(conn, project_id)?;
+    project(conn, project_id)?;
     let select = "SELECT * FROM service_accounts WHERE project_id = ?";
     page(
         conn,
@@ -169,8 +149,8 @@ pub(super) fn update_account(
     patch: ServiceAccountPatch,
     audit: AuditDraft,
 ) -> Result<ServiceAccount> {
-    let mut account = get_account(tx.conn, project_id, id)?;
-    get_active(tx.conn, project_id)?;
+    let mut account = service_account(tx.conn, project_id, id)?;
+    active_project(tx.conn, project_id)?;
     patch.apply(&mut account);
     run(
         tx.conn,
@@ -187,28 +167,8 @@ pub(super) fn delete_account(
     id: &str,
     audit: AuditDraft,
 ) -> Result<()> {
-    get_account(tx.conn, project_id, id)?;
+    service_account(tx.conn, project_id, id)?;
     // Its keys and rules go by their foreign keys.
     run(tx.conn, "DELETE FROM service_accounts WHERE id = ?", [id])?;
     record(tx, audit, None)
-}
-
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Project> {
-    Ok(Project {
-        id: row.get("id")?,
-        name: row.get("name")?,
-        external_key_id: row.get("external_key_id")?,
-        created_at: row.get("created_at")?,
-        archived_at: row.get("archived_at")?,
-    })
-}
-
-pub(super) fn read_account(row: &Row<'_>) -> rusqlite::Result<ServiceAccount> {
-    Ok(ServiceAccount {
-        id: row.get("id")?,
-        project_id: row.get("project_id")?,
-        name: row.get("name")?,
-        role: row.get("role")?,
-        created_at: row.get("created_at")?,
-    })
 }
