@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{lookups, record};
+use super::{changes::record, lookups};
 use crate::{
     audit::AuditDraft,
     directory::{NewProvider, NewRule, Provider, ProviderPatch, Rule, RulePatch},
@@ -57,6 +57,13 @@ pub(super) fn get_provider(conn: &Connection, id: &str) -> Result<Provider> {
 pub(super) fn list_providers(conn: &Connection, query: &PageQuery) -> Result<Page<Provider>> {
     let select = "SELECT * FROM providers WHERE true";
     page(conn, select, vec![], query, read_provider)
+}
+
+/// All providers by name, for a look from outside of the engine.
+pub(in crate::embedded) fn providers(conn: &Connection) -> rusqlite::Result<Vec<Provider>> {
+    conn.prepare("SELECT * FROM providers ORDER BY name")?
+        .query_map([], read_provider)?
+        .collect()
 }
 
 pub(super) fn update_provider(

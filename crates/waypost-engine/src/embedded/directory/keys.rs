@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{lookups, record};
+use super::{changes::record, lookups};
 use crate::{
     Millis,
     audit::AuditDraft,

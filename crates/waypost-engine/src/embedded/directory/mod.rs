@@ -1,22 +1,18 @@
 //! The directory's trait: each method moves its arguments to the thread that
 //! serves it and calls the function of the same name.
-//!
-//! Easy to break: a change and its audit event are one transaction, and so is
-//! the version that tells other parts to load the directory again. [`record`]
-//! does both; every change calls it.
 
+mod changes;
 mod federation;
 mod keys;
+mod load;
 mod lookups;
 mod projects;
+mod tokens;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row};
 
-use super::{
-    EmbeddedStore, Tx, audit,
-    sql::{Result, now, run},
-};
+pub(super) use self::federation::providers;
+use super::{EmbeddedStore, sql::Result};
 use crate::{
     Millis, StoreError,
     audit::AuditDraft,
@@ -26,18 +22,17 @@ use crate::{
         RulePatch, SealedSigningKey, ServiceAccount, ServiceAccountPatch,
     },
     page::{Page, PageQuery},
-    refusals,
     store::DirectoryStore,
 };
 
 #[async_trait]
 impl DirectoryStore for EmbeddedStore {
     async fn load_directory(&self) -> Result<Directory, StoreError> {
-        self.read(load).await
+        self.read(load::directory).await
     }
 
     async fn directory_version(&self) -> Result<i64, StoreError> {
-        self.read(|conn| Ok(version(conn)?)).await
+        self.read(|conn| Ok(changes::version(conn)?)).await
     }
 
     async fn organization_id(&self) -> Result<String, StoreError> {
@@ -285,118 +280,17 @@ impl DirectoryStore for EmbeddedStore {
     }
 
     async fn revoke_token(&self, revocation: Revocation) -> Result<(), StoreError> {
-        self.write(move |tx| {
-            let added = run(
-                tx.conn,
-                "INSERT OR IGNORE INTO revocations (jti, expires_at) VALUES (?, ?)",
-                (&revocation.jti, revocation.expires_at),
-            )?;
-            raise_version(tx, added)
-        })
-        .await
+        self.write(move |tx| tokens::revoke(tx, &revocation)).await
     }
 
     async fn add_signing_key(&self, key: SealedSigningKey) -> Result<(), StoreError> {
-        self.write(move |tx| {
-            let added = run(
-                tx.conn,
-                "INSERT OR IGNORE INTO signing_keys (kid, sealed, created_at, sign_from)
-                 VALUES (?, ?, ?, ?)",
-                (&key.kid, &key.sealed, key.created_at, key.sign_from),
-            )?;
-            raise_version(tx, added)
-        })
-        .await
+        self.write(move |tx| tokens::add_signing_key(tx, &key))
+            .await
     }
 
     async fn delete_signing_key(&self, kid: &str) -> Result<(), StoreError> {
         let kid = kid.to_owned();
-        self.write(move |tx| {
-            match run(tx.conn, "DELETE FROM signing_keys WHERE kid = ?", [&kid])? {
-                0 => Err(refusals::no_signing_key()),
-                deleted => raise_version(tx, deleted),
-            }
-        })
-        .await
+        self.write(move |tx| tokens::delete_signing_key(tx, &kid))
+            .await
     }
-}
-
-/// What belongs to every change here: its event, and a higher version.
-/// `created` is the id of the row that the change made.
-fn record(tx: &mut Tx<'_>, event: AuditDraft, created: Option<&str>) -> Result<()> {
-    audit::append(tx, event, created)?;
-    raise_version(tx, 1)
-}
-
-/// Nothing changed, nothing raised.
-fn raise_version(tx: &Tx<'_>, changes: usize) -> Result<()> {
-    if changes > 0 {
-        run(
-            tx.conn,
-            "UPDATE meta SET value = value + 1 WHERE key = 'directory_version'",
-            [],
-        )?;
-    }
-    Ok(())
-}
-
-fn version(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached("SELECT value FROM meta WHERE key = 'directory_version'")?
-        .query_row([], |row| row.get(0))
-}
-
-/// For a look from outside of an engine.
-pub(super) fn providers(conn: &Connection) -> rusqlite::Result<Vec<Provider>> {
-    conn.prepare("SELECT * FROM providers ORDER BY name")?
-        .query_map([], federation::read_provider)?
-        .collect()
-}
-
-fn load(conn: &Connection) -> Result<Directory> {
-    Ok(Directory {
-        version: version(conn)?,
-        projects: all(conn, "SELECT * FROM projects", [], lookups::read_project)?,
-        service_accounts: all(
-            conn,
-            "SELECT * FROM service_accounts",
-            [],
-            lookups::read_account,
-        )?,
-        keys: all(conn, "SELECT * FROM api_keys", [], keys::read)?,
-        providers: all(
-            conn,
-            "SELECT * FROM providers",
-            [],
-            federation::read_provider,
-        )?,
-        rules: all(conn, "SELECT * FROM rules", [], federation::read_rule)?,
-        revocations: all(
-            conn,
-            "SELECT * FROM revocations WHERE expires_at > ?",
-            [now()],
-            |row| {
-                Ok(Revocation {
-                    jti: row.get("jti")?,
-                    expires_at: row.get("expires_at")?,
-                })
-            },
-        )?,
-        signing_keys: all(conn, "SELECT * FROM signing_keys", [], |row| {
-            Ok(SealedSigningKey {
-                kid: row.get("kid")?,
-                sealed: row.get("sealed")?,
-                created_at: row.get("created_at")?,
-                sign_from: row.get("sign_from")?,
-            })
-        })?,
-    })
-}
-
-fn all<T>(
-    conn: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    conn.prepare_cached(sql)?.query_map(params, map)?.collect()
 }

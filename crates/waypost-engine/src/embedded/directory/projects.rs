@@ -3,9 +3,9 @@
 use rusqlite::Connection;
 
 use super::{
+    changes::record,
     keys,
     lookups::{active_project, project, read_account, read_project, service_account},
-    record,
 };
 use crate::{
     audit::AuditDraft,
