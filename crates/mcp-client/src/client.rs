@@ -137,7 +137,8 @@ impl Session {
     }
 
     /// The protocol's version, as dated.
-    pub fn version(&self) -> &'static str {
+    #[cfg(test)]
+    pub(crate) fn version(&self) -> &'static str {
         self.era.version()
     }
 

@@ -50,6 +50,7 @@ impl Era {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn version(&self) -> &'static str {
         match self {
             Self::Modern => MODERN,

@@ -99,10 +99,6 @@ impl Credentials {
         })
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.authorization.is_none() && self.headers.is_empty()
-    }
-
     /// The values with the names of their headers, to find them in what a server says.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &SecretString)> {
         let headers = self.headers.iter();

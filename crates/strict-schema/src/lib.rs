@@ -83,7 +83,7 @@ mod resolve;
 mod types;
 pub mod validator;
 
-pub use argument::{ArgumentChecker, Automaton, valid_prefix};
+pub use argument::{ArgumentChecker, Automaton};
 pub use check::{Violation, ViolationKind, Where, check_root, check_strict};
 pub use decide::{Decision, decide};
 pub use downlevel::{Dialect, Downleveled, PatternStyle, downlevel};

@@ -4,7 +4,7 @@
 //! it drains (nothing new is taken), it stops (what runs ends where it is).
 //!
 //! Everything spawned goes through [`Shutdown::spawn`] and stops on
-//! [`Shutdown::token`]; [`Shutdown::wait`] sees them all out within the grace
+//! [`Shutdown::begun`]; [`Shutdown::wait`] sees them all out within the grace
 //! limit. Open streams end on [`Shutdown::stopping`], or they would hold the
 //! drain.
 
@@ -41,13 +41,8 @@ impl Shutdown {
         self.leaving.is_cancelled()
     }
 
-    /// Cancelled once the drain begins: take no new work, end streams, hand
-    /// jobs over.
-    pub fn token(&self) -> &CancellationToken {
-        &self.token
-    }
-
-    /// Resolves once the drain begins.
+    /// Resolves once the drain begins: take no new work, end streams, hand jobs
+    /// over.
     pub fn begun(&self) -> WaitForCancellationFuture<'_> {
         self.token.cancelled()
     }

@@ -139,36 +139,3 @@ pub struct ArgumentChecker {
     scratch: Vec<u8>,
     failed: Option<Box<Mismatch>>,
 }
-
-/// The longest prefix of `text` that some valid document begins with: what a model may be asked
-/// to continue from. The whole text if it is valid or merely unfinished.
-///
-/// This is what the checker took before the [`Mismatch`], cut back to a character boundary; a
-/// refused escape ends it within the escape.
-///
-/// ```
-/// use std::sync::Arc;
-/// use serde_json::json;
-/// use strict_schema::{Automaton, valid_prefix};
-///
-/// let automaton = Arc::new(Automaton::compile(&json!({
-///     "type": "object",
-///     "properties": {"n": {"type": "integer"}},
-///     "required": ["n"],
-///     "additionalProperties": false
-/// }))?);
-/// assert_eq!(valid_prefix(&automaton, r#"{"n": "one"}"#), r#"{"n": "#);
-/// assert_eq!(valid_prefix(&automaton, r#"{"n": 1}"#), r#"{"n": 1}"#);
-/// # Ok::<(), strict_schema::CompileError>(())
-/// ```
-pub fn valid_prefix<'t>(automaton: &Arc<Automaton>, text: &'t str) -> &'t str {
-    let mut checker = ArgumentChecker::new(automaton.clone());
-    let mut end = match checker.push(text.as_bytes()) {
-        Ok(()) => text.len(),
-        Err(mismatch) => mismatch.offset,
-    };
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}

@@ -16,9 +16,7 @@ use strict_schema::{
     ArgumentChecker, Automaton, Limits, Profile, Resolved, Validator, Where, parse, resolve,
 };
 use toktrie::ApproximateTokEnv;
-use waypost::config::ToolsConfig;
-use waypost::metrics::Metrics;
-use waypost::tools::prepare::{Place, Preparer};
+use waypost::{Metrics, Place, Preparer, ToolsConfig};
 
 use crate::Bench;
 use crate::stats::{Rng, median};

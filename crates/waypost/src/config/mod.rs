@@ -6,7 +6,7 @@
 //!
 //! The doc comment of a field is what operators read about its key: see
 //! [`reference`]. After a change: `WAYPOST_TEST_UPDATE=1 cargo test -p waypost
-//! --lib config::print` writes `docs/configuration.md` anew.
+//! --lib config::page` writes `docs/configuration.md` anew.
 //!
 //! Easy to break: a secret may only live in a [`Secret`], which prints as a
 //! mask or as a reference whichever way it is formatted or serialized.
@@ -14,6 +14,8 @@
 pub mod environment;
 pub mod load;
 mod mcp;
+#[cfg(test)]
+mod page;
 pub mod print;
 pub mod reference;
 pub mod secret;

@@ -17,8 +17,6 @@ pub struct Section {
     pub meaning: String,
     /// There may be any number of it: `[[name]]`.
     pub repeats: bool,
-    /// Whether the configuration may do without it.
-    pub optional: bool,
     pub keys: Vec<Key>,
 }
 
@@ -49,7 +47,6 @@ pub fn sections() -> Vec<Section> {
     let top = Place {
         name: String::new(),
         repeats: false,
-        optional: false,
     };
     collect(schema.as_value(), Some(&defaults), top, &mut found);
     found
@@ -58,7 +55,6 @@ pub fn sections() -> Vec<Section> {
 struct Place {
     name: String,
     repeats: bool,
-    optional: bool,
 }
 
 /// Adds the section of this schema and those in it.
@@ -75,16 +71,15 @@ fn collect(schema: &Value, defaults: Option<&toml::Value>, place: Place, found: 
     let mut below = Vec::new();
     for (name, property) in properties {
         let default = defaults.and_then(|table| table.get(name));
-        let (kind, nullable) = without_null(property);
+        let kind = without_null(property);
         let path = match place.name.as_str() {
             "" => name.clone(),
             section => format!("{section}.{name}"),
         };
         if kind["properties"].is_object() {
-            let optional = nullable;
-            below.push((kind, default, path, false, optional));
+            below.push((kind, default, path, false));
         } else if kind["items"]["properties"].is_object() {
-            below.push((&kind["items"], None, path, true, true));
+            below.push((&kind["items"], None, path, true));
         } else {
             let own = property["default"].clone();
             let own = toml::Value::try_from(own).ok();
@@ -103,32 +98,22 @@ fn collect(schema: &Value, defaults: Option<&toml::Value>, place: Place, found: 
         name: place.name,
         meaning: meaning(schema),
         repeats: place.repeats,
-        optional: place.optional,
         keys,
     });
-    for (schema, defaults, name, repeats, optional) in below {
-        let place = Place {
-            name,
-            repeats,
-            optional,
-        };
-        collect(schema, defaults, place, found);
+    for (schema, defaults, name, repeats) in below {
+        collect(schema, defaults, Place { name, repeats }, found);
     }
 }
 
 /// The schema of what is there when something is.
-fn without_null(schema: &Value) -> (&Value, bool) {
+fn without_null(schema: &Value) -> &Value {
     let either = schema["anyOf"].as_array();
     match either {
         Some(either) if either.iter().any(|one| one["type"] == "null") => {
             let some = either.iter().find(|one| one["type"] != "null");
-            (some.unwrap_or(schema), true)
+            some.unwrap_or(schema)
         }
-        _ => {
-            let types = schema["type"].as_array();
-            let nullable = types.is_some_and(|types| types.iter().any(|one| one == "null"));
-            (schema, nullable)
-        }
+        _ => schema,
     }
 }
 

@@ -192,7 +192,7 @@ impl ApiError {
     /// What was done is not to be done again by itself, although the status
     /// sounds like it: sent as `x-should-retry: false`, which OpenAI's SDKs obey.
     #[must_use]
-    pub fn is_final(mut self) -> Self {
+    pub fn without_retry(mut self) -> Self {
         self.0.is_final = true;
         self
     }

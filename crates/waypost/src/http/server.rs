@@ -334,10 +334,9 @@ mod tests {
     #[tokio::test]
     async fn a_drain_waits_for_streams_that_end_and_cuts_off_others() {
         async fn handler(State(app): State<AppRef>) -> Body {
-            let end = app.shutdown.token().clone().cancelled_owned();
             let events = stream::once(async { Bytes::from_static(b"first\n") }).chain(
                 stream::once(async move {
-                    end.await;
+                    app.shutdown.begun().await;
                     Bytes::from_static(b"last\n")
                 }),
             );

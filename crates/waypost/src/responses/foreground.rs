@@ -341,7 +341,7 @@ pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
         // The model was asked again here, as often as is allowed.
         UpstreamError::Violation(message) => ApiError::bad_gateway(message.clone())
             .code("upstream_error")
-            .is_final(),
+            .without_retry(),
         UpstreamError::Status {
             status,
             message,

@@ -86,7 +86,7 @@ pub async fn replay(
                 created.response_id
             ))
             .code("idempotency_response_gone")
-            .is_final());
+            .without_retry());
         }
         found => found?,
     };
@@ -129,7 +129,7 @@ fn reused() -> ApiError {
          new key.",
     )
     .code("idempotency_key_reused")
-    .is_final()
+    .without_retry()
 }
 
 type Running = HashMap<(String, String), Held>;

@@ -17,8 +17,6 @@ use moka::sync::Cache;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-pub use self::{lark::check_lark, regex::check_regex};
-
 /// Longest definition of a grammar, in bytes.
 pub const MAX_DEFINITION: usize = 64 * 1024;
 /// Grammars kept compiled. One may take megabytes.
