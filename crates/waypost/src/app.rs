@@ -11,6 +11,7 @@ use crate::{
     metrics::Metrics,
     ops::StoreCheck,
     responses::{idempotency::RunningKeys, jobs::Jobs},
+    run::Runs,
     shutdown::Shutdown,
     tools::Tools,
     upstream::{Upstreams, listing::ModelListing},
@@ -28,6 +29,8 @@ pub struct App {
     pub identity: Identity,
     /// What tools keep.
     pub tools: Arc<Tools>,
+    /// What all runs share.
+    pub runs: Arc<Runs>,
     /// The model servers.
     pub upstreams: Arc<Upstreams>,
     /// What models they have.
@@ -96,6 +99,12 @@ pub(crate) mod tests {
         let mcp = Servers::new(&config.tools.mcp, Shutdown::default().tasks());
         let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)
             .expect("the default profile");
+        let tools = Arc::new(tools);
+        let runs = Arc::new(Runs {
+            config: config.responses.clone(),
+            tools: Arc::clone(&tools),
+            shutdown: Shutdown::default(),
+        });
         let app = App {
             identity: Identity::new(
                 &config.identity,
@@ -104,7 +113,8 @@ pub(crate) mod tests {
                 master_key,
                 &metrics,
             ),
-            tools: Arc::new(tools),
+            runs: Arc::clone(&runs),
+            tools,
             config,
             directory,
             engine,
@@ -113,7 +123,7 @@ pub(crate) mod tests {
             jobs: Jobs::default(),
             running_keys: RunningKeys::default(),
             metrics,
-            shutdown: Shutdown::default(),
+            shutdown: runs.shutdown.clone(),
             public_url,
             url_rules,
             organization_id: "org-test".to_owned(),

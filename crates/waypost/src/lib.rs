@@ -20,6 +20,7 @@ mod ops;
 mod passed;
 mod responses;
 mod routes;
+mod run;
 mod sealing;
 mod serve;
 mod shutdown;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::chunks::error_event;
 use crate::{
     http::{edge::RequestInfo, error::ApiError},
-    responses::foreground::STOPPING,
+    run::STOPPING,
     upstream::{
         Slot,
         error::UpstreamError,

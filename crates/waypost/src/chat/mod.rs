@@ -27,7 +27,6 @@ use crate::{
         json::{self, JsonBytes},
     },
     identity::caller::ProjectCaller,
-    responses::create::route,
     upstream::Upstream,
 };
 
@@ -96,7 +95,7 @@ async fn completions(
 /// The upstream for a model; the endpoints older than Responses have always
 /// said 404 for one that is not there.
 pub fn routed(app: &AppRef, model: &str) -> Result<Arc<Upstream>, ApiError> {
-    route(app, model).map_err(|error| match error.status() {
+    app.runs.route(model).map_err(|error| match error.status() {
         StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
         _ => error,
     })

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::AppRef,
     http::{edge::RequestInfo, error::ApiError},
-    responses::foreground::{HEAD_PATIENCE, STOPPING, note_failed_call, slot_of, upstream_refusal},
+    run::{HEAD_PATIENCE, STOPPING, upstream_refusal},
     upstream::{
         Slot, Upstream,
         error::UpstreamError,
@@ -71,7 +71,7 @@ pub async fn ask(call: Call, body: Bytes) -> Result<Answered, ApiError> {
 async fn answered(call: Call, body: Bytes) -> Result<Answered, ApiError> {
     let Call { app, upstream, .. } = &call;
     call.info.learned.route(&call.model, &upstream.name);
-    let slot = slot_of(app, upstream).await?;
+    let slot = app.runs.slot(upstream).await?;
     let request = upstream
         .request(&app.upstreams.client, reqwest::Method::POST, call.path)
         .header(header::CONTENT_TYPE, "application/json")
@@ -117,7 +117,9 @@ impl Call {
     fn note(&self, error: UpstreamError) -> UpstreamError {
         let error = error.told_by(&self.upstream);
         self.upstream.failed(&error);
-        note_failed_call(&self.app, &self.upstream, &self.info, self.path, &error);
+        self.app
+            .runs
+            .note_failed_call(&self.upstream, &self.info, self.path, &error);
         error
     }
 

@@ -14,11 +14,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, future::poll_immediate};
 use http::Version;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     answer::{Answer, Label},
@@ -27,14 +23,11 @@ use super::{
 };
 use crate::{
     app::AppRef,
-    http::{edge::RequestInfo, error::ApiError, sse},
+    http::{edge::RequestInfo, error::ApiError},
     model::{Delta, Generation, MAX_OUTPUT, Usage},
-    responses::{
-        foreground::{
-            HEAD_PATIENCE, OVERTIME, STOPPING, note_failed_call, slot_of, upstream_refusal,
-        },
-        run::{Sink, SinkClosed},
-        sink::{CLIENT_QUEUE, ClientSink, DiscardSink},
+    run::{
+        self, Begin, ClientFrames, DiscardSink, HEAD_PATIENCE, OVERTIME, STOPPING, SinkClosed,
+        upstream_refusal,
     },
     tools::{RunContext, agent::Agent, mcp::McpAccess, turn::Step},
     upstream::{Slot, Upstream, error::UpstreamError},
@@ -53,7 +46,7 @@ pub async fn run(
     version: Version,
 ) -> Result<Response, ApiError> {
     let label = Label::new(request.generation.model.clone(), request.legacy);
-    let slot = slot_of(&app, &upstream).await?;
+    let slot = app.runs.slot(&upstream).await?;
     let run = Run {
         deadline: Instant::now() + app.config.responses.max_duration,
         context: Arc::new(RunContext {
@@ -95,7 +88,7 @@ enum Stop {
 
 impl Run {
     async fn answer(self, label: &Label) -> Result<Response, ApiError> {
-        let mut sink = DiscardSink {
+        let sink = DiscardSink {
             stop: self.app.shutdown.stopping(),
             deadline: self.deadline,
         };
@@ -129,30 +122,16 @@ impl Run {
 
     /// Failures before the model server's answer began are HTTP errors.
     async fn stream(self, chunks: Chunks, version: Version) -> Result<Response, ApiError> {
-        let (frames, receiver) = mpsc::channel::<Bytes>(CLIENT_QUEUE);
-        let (begun, begins) = oneshot::channel();
-        let app = self.app.clone();
-        app.shutdown.spawn(self.run_stream(chunks, frames, begun));
-        begins
-            .await
-            .map_err(|_| ApiError::internal("the run ended before it began"))??;
-        let keeping = sse::Keeping {
-            keep_alive: app.config.responses.keep_alive,
-            stop: None,
-            version,
-        };
-        Ok(sse::response(ReceiverStream::new(receiver), keeping))
+        let runs = Arc::clone(&self.app.runs);
+        run::stream(&runs, version, |frames, begin| {
+            self.run_stream(chunks, frames, begin)
+        })
+        .await
     }
 
-    async fn run_stream(
-        self,
-        mut chunks: Chunks,
-        frames: mpsc::Sender<Bytes>,
-        begun: oneshot::Sender<Result<(), ApiError>>,
-    ) {
-        let mut sink = ClientSink::new(frames, self.app.shutdown.stopping(), self.deadline);
-        let mut begun = Some(begun);
-        let ended = match self.opened(&mut sink, &mut begun).await {
+    async fn run_stream(self, mut chunks: Chunks, frames: mpsc::Sender<Bytes>, mut begin: Begin) {
+        let mut sink = ClientFrames::new(frames, self.app.shutdown.stopping(), self.deadline);
+        let ended = match self.opened(&sink, &mut begin).await {
             Ok(mut agent) => pump(&mut agent, &mut chunks, &mut sink).await,
             Err(stop) => Err(stop),
         };
@@ -162,21 +141,16 @@ impl Run {
             Err(stop) => stop,
         };
         let error = self.error(stop);
-        if let Some(begun) = begun.take() {
-            let _ = begun.send(Err(error));
+        let Err(error) = begin.refuse(error) else {
             return;
-        }
+        };
         let mut out = BytesMut::new();
         error_event(&error, &mut out);
         let _ = sink.send(out.freeze()).await;
     }
 
-    /// The opened answer. `begun` is left where nothing was said to the client.
-    async fn opened(
-        &self,
-        sink: &mut ClientSink,
-        begun: &mut Option<oneshot::Sender<Result<(), ApiError>>>,
-    ) -> Result<Agent, Stop> {
+    /// The opened answer. The client still awaits the word where it failed early.
+    async fn opened(&self, sink: &ClientFrames, begin: &mut Begin) -> Result<Agent, Stop> {
         let open = self.open();
         tokio::pin!(open);
         let patience = tokio::time::sleep(HEAD_PATIENCE);
@@ -185,9 +159,9 @@ impl Run {
             tokio::select! {
                 opened = &mut open => {
                     let agent = opened.map_err(Stop::Upstream)?;
-                    return begin(begun).map(|()| agent);
+                    return begin.begin().map(|()| agent).map_err(Stop::SinkClosed);
                 }
-                () = &mut patience, if begun.is_some() => begin(begun)?,
+                () = &mut patience, if begin.is_awaited() => begin.begin().map_err(Stop::SinkClosed)?,
                 closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
             }
         }
@@ -213,7 +187,9 @@ impl Run {
             Stop::Upstream(error) => {
                 let upstream = &self.context.upstream;
                 let path = upstream.generation_path();
-                note_failed_call(&self.app, upstream, &self.info, path, &error);
+                self.app
+                    .runs
+                    .note_failed_call(upstream, &self.info, path, &error);
                 let refusal = upstream_refusal(&error);
                 match &error {
                     // The items are ours; the client sent messages.
@@ -227,16 +203,8 @@ impl Run {
     }
 }
 
-/// Tells the client that its stream begins.
-fn begin(begun: &mut Option<oneshot::Sender<Result<(), ApiError>>>) -> Result<(), Stop> {
-    match begun.take().map(|begun| begun.send(Ok(()))) {
-        Some(Err(_)) => Err(Stop::SinkClosed(SinkClosed::Client)),
-        _ => Ok(()),
-    }
-}
-
 /// Sends the chunks of an answer until it is whole.
-async fn pump(agent: &mut Agent, chunks: &mut Chunks, sink: &mut ClientSink) -> Result<(), Stop> {
+async fn pump(agent: &mut Agent, chunks: &mut Chunks, sink: &mut ClientFrames) -> Result<(), Stop> {
     let mut budget = OutputBudget::default();
     let mut deltas = Vec::new();
     let mut out = BytesMut::new();

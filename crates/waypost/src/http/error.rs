@@ -313,6 +313,11 @@ fn sentence(mut clause: String) -> String {
     clause
 }
 
+/// What a caller sent, short enough to be shown back.
+pub fn shown(id: &str) -> String {
+    id.chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,9 +13,11 @@ use std::collections::{HashMap, HashSet};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::context::shown;
 use crate::{
-    http::{error::ApiError, places::Places},
+    http::{
+        error::{ApiError, shown},
+        places::Places,
+    },
     model::{ClientTool, Generation},
     tools::known::{Known, known},
 };

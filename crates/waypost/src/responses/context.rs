@@ -9,7 +9,10 @@ use waypost_engine::{
     responses::{ChainLimits, OutputItem, Status},
 };
 
-use crate::{app::App, http::error::ApiError};
+use crate::{
+    app::App,
+    http::error::{ApiError, shown},
+};
 
 /// The longest conversation that is walked.
 const LIMITS: ChainLimits = ChainLimits {
@@ -98,9 +101,4 @@ fn is_usable(item: &Value, status: Status) -> bool {
         || is_own
         || item["type"] == "message"
         || item["status"] == "completed"
-}
-
-/// A caller's id, short enough to be shown back.
-pub fn shown(id: &str) -> String {
-    id.chars().filter(|c| !c.is_control()).take(80).collect()
 }

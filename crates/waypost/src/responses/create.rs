@@ -80,7 +80,7 @@ pub async fn create(
             return Ok(before);
         }
     }
-    let upstream = route(&app, &request.generation.model)?;
+    let upstream = app.runs.route(&request.generation.model)?;
     info.learned
         .route(&request.generation.model, &upstream.name);
     let earlier = match &request.previous_response_id {
@@ -184,25 +184,6 @@ fn hosted(app: &AppRef, body: &Value) -> HostedTools {
         .and_then(|model| app.upstreams.for_model(model));
     let own = upstream.and_then(|upstream| upstream.hosted_tools);
     own.unwrap_or(app.config.tools.hosted)
-}
-
-/// The upstream for a model, or the API's words for there being none.
-pub fn route(app: &AppRef, model: &str) -> Result<Arc<Upstream>, ApiError> {
-    if app.upstreams.all().is_empty() {
-        return Err(ApiError::unavailable(
-            "No model server is configured. The operator sets [[upstreams]] or \
-             WAYPOST_UPSTREAM_URL.",
-        )
-        .code("no_upstream"));
-    }
-    app.upstreams.for_model(model).ok_or_else(|| {
-        ApiError::invalid(format!(
-            "The requested model '{}' does not exist.",
-            context::shown(model)
-        ))
-        .param("model")
-        .code("model_not_found")
-    })
 }
 
 async fn foreground(

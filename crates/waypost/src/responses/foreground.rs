@@ -5,17 +5,13 @@
 //! it finds the response. A client that leaves ends the run, and with it the
 //! request at the model server.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::response::Response;
 use bytes::Bytes;
-use http::{StatusCode, Version};
+use http::Version;
 use serde_json::Value;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::{sync::mpsc, time::Instant};
 use waypost_engine::{events::EventBatchBuilder, responses::NewResponse};
 
 use super::{
@@ -24,23 +20,21 @@ use super::{
     events::{DONE, Event, encode},
     idempotency::HeldKey,
     object::{self, Failure},
+    pump::{self, End, Sink, Stop},
     recover::Seam,
-    run::{self, End, Sink, SinkClosed, Stop},
-    sink::{CLIENT_QUEUE, ClientSink, DiscardSink},
+    sink::ClientSink,
 };
 use crate::{
     app::AppRef,
-    http::{edge::RequestInfo, error::ApiError, sse},
+    http::{edge::RequestInfo, error::ApiError},
     model::Generation,
+    run::{
+        self, Begin, ClientFrames, DiscardSink, HEAD_PATIENCE, OVERTIME, STOPPING, SinkClosed,
+        upstream_refusal,
+    },
     tools::{RunContext, agent::Agent},
-    upstream::{Slot, Upstream, error::UpstreamError},
+    upstream::{Slot, error::UpstreamError},
 };
-
-/// How long a streaming client waits for the model server's status before its
-/// own stream begins. Until then a failure is an ordinary HTTP error.
-pub const HEAD_PATIENCE: Duration = Duration::from_secs(3);
-pub const OVERTIME: &str = "The response took longer than responses may take here.";
-pub const STOPPING: &str = "The server is stopping.";
 
 /// A foreground response, checked and ready to run.
 pub struct Foreground {
@@ -60,7 +54,7 @@ impl Foreground {
     /// Runs to the end and answers with the Response object.
     pub async fn answer(mut self) -> Result<Response, ApiError> {
         let _held = self.held.take();
-        let _slot = slot_of(&self.app, &self.context.upstream).await?;
+        let _slot = self.app.runs.slot(&self.context.upstream).await?;
         let mut sink = DiscardSink {
             stop: self.app.shutdown.stopping(),
             deadline: self.deadline(),
@@ -75,7 +69,7 @@ impl Foreground {
         let result = match opened {
             Ok(mut agent) => {
                 let mut seam = Seam::default();
-                run::pump(
+                pump::pump(
                     &mut agent,
                     &mut assembler,
                     &mut seam,
@@ -87,7 +81,7 @@ impl Foreground {
             Err(stop) => Err(stop),
         };
         let end = match result {
-            Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
+            Ok(finish) => pump::end(&self.object, &mut assembler, finish, pending),
             // The model had its say, or tools had their effects: that is how
             // this response ended. An HTTP error makes clients try again, and
             // all of it would be done twice.
@@ -119,32 +113,18 @@ impl Foreground {
     /// Streams the events. Failures before the model server's answer began are
     /// HTTP errors.
     pub async fn stream(self, version: Version) -> Result<Response, ApiError> {
-        let slot = slot_of(&self.app, &self.context.upstream).await?;
-        let (frames, receiver) = mpsc::channel::<Bytes>(CLIENT_QUEUE);
-        let (begun, begins) = oneshot::channel();
-        let app = self.app.clone();
-        app.shutdown.spawn(self.run_stream(slot, frames, begun));
-        begins
-            .await
-            .map_err(|_| ApiError::internal("the run ended before it began"))??;
-        let keeping = sse::Keeping {
-            keep_alive: app.config.responses.keep_alive,
-            stop: None,
-            version,
-        };
-        Ok(sse::response(ReceiverStream::new(receiver), keeping))
+        let slot = self.app.runs.slot(&self.context.upstream).await?;
+        let runs = Arc::clone(&self.app.runs);
+        run::stream(&runs, version, |frames, begin| {
+            self.run_stream(slot, frames, begin)
+        })
+        .await
     }
 
-    async fn run_stream(
-        mut self,
-        _slot: Slot,
-        frames: mpsc::Sender<Bytes>,
-        begun: oneshot::Sender<Result<(), ApiError>>,
-    ) {
+    async fn run_stream(mut self, _slot: Slot, frames: mpsc::Sender<Bytes>, mut begin: Begin) {
         let _held = self.held.take();
         let stop = self.app.shutdown.stopping();
-        let mut sink = ClientSink::new(frames, stop, self.deadline());
-        let mut begun = Some(begun);
+        let mut sink = ClientSink::new(ClientFrames::new(frames, stop, self.deadline()));
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
         pending.push(&encode(&Event::Created {
@@ -159,10 +139,8 @@ impl Foreground {
             let opened = tokio::select! {
                 opened = &mut open => opened,
                 () = tokio::time::sleep(HEAD_PATIENCE) => {
-                    if begun.take().is_some_and(|b| b.send(Ok(())).is_err()) {
-                        return Err(Stop::SinkClosed(SinkClosed::Client));
-                    }
-                    run::flush(&mut pending, &mut sink).await?;
+                    begin.begin().map_err(Stop::SinkClosed)?;
+                    pump::flush(&mut pending, &mut sink).await?;
                     tokio::select! {
                         opened = &mut open => opened,
                         closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
@@ -170,21 +148,17 @@ impl Foreground {
                 }
                 closed = sink.closed() => return Err(Stop::SinkClosed(closed)),
             };
-            let mut agent = match (opened, begun.take()) {
-                (Ok(agent), begun) => {
-                    if begun.is_some_and(|b| b.send(Ok(())).is_err()) {
-                        return Err(Stop::SinkClosed(SinkClosed::Client));
-                    }
-                    agent
-                }
-                (Err(error), Some(begun)) => {
-                    let _ = begun.send(Err(self.refusal(&error)));
+            let mut agent = match opened {
+                Ok(agent) => agent,
+                Err(error) if begin.is_awaited() => {
+                    let _ = begin.refuse(self.refusal(&error));
                     return Err(Stop::SinkClosed(SinkClosed::Client));
                 }
-                (Err(error), None) => return Err(Stop::Upstream(error)),
+                Err(error) => return Err(Stop::Upstream(error)),
             };
+            begin.begin().map_err(Stop::SinkClosed)?;
             let mut seam = Seam::default();
-            run::pump(
+            pump::pump(
                 &mut agent,
                 &mut assembler,
                 &mut seam,
@@ -194,13 +168,12 @@ impl Foreground {
             .await
         };
         let end = match work.await {
-            Ok(finish) => run::end(&self.object, &mut assembler, finish, pending),
+            Ok(finish) => pump::end(&self.object, &mut assembler, finish, pending),
             Err(Stop::SinkClosed(SinkClosed::Overtime)) => {
                 self.failed(&mut assembler, "server_error", OVERTIME.to_owned(), pending)
             }
             Err(Stop::SinkClosed(SinkClosed::Stopping)) => {
-                if let Some(begun) = begun.take() {
-                    let _ = begun.send(Err(ApiError::unavailable(STOPPING)));
+                if begin.refuse(ApiError::unavailable(STOPPING)).is_ok() {
                     return;
                 }
                 self.failed(&mut assembler, "server_error", STOPPING.to_owned(), pending)
@@ -226,7 +199,7 @@ impl Foreground {
             }
         };
         if sink.write(end.events()).await.is_ok() && self.app.config.responses.done_marker {
-            let _ = sink.send(DONE).await;
+            let _ = sink.client.send(DONE).await;
         }
     }
 
@@ -247,7 +220,7 @@ impl Foreground {
         message: String,
         pending: EventBatchBuilder,
     ) -> End {
-        run::failure(&self.object, assembler, &Failure { code, message }, pending)
+        pump::failure(&self.object, assembler, &Failure { code, message }, pending)
     }
 
     async fn store(&self, end: &End) -> Result<(), ApiError> {
@@ -277,95 +250,13 @@ impl Foreground {
     fn note(&self, error: &UpstreamError) {
         let upstream = &self.context.upstream;
         let path = upstream.generation_path();
-        note_failed_call(&self.app, upstream, &self.info, path, error);
+        self.app
+            .runs
+            .note_failed_call(upstream, &self.info, path, error);
     }
 
     fn refusal(&self, error: &UpstreamError) -> ApiError {
         self.note(error);
         upstream_refusal(error)
-    }
-}
-
-/// Waits its turn at a model server, while its client waits.
-pub async fn slot_of(app: &AppRef, upstream: &Upstream) -> Result<Slot, ApiError> {
-    let stop = app.shutdown.stopping();
-    tokio::select! {
-        slot = upstream.slot(app.config.responses.queue_timeout) => slot
-            .ok_or_else(|| ApiError::rate_limited(Duration::from_secs(5)).code("upstream_busy")),
-        () = stop.cancelled() => Err(ApiError::unavailable(STOPPING)),
-    }
-}
-
-/// Counts and logs a call that failed while its client waits: whose request it
-/// was, and what was asked of whom. `path` is what was asked for below the
-/// upstream's base URL.
-pub fn note_failed_call(
-    app: &AppRef,
-    upstream: &Upstream,
-    info: &RequestInfo,
-    path: &str,
-    error: &UpstreamError,
-) {
-    if let UpstreamError::Dependency { .. } = error {
-        // Told where it happened.
-        return;
-    }
-    let learned = &info.learned;
-    tracing::warn!(
-        upstream = %upstream.name,
-        url = %upstream.url_of(path),
-        model = learned.model.get(),
-        request_id = %info.id,
-        response_id = learned.response_id.get(),
-        %error,
-        hint = error.hint(),
-        "the model server failed"
-    );
-    app.metrics.upstream_error(&upstream.name, error.kind());
-}
-
-/// What a caller is told when a model server fails before anything was sent:
-/// its own words where they are about the caller's request.
-pub fn upstream_refusal(error: &UpstreamError) -> ApiError {
-    match error {
-        UpstreamError::Dependency { message } => ApiError::new(
-            StatusCode::FAILED_DEPENDENCY,
-            "external_connector_error",
-            message.clone(),
-        )
-        .param("tools")
-        .code("http_error"),
-        UpstreamError::Unsupported { message, param } => ApiError::invalid(message.clone())
-            .param(param.clone())
-            .code("unsupported_value"),
-        // The model was asked again here, as often as is allowed.
-        UpstreamError::Violation(message) => ApiError::bad_gateway(message.clone())
-            .code("upstream_error")
-            .without_retry(),
-        UpstreamError::Status {
-            status,
-            message,
-            param,
-            code,
-            retry_after,
-            ..
-        } => {
-            if error.is_throttle() {
-                return ApiError::rate_limited(retry_after.unwrap_or(Duration::from_secs(1)))
-                    .with_message(message.clone());
-            }
-            if !UpstreamError::is_the_callers(*status) || error.is_about_the_address() {
-                return ApiError::bad_gateway(error.safe_sentence()).code("upstream_error");
-            }
-            let mut refusal = ApiError::new(*status, "invalid_request_error", message.clone());
-            if let Some(param) = param {
-                refusal = refusal.param(param.clone());
-            }
-            if let Some(code) = code {
-                refusal = refusal.code(code.clone());
-            }
-            refusal
-        }
-        _ => ApiError::bad_gateway(error.safe_sentence()).code("upstream_error"),
     }
 }

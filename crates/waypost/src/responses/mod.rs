@@ -35,12 +35,12 @@ mod outputs;
 mod poll;
 #[cfg(test)]
 mod properties;
+mod pump;
 mod recover;
 mod references;
 mod request;
 mod restream;
 mod retrieve;
-pub mod run;
 pub mod sink;
 
 /// The routes of `/v1/responses`.

@@ -7,8 +7,10 @@
 
 use serde_json::{Value, json};
 
-use super::context::shown;
-use crate::http::{error::ApiError, places::Places};
+use crate::http::{
+    error::{ApiError, shown},
+    places::Places,
+};
 
 /// A function call without an output so far.
 struct Waiting {

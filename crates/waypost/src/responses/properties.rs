@@ -16,9 +16,8 @@ use waypost_testkit::sse::{check_stream, parse_strict};
 use super::{
     assemble::Assembler,
     events::{Event, encode, frame},
-    object,
+    object, pump,
     recover::{Checkpoint, Folded, Plan, Seam},
-    run,
 };
 use crate::{
     config,
@@ -171,7 +170,7 @@ proptest! {
         assembler.hold_blank_text = hold;
         let mut log = vec![opening()];
         log.extend(batches(&mut assembler, &deltas));
-        let end = run::end(&base(), &mut assembler, finish, EventBatchBuilder::default());
+        let end = pump::end(&base(), &mut assembler, finish, EventBatchBuilder::default());
         log.push(end.events());
         let events = as_seen(&log);
         match check_stream(&events) {
@@ -231,7 +230,7 @@ proptest! {
                     .map(|text| Delta::Text { text, logprobs: vec![] })
                     .collect();
                 log.extend(batches(&mut assembler, &rest));
-                let end = run::end(&base(), &mut assembler, Finish::Stop, EventBatchBuilder::default());
+                let end = pump::end(&base(), &mut assembler, Finish::Stop, EventBatchBuilder::default());
                 log.push(end.events());
                 let events = as_seen(&log);
                 let checked = check_stream(&events).map_err(|e| TestCaseError::fail(e.to_string()))?;
@@ -241,7 +240,7 @@ proptest! {
             }
             Plan::GiveUp { mut assembler, .. } => {
                 let failure = object::Failure { code: "server_error", message: "x".into() };
-                let end = run::failure(&base(), &mut assembler, &failure, EventBatchBuilder::default());
+                let end = pump::failure(&base(), &mut assembler, &failure, EventBatchBuilder::default());
                 log.push(end.events());
                 let events = as_seen(&log);
                 check_stream(&events).map_err(|e| TestCaseError::fail(e.to_string()))?;
@@ -284,9 +283,9 @@ proptest! {
         };
         let end = if failed {
             let failure = object::Failure { code: "server_error", message: "x".into() };
-            run::failure(&base(), &mut assembler, &failure, EventBatchBuilder::default())
+            pump::failure(&base(), &mut assembler, &failure, EventBatchBuilder::default())
         } else {
-            run::end(&base(), &mut assembler, Finish::Stop, EventBatchBuilder::default())
+            pump::end(&base(), &mut assembler, Finish::Stop, EventBatchBuilder::default())
         };
         log.push(end.events());
         let events = as_seen(&log);

@@ -10,11 +10,10 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use waypost_engine::StoreError;
 
-use super::context::shown;
 use crate::{
     app::App,
     http::{
-        error::ApiError,
+        error::{ApiError, shown},
         fields::{Fields, missing},
         places::Places,
     },

@@ -7,10 +7,15 @@ use serde_json::Value;
 use waypost_engine::{StoreError, id, responses::StoredResponse};
 use waypost_identity::Scope;
 
-use super::{context::shown, follow::follow, object, poll, request};
+use super::{follow::follow, object, poll, request};
 use crate::{
     app::{App, AppRef},
-    http::{error::ApiError, path::ApiPath, query::ApiQuery, sse},
+    http::{
+        error::{ApiError, shown},
+        path::ApiPath,
+        query::ApiQuery,
+        sse,
+    },
     identity::caller::ProjectCaller,
 };
 

@@ -2,26 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use tokio::{sync::mpsc, time::Instant};
+use bytes::BytesMut;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waypost_engine::{Engine, StoreError, bus::ResponseHint, events::EventBatch, responses::Lease};
 
 use super::{
     events::{FRAME_BYTES, frame},
+    pump::Sink,
     recover::Checkpoint,
-    run::{Sink, SinkClosed},
 };
-use crate::model::Usage;
+use crate::{
+    model::Usage,
+    run::{ClientFrames, DiscardSink, SinkClosed},
+};
 
-/// Frames that may wait for a foreground client.
-pub const CLIENT_QUEUE: usize = 4;
-/// A foreground client that takes nothing for so long has left: until then it
-/// holds a slot of the model server.
-const CLIENT_PATIENCE: Duration = Duration::from_mins(10);
-/// How long a foreground client may take for its last frames once the server
-/// stops.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// First and longest pause between tries of a write that failed for a reason
 /// that may pass (a full disk, say).
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -127,14 +122,19 @@ impl LogSink {
     }
 }
 
-/// A foreground client that streams.
+/// A client that streams: events become frames as they are written.
 pub struct ClientSink {
-    frames: mpsc::Sender<Bytes>,
+    pub client: ClientFrames,
     next_seq: u64,
-    stop: CancellationToken,
-    deadline: Instant,
-    /// Frames were lost: nothing may follow them.
-    broken: bool,
+}
+
+impl ClientSink {
+    pub fn new(client: ClientFrames) -> Self {
+        Self {
+            client,
+            next_seq: 0,
+        }
+    }
 }
 
 impl Sink for ClientSink {
@@ -144,60 +144,18 @@ impl Sink for ClientSink {
             frame(&mut out, self.next_seq, &event);
             self.next_seq += 1;
             if out.len() >= FRAME_BYTES {
-                self.send(out.split().freeze()).await?;
+                self.client.send(out.split().freeze()).await?;
             }
         }
         if !out.is_empty() {
-            self.send(out.freeze()).await?;
+            self.client.send(out.freeze()).await?;
         }
         Ok(())
     }
 
     async fn closed(&mut self) -> SinkClosed {
-        tokio::select! {
-            () = self.frames.closed() => SinkClosed::Client,
-            () = self.stop.cancelled() => SinkClosed::Stopping,
-            () = tokio::time::sleep_until(self.deadline) => SinkClosed::Overtime,
-        }
+        self.client.closed().await
     }
-}
-
-impl ClientSink {
-    pub fn new(frames: mpsc::Sender<Bytes>, stop: CancellationToken, deadline: Instant) -> Self {
-        Self {
-            frames,
-            next_seq: 0,
-            stop,
-            deadline,
-            broken: false,
-        }
-    }
-
-    /// Sends frames; resolves when there is room for them. When the server stops
-    /// there is still time for the last ones.
-    pub async fn send(&mut self, frames: Bytes) -> Result<(), SinkClosed> {
-        if self.broken {
-            return Err(SinkClosed::Client);
-        }
-        let stopped = async {
-            self.stop.cancelled().await;
-            tokio::time::sleep(FAREWELL).await;
-        };
-        let sent = tokio::select! {
-            sent = self.frames.send(frames) => sent.map_err(|_| SinkClosed::Client),
-            () = stopped => Err(SinkClosed::Stopping),
-            () = tokio::time::sleep(CLIENT_PATIENCE) => Err(SinkClosed::Client),
-        };
-        self.broken = sent.is_err();
-        sent
-    }
-}
-
-/// A foreground client that waits for the whole answer: dropping its request
-/// ends the run, so nothing else has to.
-pub struct DiscardSink {
-    pub stop: CancellationToken,
-    pub deadline: Instant,
 }
 
 impl Sink for DiscardSink {
@@ -206,9 +164,6 @@ impl Sink for DiscardSink {
     }
 
     async fn closed(&mut self) -> SinkClosed {
-        tokio::select! {
-            () = self.stop.cancelled() => SinkClosed::Stopping,
-            () = tokio::time::sleep_until(self.deadline) => SinkClosed::Overtime,
-        }
+        DiscardSink::closed(self).await
     }
 }

@@ -48,6 +48,7 @@ use crate::{
         jobs::{self, Jobs},
     },
     routes,
+    run::Runs,
     shutdown::Shutdown,
     tools::{Tools, mcp::Servers},
     upstream::{Upstreams, discover, listing::ModelListing, watch},
@@ -127,6 +128,12 @@ async fn serve(
     let upstreams = Arc::new(upstreams);
     let mcp = Servers::new(&config.tools.mcp, shutdown.tasks());
     let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)?;
+    let tools = Arc::new(tools);
+    let runs = Runs {
+        config: config.responses.clone(),
+        tools: Arc::clone(&tools),
+        shutdown: shutdown.clone(),
+    };
     let public_url = config
         .public_url
         .clone()
@@ -146,7 +153,8 @@ async fn serve(
             .admin_key
             .as_ref()
             .map(|key| BootstrapKey::new(key.expose())),
-        tools: Arc::new(tools),
+        runs: Arc::new(runs),
+        tools,
         config,
         engine,
         directory,

@@ -22,14 +22,15 @@ use super::{
     events::{Event, encode},
     job::{Job, UnreadableJob},
     object::{self, Failure},
+    pump::{self, End, Sink, Stop},
     recover::{Plan, Seam},
-    run::{self, End, Sink, SinkClosed, Stop},
     sink::LogSink,
 };
 use crate::{
     app::AppRef,
     clock,
     model::{Finish, Generation, Prefix},
+    run::SinkClosed,
     tools::{
         RunContext,
         agent::{Agent, Earlier},
@@ -230,7 +231,7 @@ impl Claim {
                 .await
         };
         match stopped {
-            Ok(finish) => Next::Finish(run::end(&self.object, &mut assembler, finish, pending)),
+            Ok(finish) => Next::Finish(pump::end(&self.object, &mut assembler, finish, pending)),
             Err(Stop::SinkClosed(SinkClosed::Stopping)) => {
                 // What was read and not yet written is worth keeping.
                 if let Ok(Err(_)) | Err(_) =
@@ -261,7 +262,7 @@ impl Claim {
         assembler: &mut Assembler,
         pending: &mut EventBatchBuilder,
     ) -> Result<Finish, Stop> {
-        run::flush(pending, &mut self.sink).await?;
+        pump::flush(pending, &mut self.sink).await?;
         let (prefix, mut seam) = match prefix {
             Some(prefix) => {
                 let (prefix, seam) = Seam::new(prefix);
@@ -275,7 +276,7 @@ impl Claim {
             }
             closed = self.sink.closed() => return Err(Stop::SinkClosed(closed)),
         };
-        run::pump(&mut agent, assembler, &mut seam, pending, &mut self.sink).await
+        pump::pump(&mut agent, assembler, &mut seam, pending, &mut self.sink).await
     }
 
     async fn write_rest(&mut self, pending: &mut EventBatchBuilder) -> Result<(), SinkClosed> {
@@ -331,7 +332,7 @@ impl Claim {
         next.unwrap_or_else(|| {
             let (code, message) = error.for_response();
             let failure = Failure { code, message };
-            Next::Finish(run::failure(
+            Next::Finish(pump::failure(
                 &self.object,
                 &mut assembler,
                 &failure,
@@ -349,7 +350,7 @@ impl Claim {
         generation: &Generation,
         pending: &mut EventBatchBuilder,
     ) -> Option<Next> {
-        if run::flush(pending, &mut self.sink).await.is_err() {
+        if pump::flush(pending, &mut self.sink).await.is_err() {
             return Some(Next::Leave);
         }
         match self.plan(upstream, generation).await {
@@ -421,7 +422,7 @@ impl Claim {
             code: "server_error",
             message: format!("The response could not be completed. {why}"),
         };
-        Next::Finish(run::failure(&self.object, assembler, &failure, pending))
+        Next::Finish(pump::failure(&self.object, assembler, &failure, pending))
     }
 
     async fn finish(&mut self, end: End) {

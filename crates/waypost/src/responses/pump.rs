@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock,
     model::{Delta, Finish, MAX_OUTPUT, Usage},
+    run::SinkClosed,
     tools::{agent::Agent, turn::Step},
     upstream::error::UpstreamError,
 };
@@ -48,22 +49,6 @@ pub trait Sink: Send {
     }
     /// Resolves when nobody wants more.
     fn closed(&mut self) -> impl Future<Output = SinkClosed> + Send;
-}
-
-/// Why a sink takes no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkClosed {
-    /// The client left.
-    Client,
-    /// The lease was lost: cancelled, taken over.
-    Fenced,
-    /// The server stops; what was written so far is safe.
-    Stopping,
-    /// The store cannot take it.
-    Store,
-    /// The response has taken as long as it may. Nothing is lost: what is
-    /// pending can still be written.
-    Overtime,
 }
 
 /// Why a run did not come to an end.
