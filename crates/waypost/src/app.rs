@@ -1,74 +1,150 @@
-//! What the whole server shares: built once in `serve`, then only read.
+//! The whole server: each feature's state, built once, then only read.
 
 use std::sync::Arc;
 
 use waypost_engine::Engine;
-use waypost_identity::IssuerRules;
 
 use crate::{
+    admin::Admin,
+    chat::Chat,
     config::Config,
-    identity::{Identity, caller::TokenAuthority, keys::BootstrapKey, snapshot::DirectoryHandle},
+    http::Http,
+    identity::{self, Identity, snapshot::DirectoryHandle},
     metrics::Metrics,
+    models::Models,
     ops::StoreCheck,
-    responses::{idempotency::RunningKeys, jobs::Jobs},
+    responses::{Responses, idempotency::RunningKeys, jobs::Jobs},
     run::Runs,
+    sealing::MasterKey,
     shutdown::Shutdown,
-    tools::Tools,
+    tools::{Tools, mcp::Servers},
     upstream::{Upstreams, listing::ModelListing},
 };
 
-/// The server's state. Handlers get it as [`AppRef`].
+/// The states of all features. Only what stands on top of them sees it; a
+/// feature has its own.
 pub struct App {
     /// What the operator set.
     pub config: Config,
     /// Where everything durable lives, and what wakes who waits for it.
     pub engine: Engine,
-    /// Projects, keys, providers and rules as authentication sees them.
-    pub directory: DirectoryHandle,
-    /// Token exchange, access tokens and the keys that sign them.
-    pub identity: Identity,
-    /// What tools keep.
-    pub tools: Arc<Tools>,
-    /// What all runs share.
-    pub runs: Arc<Runs>,
-    /// The model servers.
+    pub http: Arc<Http>,
+    pub identity: Arc<Identity>,
+    pub admin: Arc<Admin>,
     pub upstreams: Arc<Upstreams>,
-    /// What models they have.
-    pub models: ModelListing,
-    /// The background jobs that run here.
-    pub jobs: Jobs,
-    /// The idempotency keys of what runs here while its client waits.
-    pub running_keys: RunningKeys,
+    pub chat: Arc<Chat>,
+    pub responses: Arc<Responses>,
+    pub models: Arc<Models>,
+    /// Whether the store serves, for `/readyz`.
+    pub store_check: StoreCheck,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Ends everything.
     pub shutdown: Shutdown,
-    /// The base URL by which clients reach this server, without a trailing
-    /// slash; the issuer of its access tokens.
-    pub public_url: String,
-    /// Where issuers may be, besides public https.
-    pub url_rules: IssuerRules,
-    /// The organization's id, `org-…`.
-    pub organization_id: String,
-    /// The admin key that `WAYPOST_ADMIN_KEY` set, if any.
-    pub bootstrap_key: Option<BootstrapKey>,
-    /// Whether the store serves, for `/readyz`.
-    pub store_check: StoreCheck,
-    /// Verifies access tokens; without one, none is accepted.
-    pub token_authority: Option<Arc<dyn TokenAuthority>>,
 }
 
-/// How handlers and tasks hold the [`App`].
+/// How what stands on top holds the [`App`].
 pub type AppRef = Arc<App>;
+
+/// What an [`App`] is built from: all that took waiting.
+pub struct Parts {
+    pub config: Config,
+    pub engine: Engine,
+    pub directory: DirectoryHandle,
+    /// The organization's id, `org-…`.
+    pub organization_id: String,
+    pub master_key: MasterKey,
+    pub upstreams: Upstreams,
+    /// Where the server listens, as a URL. Its public URL where none is set.
+    pub base_url: String,
+    pub shutdown: Shutdown,
+}
+
+impl App {
+    /// Builds every feature's state, for the server and for tests.
+    ///
+    /// # Errors
+    ///
+    /// Settings that name something that is not there.
+    pub fn build(parts: Parts) -> anyhow::Result<AppRef> {
+        let Parts {
+            config,
+            engine,
+            directory,
+            organization_id,
+            master_key,
+            mut upstreams,
+            base_url,
+            shutdown,
+        } = parts;
+        let metrics = Metrics::new();
+        upstreams.metrics = Arc::new(metrics.clone());
+        let upstreams = Arc::new(upstreams);
+        let identity = Arc::new(Identity::new(identity::Given {
+            engine: engine.clone(),
+            directory,
+            organization_id: organization_id.clone(),
+            public_url: config.public_url.clone().unwrap_or(base_url),
+            master_key,
+            admin_key: config.admin_key.clone(),
+            url_rules: config.identity.url_rules()?,
+            config: config.identity.clone(),
+            metrics: metrics.clone(),
+            shutdown: shutdown.clone(),
+        }));
+        let mcp = Servers::new(&config.tools.mcp, shutdown.tasks());
+        let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)?;
+        let runs = Arc::new(Runs {
+            config: config.responses.clone(),
+            tools: Arc::new(tools),
+            shutdown: shutdown.clone(),
+        });
+        Ok(Arc::new(Self {
+            http: Arc::new(Http {
+                config: config.http.clone(),
+                organization_id,
+                metrics: metrics.clone(),
+                shutdown: shutdown.clone(),
+            }),
+            admin: Arc::new(Admin {
+                engine: engine.clone(),
+                identity: Arc::clone(&identity),
+            }),
+            chat: Arc::new(Chat {
+                identity: Arc::clone(&identity),
+                runs: Arc::clone(&runs),
+            }),
+            responses: Arc::new(Responses {
+                identity: Arc::clone(&identity),
+                runs,
+                engine: engine.clone(),
+                audit_retention: config.audit_retention,
+                jobs: Jobs::default(),
+                running_keys: RunningKeys::default(),
+            }),
+            models: Arc::new(Models {
+                identity: Arc::clone(&identity),
+                upstreams: Arc::clone(&upstreams),
+                listing: ModelListing::default(),
+            }),
+            store_check: StoreCheck::default(),
+            config,
+            engine,
+            identity,
+            upstreams,
+            metrics,
+            shutdown,
+        }))
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
-
     use tempfile::TempDir;
     use waypost_engine::embedded::{self, EmbeddedOptions};
 
     use super::*;
-    use crate::{identity::signing, tools::mcp::Servers};
+    use crate::identity::signing;
 
     /// An app with defaults on a store of its own, for tests of parts. The
     /// store lives as long as the directory.
@@ -90,47 +166,17 @@ pub(crate) mod tests {
         let master_key = signing::prepare(&config, &engine, &directory)
             .await
             .expect("a master key");
-        let metrics = Metrics::new();
-        let public_url = "http://127.0.0.1:8080".to_owned();
-        let url_rules = IssuerRules::default();
-        let upstreams = Upstreams::new(&config.upstreams, std::time::Duration::from_secs(10))
-            .expect("good upstreams");
-        let upstreams = Arc::new(upstreams);
-        let mcp = Servers::new(&config.tools.mcp, Shutdown::default().tasks());
-        let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)
-            .expect("the default profile");
-        let tools = Arc::new(tools);
-        let runs = Arc::new(Runs {
-            config: config.responses.clone(),
-            tools: Arc::clone(&tools),
+        let idle = std::time::Duration::from_secs(10);
+        let app = App::build(Parts {
+            upstreams: Upstreams::new(&config.upstreams, idle).expect("good upstreams"),
+            config,
+            engine,
+            directory,
+            organization_id: "org-test".to_owned(),
+            master_key,
+            base_url: "http://127.0.0.1:8080".to_owned(),
             shutdown: Shutdown::default(),
         });
-        let app = App {
-            identity: Identity::new(
-                &config.identity,
-                &public_url,
-                &url_rules,
-                master_key,
-                &metrics,
-            ),
-            runs: Arc::clone(&runs),
-            tools,
-            config,
-            directory,
-            engine,
-            upstreams,
-            models: ModelListing::default(),
-            jobs: Jobs::default(),
-            running_keys: RunningKeys::default(),
-            metrics,
-            shutdown: runs.shutdown.clone(),
-            public_url,
-            url_rules,
-            organization_id: "org-test".to_owned(),
-            bootstrap_key: None,
-            store_check: StoreCheck::default(),
-            token_authority: None,
-        };
-        (Arc::new(app), dir)
+        (app.expect("an app"), dir)
     }
 }

@@ -78,7 +78,7 @@ async fn healthz() -> &'static str {
 /// Each part and why it is not ready; 503 when one is not.
 async fn readyz(State(app): State<AppRef>) -> Response {
     let store = app.store_check.get(&app.engine).await;
-    let age = app.directory.age();
+    let age = app.identity.directory.age();
     let directory = if age < STALE {
         Ok(())
     } else {
@@ -143,7 +143,7 @@ fn upstream(upstream: &Upstream) -> Value {
 /// How many identity providers' keys were fetched last time, and how many not;
 /// not which, since anyone may ask.
 fn issuers(app: &App) -> Value {
-    let view = app.identity.compiled(&app.directory);
+    let view = app.identity.compiled();
     let count = |state| view.last_fetches().filter(|last| *last == state).count();
     json!({
         "fetched": count(LastFetch::Fetched),

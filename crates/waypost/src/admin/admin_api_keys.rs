@@ -1,5 +1,7 @@
 //! `/organization/admin_api_keys`
 
+use std::sync::Arc;
+
 use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use waypost_engine::directory::{ApiKey, KeyOwner, NewApiKey};
 
 use super::{event, field, in_force};
 use crate::{
-    app::{App, AppRef},
+    admin::Admin,
     clock,
     http::{
         ApiError, ApiJson, ApiPath, ApiQuery,
@@ -16,7 +18,7 @@ use crate::{
     identity::{caller::AdminCaller, keys},
 };
 
-pub(super) fn routes() -> Router<AppRef> {
+pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
         .route("/admin_api_keys", get(list).post(create))
         .route("/admin_api_keys/{key_id}", get(retrieve).delete(delete))
@@ -38,8 +40,8 @@ struct View {
 }
 
 impl View {
-    fn new(app: &App, key: ApiKey) -> Self {
-        let last_use = app.directory.current().last_use(&key.hash);
+    fn new(admin: &Admin, key: ApiKey) -> Self {
+        let last_use = admin.identity.directory.current().last_use(&key.hash);
         Self {
             object: "organization.admin_api_key",
             name: key.name,
@@ -51,7 +53,7 @@ impl View {
             owner: json!({
                 "type": "user",
                 "object": "organization.user",
-                "id": app.organization_id,
+                "id": admin.identity.organization_id,
                 "name": "Organization",
                 "created_at": clock::seconds(key.created_at),
                 "role": "owner",
@@ -70,7 +72,7 @@ struct Create {
 }
 
 async fn create(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiJson(body): ApiJson<Create>,
 ) -> Result<Json<View>, ApiError> {
@@ -86,11 +88,11 @@ async fn create(
         expires_at,
     };
     let audit = event::created(&caller, "api_key.created", json!({"scopes": []}));
-    let key = app.engine.store.create_key(new, audit).await?;
-    in_force(&app).await;
+    let key = admin.engine.store.create_key(new, audit).await?;
+    in_force(&admin).await;
     Ok(Json(View {
         value: Some(fresh.value.to_string()),
-        ..View::new(&app, key)
+        ..View::new(&admin, key)
     }))
 }
 
@@ -103,36 +105,36 @@ struct ListQuery {
 }
 
 async fn list(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("key_", query.after, None, query.limit, query.order)?;
-    let keys = app.engine.store.list_admin_keys(page).await?;
+    let keys = admin.engine.store.list_admin_keys(page).await?;
     Ok(Json(List::of(
         keys,
         |key| &key.id,
-        |key| View::new(&app, key),
+        |key| View::new(&admin, key),
     )))
 }
 
 async fn retrieve(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
-    let key = app.engine.store.get_admin_key(&id).await?;
-    Ok(Json(View::new(&app, key)))
+    let key = admin.engine.store.get_admin_key(&id).await?;
+    Ok(Json(View::new(&admin, key)))
 }
 
 async fn delete(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Deletion>, ApiError> {
     let audit = event::about(&caller, "api_key.deleted", &id);
-    app.engine.store.delete_admin_key(&id, audit).await?;
-    in_force(&app).await;
+    admin.engine.store.delete_admin_key(&id, audit).await?;
+    in_force(&admin).await;
     Ok(Json(Deletion::new(
         "organization.admin_api_key.deleted",
         id,

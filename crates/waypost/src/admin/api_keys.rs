@@ -1,6 +1,8 @@
 //! `/organization/projects/{project_id}/api_keys`: the keys of all its service
 //! accounts.
 
+use std::sync::Arc;
+
 use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -11,7 +13,7 @@ use waypost_engine::{
 
 use super::{event, field, in_force};
 use crate::{
-    app::AppRef,
+    admin::Admin,
     clock,
     http::{
         ApiError, ApiJson, ApiPath, ApiQuery,
@@ -20,7 +22,7 @@ use crate::{
     identity::{caller::AdminCaller, snapshot::Snapshot},
 };
 
-pub(super) fn routes() -> Router<AppRef> {
+pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
         .route("/projects/{project_id}/api_keys", get(list))
         .route(
@@ -120,18 +122,18 @@ enum AccessFilter {
 }
 
 async fn list(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath(project_id): ApiPath<String>,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("key_", query.after, None, query.limit, Order::Asc)?;
-    let mut keys = app
+    let mut keys = admin
         .engine
         .store
         .list_project_keys(&project_id, None, page)
         .await?;
-    let snapshot = app.directory.current();
+    let snapshot = admin.identity.directory.current();
     // All owners live in this one project, so the filter takes all or none.
     let wanted = match query.owner_project_access {
         None | Some(AccessFilter::Any) => true,
@@ -152,12 +154,12 @@ async fn list(
 }
 
 async fn retrieve(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<View>, ApiError> {
-    let key = app.engine.store.get_project_key(&project_id, &id).await?;
-    Ok(Json(View::new(key, &app.directory.current())))
+    let key = admin.engine.store.get_project_key(&project_id, &id).await?;
+    Ok(Json(View::new(key, &admin.identity.directory.current())))
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,7 +172,7 @@ struct Update {
 }
 
 async fn update(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath((project_id, id)): ApiPath<(String, String)>,
     ApiJson(body): ApiJson<Update>,
@@ -189,7 +191,7 @@ async fn update(
         .code("missing_required_parameter"));
     }
     let audit = event::updated(&caller, "api_key.updated", &id, changes.into());
-    let audit = event::in_project(&app, audit, &project_id);
+    let audit = event::in_project(&admin, audit, &project_id);
     let patch = ApiKeyPatch {
         scopes: match body.scopes {
             Some(scopes) => Some(field::scopes(Some(scopes))?),
@@ -197,27 +199,28 @@ async fn update(
         },
         expires_at: field::expires_at(body.expires_in_seconds)?,
     };
-    let key = app
+    let key = admin
         .engine
         .store
         .update_project_key(&project_id, &id, patch, audit)
         .await?;
-    in_force(&app).await;
-    Ok(Json(View::new(key, &app.directory.current())))
+    in_force(&admin).await;
+    Ok(Json(View::new(key, &admin.identity.directory.current())))
 }
 
 async fn delete(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<Deletion>, ApiError> {
     let audit = event::about(&caller, "api_key.deleted", &id);
-    let audit = event::in_project(&app, audit, &project_id);
-    app.engine
+    let audit = event::in_project(&admin, audit, &project_id);
+    admin
+        .engine
         .store
         .delete_project_key(&project_id, &id, audit)
         .await?;
-    in_force(&app).await;
+    in_force(&admin).await;
     Ok(Json(Deletion::new(
         "organization.project.api_key.deleted",
         id,

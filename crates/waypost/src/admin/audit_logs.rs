@@ -1,5 +1,7 @@
 //! `/organization/audit_logs`
 
+use std::sync::Arc;
+
 use axum::{Json, Router, extract::State, routing::get};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -9,7 +11,7 @@ use waypost_engine::{
 };
 
 use crate::{
-    app::AppRef,
+    admin::Admin,
     clock,
     http::{
         ApiError, ApiQuery,
@@ -21,7 +23,7 @@ use crate::{
 /// Values of one array filter at most.
 const MAX_FILTER_VALUES: usize = 100;
 
-pub(super) fn routes() -> Router<AppRef> {
+pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new().route("/audit_logs", get(list))
 }
 
@@ -51,7 +53,7 @@ struct EffectiveAt {
 }
 
 async fn list(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<Value>>, ApiError> {
@@ -70,7 +72,7 @@ async fn list(
             has_more: false,
         }
     } else {
-        app.engine.store.list_audit(query.filter(), page).await?
+        admin.engine.store.list_audit(query.filter(), page).await?
     };
     Ok(Json(List::of(entries, |entry| &entry.id, show)))
 }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use waypost_engine::audit::AuditDraft;
 
-use crate::{app::App, identity::caller::AdminCaller};
+use crate::{admin::Admin, identity::caller::AdminCaller};
 
 /// `….created` with the payload `{id, data}`; the store fills in the id.
 pub(super) fn created(caller: &AdminCaller, event_type: &str, data: Value) -> AuditDraft {
@@ -39,8 +39,8 @@ pub(super) fn with(mut draft: AuditDraft, key: &str, value: impl Into<Value>) ->
 }
 
 /// Says to which project the event belongs.
-pub(super) fn in_project(app: &App, mut draft: AuditDraft, project_id: &str) -> AuditDraft {
-    let snapshot = app.directory.current();
+pub(super) fn in_project(admin: &Admin, mut draft: AuditDraft, project_id: &str) -> AuditDraft {
+    let snapshot = admin.identity.directory.current();
     let name = snapshot
         .projects
         .get(project_id)

@@ -2,6 +2,8 @@
 //!
 //! The audit log knows a rule as a *mapping*: that is its documented name there.
 
+use std::sync::Arc;
+
 use std::fmt;
 
 use axum::{Json, Router, extract::State, routing::get};
@@ -20,7 +22,7 @@ use waypost_identity::{AttributeMatchers, Permissions};
 
 use super::{event, field, in_force};
 use crate::{
-    app::AppRef,
+    admin::Admin,
     clock,
     http::{
         ApiError, ApiJson, ApiPath, ApiQuery,
@@ -29,7 +31,7 @@ use crate::{
     identity::caller::AdminCaller,
 };
 
-pub(super) fn routes() -> Router<AppRef> {
+pub(super) fn routes() -> Router<Arc<Admin>> {
     const ALL: &str =
         "/workload_identity_providers/{workload_identity_provider_id}/federation_rules";
     Router::new().route(ALL, get(list).post(create)).route(
@@ -88,7 +90,7 @@ struct Create {
 }
 
 async fn create(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath(provider_id): ApiPath<String>,
     ApiJson(body): ApiJson<Create>,
@@ -120,8 +122,8 @@ async fn create(
     });
     let audit = event::created(&caller, "workload_identity_provider_mapping.created", data);
     let audit = event::with(audit, "identity_provider_id", provider_id);
-    let audit = event::in_project(&app, audit, &new.project_id);
-    let rule = app
+    let audit = event::in_project(&admin, audit, &new.project_id);
+    let rule = admin
         .engine
         .store
         .create_rule(new, audit)
@@ -133,7 +135,7 @@ async fn create(
             StoreError::NotFound(refusals::PROJECT) => ApiError::from(error).param("project_id"),
             other => other.into(),
         })?;
-    in_force(&app).await;
+    in_force(&admin).await;
     Ok(Json(rule.into()))
 }
 
@@ -147,13 +149,13 @@ struct ListQuery {
 }
 
 async fn list(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath(provider_id): ApiPath<String>,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("wifr_", query.after, None, query.limit, query.order)?;
-    let rules = app
+    let rules = admin
         .engine
         .store
         .list_rules(&provider_id, query.service_account_id.as_deref(), page)
@@ -162,12 +164,12 @@ async fn list(
 }
 
 async fn retrieve(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath((provider_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<View>, ApiError> {
     Ok(Json(
-        app.engine.store.get_rule(&provider_id, &id).await?.into(),
+        admin.engine.store.get_rule(&provider_id, &id).await?.into(),
     ))
 }
 
@@ -187,7 +189,7 @@ struct Update {
 }
 
 async fn update(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath((provider_id, id)): ApiPath<(String, String)>,
     ApiJson(body): ApiJson<Update>,
@@ -203,7 +205,7 @@ async fn update(
         .as_ref()
         .map(check_permissions)
         .transpose()?;
-    let present = app.engine.store.get_rule(&provider_id, &id).await?;
+    let present = admin.engine.store.get_rule(&provider_id, &id).await?;
     let patch = RulePatch {
         name: body.name,
         description: body.description,
@@ -218,22 +220,22 @@ async fn update(
         changes_requested(&patch),
     );
     let audit = event::with(audit, "identity_provider_id", provider_id.as_str());
-    let audit = event::in_project(&app, audit, &present.project_id);
-    let rule = app
+    let audit = event::in_project(&admin, audit, &present.project_id);
+    let rule = admin
         .engine
         .store
         .update_rule(&provider_id, &id, patch, audit)
         .await?;
-    in_force(&app).await;
+    in_force(&admin).await;
     Ok(Json(rule.into()))
 }
 
 async fn delete(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath((provider_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<Deletion>, ApiError> {
-    let rule = app.engine.store.get_rule(&provider_id, &id).await?;
+    let rule = admin.engine.store.get_rule(&provider_id, &id).await?;
     let audit: AuditDraft = [
         ("identity_provider_id", provider_id.as_str()),
         ("project_id", &rule.project_id),
@@ -244,12 +246,13 @@ async fn delete(
         event::about(&caller, "workload_identity_provider_mapping.deleted", &id),
         |audit, (key, value)| event::with(audit, key, value),
     );
-    let audit = event::in_project(&app, audit, &rule.project_id);
-    app.engine
+    let audit = event::in_project(&admin, audit, &rule.project_id);
+    admin
+        .engine
         .store
         .delete_rule(&provider_id, &id, audit)
         .await?;
-    in_force(&app).await;
+    in_force(&admin).await;
     Ok(Json(Deletion::new(
         "organization.workload_identity_federation_rule.deleted",
         id,

@@ -25,12 +25,27 @@ mod projects;
 mod providers;
 mod service_accounts;
 
-use axum::Router;
+use std::sync::Arc;
 
-use crate::app::{App, AppRef};
+use axum::Router;
+use waypost_engine::Engine;
+
+use crate::identity::{Identity, KnowsCallers};
+
+/// What the admin API needs.
+pub struct Admin {
+    pub engine: Engine,
+    pub identity: Arc<Identity>,
+}
+
+impl KnowsCallers for Admin {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
 
 /// All routes of the admin API.
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Admin>> {
     let organization = Router::new()
         .merge(projects::routes())
         .merge(service_accounts::routes())
@@ -43,8 +58,8 @@ pub fn routes() -> Router<AppRef> {
 }
 
 /// Waits until requests are decided by what was just committed.
-async fn in_force(app: &App) {
-    if let Err(error) = app.directory.refresh_now().await {
+async fn in_force(admin: &Admin) {
+    if let Err(error) = admin.identity.directory.refresh_now().await {
         // The change itself is durable; the refresher will pick it up.
         tracing::warn!("a change is committed and not in force yet: {error}");
     }

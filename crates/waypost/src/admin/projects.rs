@@ -1,5 +1,7 @@
 //! `/organization/projects`
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -14,7 +16,7 @@ use waypost_engine::{
 
 use super::{event, field, in_force};
 use crate::{
-    app::AppRef,
+    admin::Admin,
     clock,
     http::{
         ApiError, ApiJson, ApiPath, ApiQuery,
@@ -23,7 +25,7 @@ use crate::{
     identity::caller::AdminCaller,
 };
 
-pub(super) fn routes() -> Router<AppRef> {
+pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
         .route("/projects", get(list).post(create))
         .route("/projects/{project_id}", get(retrieve).post(update))
@@ -70,7 +72,7 @@ struct Create {
 }
 
 async fn create(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiJson(body): ApiJson<Create>,
 ) -> Result<Json<View>, ApiError> {
@@ -88,8 +90,8 @@ async fn create(
         name: body.name,
         external_key_id: body.external_key_id,
     };
-    let project = app.engine.store.create_project(new, audit).await?;
-    in_force(&app).await;
+    let project = admin.engine.store.create_project(new, audit).await?;
+    in_force(&admin).await;
     Ok(Json(project.into()))
 }
 
@@ -102,12 +104,12 @@ struct ListQuery {
 }
 
 async fn list(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("proj_", query.after, None, query.limit, Order::Asc)?;
-    let projects = app
+    let projects = admin
         .engine
         .store
         .list_projects(page, query.include_archived)
@@ -116,11 +118,11 @@ async fn list(
 }
 
 async fn retrieve(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
-    Ok(Json(app.engine.store.get_project(&id).await?.into()))
+    Ok(Json(admin.engine.store.get_project(&id).await?.into()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,7 +136,7 @@ struct Update {
 }
 
 async fn update(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
     ApiJson(body): ApiJson<Update>,
@@ -152,25 +154,25 @@ async fn update(
         changes.insert("external_key_id".to_owned(), key.clone().into());
     }
     let audit = event::updated(&caller, "project.updated", &id, changes.into());
-    let audit = event::in_project(&app, audit, &id);
+    let audit = event::in_project(&admin, audit, &id);
     let patch = ProjectPatch {
         name: body.name,
         external_key_id: body.external_key_id,
     };
-    let project = app.engine.store.update_project(&id, patch, audit).await?;
-    in_force(&app).await;
+    let project = admin.engine.store.update_project(&id, patch, audit).await?;
+    in_force(&admin).await;
     Ok(Json(project.into()))
 }
 
 async fn archive(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
     let audit: AuditDraft = event::about(&caller, "project.archived", &id);
-    let audit = event::in_project(&app, audit, &id);
-    let project = app.engine.store.archive_project(&id, audit).await?;
-    in_force(&app).await;
+    let audit = event::in_project(&admin, audit, &id);
+    let project = admin.engine.store.archive_project(&id, audit).await?;
+    in_force(&admin).await;
     Ok(Json(project.into()))
 }
 

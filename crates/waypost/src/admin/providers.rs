@@ -3,6 +3,8 @@
 //! A provider is checked as a whole, merged with what a patch leaves unchanged:
 //! whether an issuer will do depends on where its keys come from.
 
+use std::sync::Arc;
+
 use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
@@ -11,7 +13,7 @@ use waypost_identity::{IssuerUrlError, KeySet, PolicyError, TrustPolicy};
 
 use super::{event, field, in_force};
 use crate::{
-    app::{App, AppRef},
+    admin::Admin,
     clock,
     http::{
         ApiError, ApiJson, ApiPath, ApiQuery, json,
@@ -20,7 +22,7 @@ use crate::{
     identity::caller::AdminCaller,
 };
 
-pub(super) fn routes() -> Router<AppRef> {
+pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new()
         .route("/workload_identity_providers", get(list).post(create))
         .route(
@@ -95,7 +97,7 @@ struct Transformation {
 }
 
 async fn create(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiJson(body): ApiJson<Create>,
 ) -> Result<Json<View>, ApiError> {
@@ -105,7 +107,7 @@ async fn create(
         Some(raw) => Verification::parse(raw)?,
         None => Verification::default(),
     };
-    check_trust(&app, &body.issuer, &body.audience, &verification)?;
+    check_trust(&admin, &body.issuer, &body.audience, &verification)?;
     let new = NewProvider {
         name: body.name,
         description: body.description,
@@ -126,8 +128,8 @@ async fn create(
         "verification": new.verification,
     });
     let audit = event::created(&caller, "workload_identity_provider.created", data);
-    let provider = app.engine.store.create_provider(new, audit).await?;
-    in_force(&app).await;
+    let provider = admin.engine.store.create_provider(new, audit).await?;
+    in_force(&admin).await;
     Ok(Json(provider.into()))
 }
 
@@ -140,12 +142,12 @@ struct ListQuery {
 }
 
 async fn list(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("wip_", query.after, None, query.limit, query.order)?;
-    let providers = app.engine.store.list_providers(page).await?;
+    let providers = admin.engine.store.list_providers(page).await?;
     Ok(Json(List::of(
         providers,
         |provider| &provider.id,
@@ -154,11 +156,11 @@ async fn list(
 }
 
 async fn retrieve(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<View>, ApiError> {
-    Ok(Json(app.engine.store.get_provider(&id).await?.into()))
+    Ok(Json(admin.engine.store.get_provider(&id).await?.into()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,7 +183,7 @@ struct Update {
 }
 
 async fn update(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
     ApiJson(body): ApiJson<Update>,
@@ -196,13 +198,13 @@ async fn update(
     let verification = body.verification.as_deref().map(Verification::parse);
     let verification = verification.transpose()?;
 
-    let present = app.engine.store.get_provider(&id).await?;
+    let present = admin.engine.store.get_provider(&id).await?;
     let merged = match &verification {
         Some(new) => new,
         None => &Verification::stored(present.verification),
     };
     check_trust(
-        &app,
+        &admin,
         body.issuer.as_deref().unwrap_or(&present.issuer),
         body.audience.as_deref().unwrap_or(&present.audience),
         merged,
@@ -219,21 +221,25 @@ async fn update(
     };
     let changes = changes_requested(&patch);
     let audit = event::updated(&caller, "workload_identity_provider.updated", &id, changes);
-    let provider = app.engine.store.update_provider(&id, patch, audit).await?;
-    in_force(&app).await;
+    let provider = admin
+        .engine
+        .store
+        .update_provider(&id, patch, audit)
+        .await?;
+    in_force(&admin).await;
     Ok(Json(provider.into()))
 }
 
 async fn delete(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Deletion>, ApiError> {
-    let name = app.engine.store.get_provider(&id).await?.name;
+    let name = admin.engine.store.get_provider(&id).await?.name;
     let audit = event::about(&caller, "workload_identity_provider.deleted", &id);
     let audit = event::with(audit, "name", name);
-    app.engine.store.delete_provider(&id, audit).await?;
-    in_force(&app).await;
+    admin.engine.store.delete_provider(&id, audit).await?;
+    in_force(&admin).await;
     Ok(Json(Deletion::new(
         "organization.workload_identity_provider.deleted",
         id,
@@ -342,12 +348,12 @@ impl Verification {
 
 /// Issuer, audience and where the keys come from, together.
 fn check_trust(
-    app: &App,
+    admin: &Admin,
     issuer: &str,
     audience: &str,
     verification: &Verification,
 ) -> Result<(), ApiError> {
-    TrustPolicy::new(issuer, audience, &app.public_url).map_err(|problem| {
+    TrustPolicy::new(issuer, audience, &admin.identity.public_url).map_err(|problem| {
         let param = match &problem {
             PolicyError::Empty { field }
             | PolicyError::TooLong { field }
@@ -363,7 +369,7 @@ fn check_trust(
             .param(param)
             .code("invalid_value")
     };
-    let rules = &app.url_rules;
+    let rules = &admin.identity.url_rules;
     rules
         .check_issuer(issuer)
         .map_err(|problem| refuse("issuer", problem))?;

@@ -1,6 +1,8 @@
 //! `/organization/projects/{project_id}/service_accounts`, and making keys for
 //! them.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -18,7 +20,7 @@ use waypost_engine::{
 
 use super::{event, field, in_force};
 use crate::{
-    app::{App, AppRef},
+    admin::Admin,
     clock,
     http::{
         ApiError, ApiJson, ApiPath, ApiQuery,
@@ -33,7 +35,7 @@ use crate::{
 /// What a key is called when nobody says.
 const DEFAULT_KEY_NAME: &str = "Secret Key";
 
-pub(super) fn routes() -> Router<AppRef> {
+pub(super) fn routes() -> Router<Arc<Admin>> {
     const ONE: &str = "/projects/{project_id}/service_accounts/{service_account_id}";
     Router::new()
         .route(
@@ -105,7 +107,7 @@ struct NewAccount {
 }
 
 async fn create(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath(project_id): ApiPath<String>,
     ApiJson(body): ApiJson<NewAccount>,
@@ -122,7 +124,7 @@ async fn create(
     }
     let role = if keyless { "none" } else { "member" };
     let audit = event::created(&caller, "service_account.created", json!({"role": role}));
-    let audit = event::in_project(&app, audit, &project_id);
+    let audit = event::in_project(&admin, audit, &project_id);
     let fresh = (!keyless).then(|| keys::fresh(keys::SERVICE_ACCOUNT_PREFIX));
     let key = fresh.as_ref().map(|fresh| {
         // The store puts the account's id in, which nobody knows yet.
@@ -131,7 +133,7 @@ async fn create(
             service_account_id: String::new(),
         };
         let new = new_key(fresh, owner, None, None, expires_at);
-        let audit = key_event(&app, &caller, &project_id, &new);
+        let audit = key_event(&admin, &caller, &project_id, &new);
         (new, audit)
     });
     let new = NewServiceAccount {
@@ -139,12 +141,12 @@ async fn create(
         name: body.name,
         role: role.to_owned(),
     };
-    let (account, key) = app
+    let (account, key) = admin
         .engine
         .store
         .create_service_account(new, audit, key)
         .await?;
-    in_force(&app).await;
+    in_force(&admin).await;
     Ok(Json(Created {
         account: account.into(),
         api_key: key
@@ -161,13 +163,13 @@ struct ListQuery {
 }
 
 async fn list(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath(project_id): ApiPath<String>,
     ApiQuery(query): ApiQuery<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let page = page::query("svc_acct_", query.after, None, query.limit, Order::Asc)?;
-    let accounts = app
+    let accounts = admin
         .engine
         .store
         .list_service_accounts(&project_id, page)
@@ -176,11 +178,11 @@ async fn list(
 }
 
 async fn retrieve(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     _caller: AdminCaller,
     ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<View>, ApiError> {
-    let account = app
+    let account = admin
         .engine
         .store
         .get_service_account(&project_id, &id)
@@ -214,7 +216,7 @@ impl Role {
 }
 
 async fn update(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath((project_id, id)): ApiPath<(String, String)>,
     ApiJson(body): ApiJson<Update>,
@@ -228,32 +230,33 @@ async fn update(
         changes.insert("name".to_owned(), name.as_str().into());
     }
     let audit = event::updated(&caller, "service_account.updated", &id, changes.into());
-    let audit = event::in_project(&app, audit, &project_id);
+    let audit = event::in_project(&admin, audit, &project_id);
     let patch = ServiceAccountPatch {
         name: body.name,
         role: body.role.map(|role| role.as_str().to_owned()),
     };
-    let account = app
+    let account = admin
         .engine
         .store
         .update_service_account(&project_id, &id, patch, audit)
         .await?;
-    in_force(&app).await;
+    in_force(&admin).await;
     Ok(Json(account.into()))
 }
 
 async fn delete(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath((project_id, id)): ApiPath<(String, String)>,
 ) -> Result<Json<Deletion>, ApiError> {
     let audit = event::about(&caller, "service_account.deleted", &id);
-    let audit = event::in_project(&app, audit, &project_id);
-    app.engine
+    let audit = event::in_project(&admin, audit, &project_id);
+    admin
+        .engine
         .store
         .delete_service_account(&project_id, &id, audit)
         .await?;
-    in_force(&app).await;
+    in_force(&admin).await;
     Ok(Json(Deletion::new(
         "organization.project.service_account.deleted",
         id,
@@ -271,7 +274,7 @@ struct CreateKey {
 }
 
 async fn create_key(
-    State(app): State<AppRef>,
+    State(admin): State<Arc<Admin>>,
     caller: AdminCaller,
     ApiPath((project_id, service_account_id)): ApiPath<(String, String)>,
     ApiJson(body): ApiJson<CreateKey>,
@@ -285,9 +288,9 @@ async fn create_key(
         service_account_id,
     };
     let new = new_key(&fresh, owner, body.name, scopes, expires_at);
-    let audit = key_event(&app, &caller, &project_id, &new);
-    let key = app.engine.store.create_key(new, audit).await?;
-    in_force(&app).await;
+    let audit = key_event(&admin, &caller, &project_id, &new);
+    let key = admin.engine.store.create_key(new, audit).await?;
+    in_force(&admin).await;
     Ok(Json(KeyView::new(key, &fresh)))
 }
 
@@ -308,8 +311,8 @@ fn new_key(
     }
 }
 
-fn key_event(app: &App, caller: &AdminCaller, project_id: &str, key: &NewApiKey) -> AuditDraft {
+fn key_event(admin: &Admin, caller: &AdminCaller, project_id: &str, key: &NewApiKey) -> AuditDraft {
     let scopes = key.scopes.clone().unwrap_or_default();
     let audit = event::created(caller, "api_key.created", json!({"scopes": scopes}));
-    event::in_project(app, audit, project_id)
+    event::in_project(admin, audit, project_id)
 }

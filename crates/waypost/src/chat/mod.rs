@@ -19,14 +19,14 @@ use serde_json::Value;
 use waypost_identity::Scope;
 
 use crate::{
-    app::AppRef,
     config::UpstreamApi,
     http::{
         edge::RequestInfo,
         error::ApiError,
         json::{self, JsonBytes},
     },
-    identity::caller::ProjectCaller,
+    identity::{Identity, KnowsCallers, caller::ProjectCaller},
+    run::Runs,
     upstream::Upstream,
 };
 
@@ -44,13 +44,25 @@ pub mod spelling;
 use head::Head;
 use pass::Call;
 
+/// What Chat Completions and its kin need.
+pub struct Chat {
+    pub identity: Arc<Identity>,
+    pub runs: Arc<Runs>,
+}
+
+impl KnowsCallers for Chat {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
 /// The route of `/v1/chat/completions`.
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Chat>> {
     Router::new().route("/v1/chat/completions", post(completions))
 }
 
 async fn completions(
-    State(app): State<AppRef>,
+    State(chat): State<Arc<Chat>>,
     caller: ProjectCaller,
     Extension(info): Extension<Arc<RequestInfo>>,
     version: Version,
@@ -59,10 +71,10 @@ async fn completions(
     caller.require(Scope::ModelRequest)?;
     let head: Head<'_> = json::parse(&body)?;
     head.check()?;
-    let upstream = routed(&app, &head.model)?;
+    let upstream = routed(&chat, &head.model)?;
     info.learned.route(&head.model, &upstream.name);
     let call = Call {
-        app: app.clone(),
+        chat: Arc::clone(&chat),
         upstream: upstream.clone(),
         info: info.clone(),
         project_id: caller.project_id.clone(),
@@ -74,14 +86,15 @@ async fn completions(
         return pass_on(call, body).await;
     }
     let value = json::parse_unique(&body)?;
-    let (value, checked) = request::check(value, &app).await?;
+    let (value, checked) = request::check(value, &chat).await?;
     let runs_here = !speaks_chat
         || checked.must_be_enforced()
         || (checked.has_tools() || has_calls(&body))
-            && app
+            && chat
+                .runs
                 .tools
                 .support
-                .must_emulate(&app.upstreams, &upstream, &head.model)
+                .must_emulate(&chat.runs.tools.upstreams, &upstream, &head.model)
                 .await;
     if !runs_here {
         drop(value);
@@ -89,16 +102,18 @@ async fn completions(
     }
     let request = checked.into_request(&value, upstream.api)?;
     release(value, body);
-    run::run(app, upstream, request, caller.project_id, info, version).await
+    run::run(chat, upstream, request, caller.project_id, info, version).await
 }
 
 /// The upstream for a model; the endpoints older than Responses have always
 /// said 404 for one that is not there.
-pub fn routed(app: &AppRef, model: &str) -> Result<Arc<Upstream>, ApiError> {
-    app.runs.route(model).map_err(|error| match error.status() {
-        StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
-        _ => error,
-    })
+pub fn routed(chat: &Chat, model: &str) -> Result<Arc<Upstream>, ApiError> {
+    chat.runs
+        .route(model)
+        .map_err(|error| match error.status() {
+            StatusCode::BAD_REQUEST => error.with_status(StatusCode::NOT_FOUND),
+            _ => error,
+        })
 }
 
 /// To the model server and back, as it is but for an alias of the model.

@@ -17,7 +17,7 @@ use super::{
     lines,
 };
 use crate::{
-    app::AppRef,
+    chat::Chat,
     http::{edge::RequestInfo, error::ApiError},
     run::{HEAD_PATIENCE, STOPPING, upstream_refusal},
     upstream::{
@@ -30,7 +30,7 @@ use crate::{
 
 /// A request that is passed on, and who asks.
 pub struct Call {
-    pub app: AppRef,
+    pub chat: Arc<Chat>,
     pub upstream: Arc<Upstream>,
     pub info: Arc<RequestInfo>,
     pub project_id: String,
@@ -61,7 +61,7 @@ pub async fn pass(call: Call, body: Bytes) -> Result<Response, ApiError> {
 /// Sends the body on and waits for the answer's head. An answer that is not for
 /// the client is an error.
 pub async fn ask(call: Call, body: Bytes) -> Result<Answered, ApiError> {
-    let stop = call.app.shutdown.stopping();
+    let stop = call.chat.runs.shutdown.stopping();
     tokio::select! {
         answered = answered(call, body) => answered,
         () = stop.cancelled() => Err(ApiError::unavailable(STOPPING)),
@@ -69,21 +69,30 @@ pub async fn ask(call: Call, body: Bytes) -> Result<Answered, ApiError> {
 }
 
 async fn answered(call: Call, body: Bytes) -> Result<Answered, ApiError> {
-    let Call { app, upstream, .. } = &call;
+    let Call { chat, upstream, .. } = &call;
     call.info.learned.route(&call.model, &upstream.name);
-    let slot = app.runs.slot(upstream).await?;
+    let slot = chat.runs.slot(upstream).await?;
     let request = upstream
-        .request(&app.upstreams.client, reqwest::Method::POST, call.path)
+        .request(
+            &chat.runs.tools.upstreams.client,
+            reqwest::Method::POST,
+            call.path,
+        )
         .header(header::CONTENT_TYPE, "application/json")
         .body(body);
     let mut meter = Meter::start(
-        &app.upstreams.metrics,
+        &chat.runs.tools.upstreams.metrics,
         &upstream.name,
         &call.model,
         &call.project_id,
     );
-    let idle = app.config.responses.upstream_idle_timeout;
-    let sent = app.upstreams.send(upstream, request, idle).await;
+    let idle = chat.runs.config.upstream_idle_timeout;
+    let sent = chat
+        .runs
+        .tools
+        .upstreams
+        .send(upstream, request, idle)
+        .await;
     let mut answer = sent.map_err(|error| call.failed(error))?;
     let status = answer.status();
     let headers = passed_on(answer.headers());
@@ -117,7 +126,7 @@ impl Call {
     fn note(&self, error: UpstreamError) -> UpstreamError {
         let error = error.told_by(&self.upstream);
         self.upstream.failed(&error);
-        self.app
+        self.chat
             .runs
             .note_failed_call(&self.upstream, &self.info, self.path, &error);
         error
@@ -127,7 +136,7 @@ impl Call {
     /// connection that breaks before is a failure that the client can still be
     /// told of, and so is an answer that is nothing but an error.
     async fn begin(&self, answer: &mut reqwest::Response) -> Result<BytesMut, ApiError> {
-        let idle = self.app.config.responses.upstream_idle_timeout;
+        let idle = self.chat.runs.config.upstream_idle_timeout;
         let deadline = Instant::now() + HEAD_PATIENCE.min(idle);
         let mut begun = BytesMut::new();
         while begun.len() < MAX_ERROR_BODY && (begun.is_empty() || may_be_error(&begun)) {
@@ -179,7 +188,7 @@ impl Call {
 impl Answered {
     /// The answer as it comes.
     pub fn pass_on(self) -> Response {
-        let idle = self.call.app.config.responses.upstream_idle_timeout;
+        let idle = self.call.chat.runs.config.upstream_idle_timeout;
         let is_plain = !self.headers.contains_key(header::CONTENT_ENCODING);
         let takes_events = is_plain && is_of(&self.headers, b"text/event-stream");
         let redactor = &self.call.upstream.redactor;
@@ -191,7 +200,7 @@ impl Answered {
             rest = Some(without_credentials(all.boxed(), redactor.clone()));
         }
         let flow = Flow {
-            stop: self.call.app.shutdown.stopping(),
+            stop: self.call.chat.runs.shutdown.stopping(),
             takes_events,
             last: Vec::new(),
             begun,
@@ -213,11 +222,11 @@ impl Answered {
 
     /// Reads a little more into `begun`; `false` at the end.
     pub async fn read_on(&mut self) -> Result<bool, ApiError> {
-        let idle = self.call.app.config.responses.upstream_idle_timeout;
+        let idle = self.call.chat.runs.config.upstream_idle_timeout;
         let Some(rest) = &mut self.rest else {
             return Ok(false);
         };
-        let stop = self.call.app.shutdown.stopping();
+        let stop = self.call.chat.runs.shutdown.stopping();
         let chunk = tokio::select! {
             chunk = rest.chunk() => {
                 chunk.map_err(|error| UpstreamError::Broken(error.to_string()))

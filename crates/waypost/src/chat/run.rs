@@ -22,7 +22,7 @@ use super::{
     request::ChatRequest,
 };
 use crate::{
-    app::AppRef,
+    chat::Chat,
     http::{edge::RequestInfo, error::ApiError},
     model::{Delta, Generation, MAX_OUTPUT, Usage},
     run::{
@@ -38,7 +38,7 @@ const MAX_BURST: usize = 32 * 1024;
 
 /// Runs the request and answers it.
 pub async fn run(
-    app: AppRef,
+    chat: Arc<Chat>,
     upstream: Arc<Upstream>,
     request: ChatRequest,
     project_id: String,
@@ -46,18 +46,18 @@ pub async fn run(
     version: Version,
 ) -> Result<Response, ApiError> {
     let label = Label::new(request.generation.model.clone(), request.legacy);
-    let slot = app.runs.slot(&upstream).await?;
+    let slot = chat.runs.slot(&upstream).await?;
     let run = Run {
-        deadline: Instant::now() + app.config.responses.max_duration,
+        deadline: Instant::now() + chat.runs.config.max_duration,
         context: Arc::new(RunContext {
-            tools: Arc::clone(&app.tools),
+            tools: Arc::clone(&chat.runs.tools),
             upstream,
             project_id,
             response_id: String::new(),
             approved: Vec::new(),
             access: McpAccess::default(),
         }),
-        app,
+        chat,
         generation: Arc::new(request.generation),
         info,
         _slot: slot,
@@ -71,7 +71,7 @@ pub async fn run(
 }
 
 struct Run {
-    app: AppRef,
+    chat: Arc<Chat>,
     context: Arc<RunContext>,
     generation: Arc<Generation>,
     info: Arc<RequestInfo>,
@@ -89,7 +89,7 @@ enum Stop {
 impl Run {
     async fn answer(self, label: &Label) -> Result<Response, ApiError> {
         let sink = DiscardSink {
-            stop: self.app.shutdown.stopping(),
+            stop: self.chat.runs.shutdown.stopping(),
             deadline: self.deadline,
         };
         let mut answer = Answer::default();
@@ -122,7 +122,7 @@ impl Run {
 
     /// Failures before the model server's answer began are HTTP errors.
     async fn stream(self, chunks: Chunks, version: Version) -> Result<Response, ApiError> {
-        let runs = Arc::clone(&self.app.runs);
+        let runs = Arc::clone(&self.chat.runs);
         run::stream(&runs, version, |frames, begin| {
             self.run_stream(chunks, frames, begin)
         })
@@ -130,7 +130,7 @@ impl Run {
     }
 
     async fn run_stream(self, mut chunks: Chunks, frames: mpsc::Sender<Bytes>, mut begin: Begin) {
-        let mut sink = ClientFrames::new(frames, self.app.shutdown.stopping(), self.deadline);
+        let mut sink = ClientFrames::new(frames, self.chat.runs.shutdown.stopping(), self.deadline);
         let ended = match self.opened(&sink, &mut begin).await {
             Ok(mut agent) => pump(&mut agent, &mut chunks, &mut sink).await,
             Err(stop) => Err(stop),
@@ -187,7 +187,7 @@ impl Run {
             Stop::Upstream(error) => {
                 let upstream = &self.context.upstream;
                 let path = upstream.generation_path();
-                self.app
+                self.chat
                     .runs
                     .note_failed_call(upstream, &self.info, path, &error);
                 let refusal = upstream_refusal(&error);

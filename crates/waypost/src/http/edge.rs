@@ -30,14 +30,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use serde_json::Value;
 use waypost_engine::id;
 
+use super::{Http, json::BodyTimeout};
 use super::{
     error::{ApiError, Cause},
     forwarded,
 };
-use crate::{
-    app::AppRef,
-    metrics::{RequestLabels, RouteLabels},
-};
+use crate::metrics::{RequestLabels, RouteLabels};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
@@ -157,12 +155,14 @@ impl RequestInfo {
 }
 
 /// The middleware around the whole router.
-pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next) -> Response {
-    let info = Arc::new(RequestInfo::new(&request, &app.config.http.trusted_proxies));
+pub async fn around(State(http): State<Arc<Http>>, mut request: Request, next: Next) -> Response {
+    let info = Arc::new(RequestInfo::new(&request, &http.config.trusted_proxies));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let path = route.is_none().then(|| bounded(request.uri().path()));
     request.extensions_mut().insert(Arc::clone(&info));
+    let body_timeout = BodyTimeout(http.config.body_timeout);
+    request.extensions_mut().insert(body_timeout);
 
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
@@ -188,7 +188,7 @@ pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next)
         HeaderValue::from(elapsed.as_millis() as u64),
     );
     headers.insert(VERSION.clone(), API_VERSION);
-    if let Ok(value) = HeaderValue::from_str(&app.organization_id) {
+    if let Ok(value) = HeaderValue::from_str(&http.organization_id) {
         headers.insert(ORGANIZATION.clone(), value);
     }
 
@@ -196,11 +196,11 @@ pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next)
         route: route.as_ref().map_or("", MatchedPath::as_str).to_owned(),
         method: method_label(&method),
     };
-    app.metrics
+    http.metrics
         .request_seconds
         .get_or_create(&labels)
         .observe(elapsed.as_secs_f64());
-    app.metrics
+    http.metrics
         .requests
         .get_or_create(&RequestLabels {
             route: labels.route,
@@ -219,7 +219,7 @@ pub async fn around(State(app): State<AppRef>, mut request: Request, next: Next)
         complete: false,
     };
     let stream =
-        is_event_stream(&response).then(|| OpenStream::new(app.metrics.streams_open.clone()));
+        is_event_stream(&response).then(|| OpenStream::new(http.metrics.streams_open.clone()));
     response.map(|body| {
         Body::new(Watched {
             body,
@@ -385,15 +385,18 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::app::tests::app;
+    use crate::{config::HttpConfig, metrics::Metrics, shutdown::Shutdown};
 
-    async fn answer(router: Router<AppRef>) -> (Response, AppRef) {
-        let (app, _dir) = app().await;
-        let router = router
-            .layer(middleware::from_fn_with_state(app.clone(), around))
-            .with_state(app.clone());
+    async fn answer(router: Router) -> (Response, Arc<Http>) {
+        let http = Arc::new(Http {
+            config: HttpConfig::default(),
+            organization_id: "org-test".to_owned(),
+            metrics: Metrics::new(),
+            shutdown: Shutdown::default(),
+        });
+        let router = router.layer(middleware::from_fn_with_state(Arc::clone(&http), around));
         let request = Request::get("/").body(Body::empty()).expect("a request");
-        (router.oneshot(request).await.expect("an answer"), app)
+        (router.oneshot(request).await.expect("an answer"), http)
     }
 
     #[tokio::test]
@@ -401,7 +404,7 @@ mod tests {
         async fn handler() {
             panic!("the secret is 42");
         }
-        let (response, _app) = answer(Router::new().route("/", get(handler))).await;
+        let (response, _http) = answer(Router::new().route("/", get(handler))).await;
         assert_eq!(response.status(), 500);
         assert!(response.headers().contains_key("x-request-id"));
         let body = response.into_body().collect().await.expect("a body");
@@ -421,9 +424,9 @@ mod tests {
                 Body::from_stream(never),
             )
         }
-        let (response, app) = answer(Router::new().route("/", get(handler))).await;
-        assert_eq!(app.metrics.streams_open.get(), 1);
+        let (response, http) = answer(Router::new().route("/", get(handler))).await;
+        assert_eq!(http.metrics.streams_open.get(), 1);
         drop(response);
-        assert_eq!(app.metrics.streams_open.get(), 0);
+        assert_eq!(http.metrics.streams_open.get(), 0);
     }
 }

@@ -1,16 +1,18 @@
 //! JSON bodies in, with errors that say where.
 
+use std::time::Duration;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request, rejection::BytesRejection},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
 use strict_json::{Fault, Limits, pointer::unescaped};
 
 use super::error::{ApiError, INVALID_REQUEST};
-use crate::app::AppRef;
+use crate::config::HttpConfig;
 
 /// How much of a parser's message is sent: it may quote the caller's own text.
 const MAX_DETAIL: usize = 300;
@@ -25,12 +27,23 @@ const EMPTY: &str = "The body is empty; a JSON object is expected.";
 #[derive(Debug, Clone, Copy)]
 pub struct ApiJson<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<AppRef> for ApiJson<T> {
+/// How long a body may take to come. The edge puts it into the request.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout(pub Duration);
+
+impl BodyTimeout {
+    fn of(extensions: &Extensions) -> Duration {
+        let set = extensions.get().map(|Self(timeout)| *timeout);
+        set.unwrap_or_else(|| HttpConfig::default().body_timeout)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &AppRef) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        let bytes = read_body(request, app).await?;
+        let bytes = read_body(request, state).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -40,12 +53,12 @@ impl<T: DeserializeOwned> FromRequest<AppRef> for ApiJson<T> {
 #[derive(Debug, Clone)]
 pub struct UniqueJson(pub Value);
 
-impl FromRequest<AppRef> for UniqueJson {
+impl<S: Send + Sync> FromRequest<S> for UniqueJson {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &AppRef) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        let bytes = read_body(request, app).await?;
+        let bytes = read_body(request, state).await?;
         parse_unique(&bytes).map(Self)
     }
 }
@@ -55,12 +68,12 @@ impl FromRequest<AppRef> for UniqueJson {
 #[derive(Debug, Clone)]
 pub struct JsonBytes(pub Bytes);
 
-impl FromRequest<AppRef> for JsonBytes {
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &AppRef) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        read_body(request, app).await.map(Self)
+        read_body(request, state).await.map(Self)
     }
 }
 
@@ -75,9 +88,9 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Reads a body whole, within the limit that applies to the route.
-pub async fn read_body(request: Request, app: &AppRef) -> Result<Bytes, ApiError> {
-    let limit = app.config.http.body_timeout;
-    tokio::time::timeout(limit, Bytes::from_request(request, app))
+pub async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let limit = BodyTimeout::of(request.extensions());
+    tokio::time::timeout(limit, Bytes::from_request(request, state))
         .await
         .map_err(|_| {
             ApiError::new(

@@ -12,7 +12,6 @@ use serde::de::{
 };
 
 use super::{error::ApiError, json::data_error};
-use crate::app::AppRef;
 
 /// Parameters at most; a head is bounded anyway.
 const MAX_PARAMETERS: usize = 256;
@@ -21,10 +20,10 @@ const MAX_PARAMETERS: usize = 256;
 #[derive(Debug, Clone, Copy)]
 pub struct ApiQuery<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<AppRef> for ApiQuery<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _app: &AppRef) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parse(parts.uri.query().unwrap_or("")).map(Self)
     }
 }

@@ -29,11 +29,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::Http;
 use super::{
     edge::Peer,
     pace::{Limits, OpenBody, Overdue, Pace, Paced},
 };
-use crate::{app::AppRef, config::TlsConfig};
+use crate::config::TlsConfig;
 
 /// How long to wait after an accept failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -78,10 +79,15 @@ pub fn tls_acceptor(config: &TlsConfig) -> anyhow::Result<TlsAcceptor> {
 }
 
 /// Starts accepting.
-pub fn run(app: AppRef, router: Router, listener: TcpListener, tls: Option<Tls>) -> Connections {
+pub fn run(
+    http: Arc<Http>,
+    router: Router,
+    listener: TcpListener,
+    tls: Option<Tls>,
+) -> Connections {
     let drain = CancellationToken::new();
     Connections {
-        accepting: tokio::spawn(accept(app, router, listener, tls, drain.clone())),
+        accepting: tokio::spawn(accept(http, router, listener, tls, drain.clone())),
         drain,
     }
 }
@@ -106,7 +112,7 @@ impl Connections {
 }
 
 async fn accept(
-    app: AppRef,
+    http: Arc<Http>,
     router: Router,
     listener: TcpListener,
     tls: Option<Tls>,
@@ -114,15 +120,15 @@ async fn accept(
 ) -> JoinSet<()> {
     let builder = Arc::new(http_builder());
     let limits = Limits {
-        header: app.config.http.header_timeout,
-        keep_alive: app.config.http.keep_alive_timeout,
+        header: http.config.header_timeout,
+        keep_alive: http.config.keep_alive_timeout,
     };
-    let slots = Arc::new(Semaphore::new(app.config.http.max_connections));
+    let slots = Arc::new(Semaphore::new(http.config.max_connections));
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = app.shutdown.begun() => break,
+            () = http.shutdown.begun() => break,
             Some(_) = tasks.join_next() => continue,
             accepted = accept_one(&slots, &listener) => accepted,
         };
@@ -144,14 +150,14 @@ async fn accept(
             drain: drain.clone(),
         };
         let tls = tls.as_ref().map(|tls| TlsAcceptor::clone(&tls.load()));
-        let (app, builder) = (app.clone(), builder.clone());
+        let (http, builder) = (Arc::clone(&http), builder.clone());
         tasks.spawn(async move {
-            app.metrics.connections_open.inc();
+            http.metrics.connections_open.inc();
             match tls {
                 None => accepted.serve(&builder, stream).await,
                 Some(tls) => accepted.encrypted(&builder, &tls, stream).await,
             }
-            app.metrics.connections_open.dec();
+            http.metrics.connections_open.dec();
             drop(slot);
         });
     }
@@ -283,19 +289,24 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::app::{App, tests::app};
+    use crate::{config::HttpConfig, metrics::Metrics, shutdown::Shutdown};
 
-    async fn serve(router: Router<AppRef>) -> (Connections, SocketAddr, AppRef, tempfile::TempDir) {
-        let (app, dir) = app().await;
-        let mut app = Arc::into_inner(app).expect("nobody else has it");
-        app.config.http.header_timeout = Duration::from_millis(300);
-        app.config.http.keep_alive_timeout = Duration::from_millis(600);
-        let app: Arc<App> = Arc::new(app);
+    async fn serve(router: Router<Arc<Http>>) -> (Connections, SocketAddr, Arc<Http>) {
+        let http = Arc::new(Http {
+            config: HttpConfig {
+                header_timeout: Duration::from_millis(300),
+                keep_alive_timeout: Duration::from_millis(600),
+                ..HttpConfig::default()
+            },
+            organization_id: "org-test".to_owned(),
+            metrics: Metrics::new(),
+            shutdown: Shutdown::default(),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let router = router.with_state(app.clone());
-        let connections = run(app.clone(), router, listener, None);
-        (connections, address, app, dir)
+        let router = router.with_state(Arc::clone(&http));
+        let connections = run(Arc::clone(&http), router, listener, None);
+        (connections, address, http)
     }
 
     async fn ask(address: SocketAddr) -> TcpStream {
@@ -315,8 +326,7 @@ mod tests {
                 Ok::<_, Infallible>(Bytes::from(format!("part {n}\n")))
             }))
         }
-        let (_connections, address, _app, _dir) =
-            serve(Router::new().route("/", get(handler))).await;
+        let (_connections, address, _http) = serve(Router::new().route("/", get(handler))).await;
         let mut stream = ask(address).await;
         let mut got = Vec::new();
         // The connection ends by itself afterwards: it is idle for too long.
@@ -333,10 +343,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_drain_waits_for_streams_that_end_and_cuts_off_others() {
-        async fn handler(State(app): State<AppRef>) -> Body {
+        async fn handler(State(http): State<Arc<Http>>) -> Body {
             let events = stream::once(async { Bytes::from_static(b"first\n") }).chain(
                 stream::once(async move {
-                    app.shutdown.begun().await;
+                    http.shutdown.begun().await;
                     Bytes::from_static(b"last\n")
                 }),
             );
@@ -349,10 +359,10 @@ mod tests {
             (Router::new().route("/", get(handler)), true),
             (Router::new().route("/", get(stuck)), false),
         ] {
-            let (connections, address, app, _dir) = serve(router).await;
+            let (connections, address, http) = serve(router).await;
             let mut stream = ask(address).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
-            app.shutdown.begin();
+            http.shutdown.begin();
             let began = Instant::now();
             connections.finish(Duration::from_secs(1)).await;
             assert_eq!(began.elapsed() < Duration::from_millis(900), clean);

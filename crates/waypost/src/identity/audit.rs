@@ -21,7 +21,7 @@ use waypost_engine::audit::AuditDraft;
 use waypost_identity::{AccessClaims, Scope};
 
 use super::{exchange::Attempt, limits::Bucket};
-use crate::{app::AppRef, http::edge::RequestInfo};
+use crate::{http::edge::RequestInfo, identity::Identity};
 
 /// Events that may wait.
 const QUEUE: usize = 8_192;
@@ -169,8 +169,8 @@ impl AuditQueue {
 }
 
 /// Writes what was queued, until the drain has begun and the queue is empty.
-pub(super) async fn run(app: AppRef) {
-    let queue = &app.identity.audit.receiver;
+pub(super) async fn run(identity: Arc<Identity>) {
+    let queue = &identity.audit.receiver;
     let queue = queue.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(mut queue) = queue else {
         return;
@@ -179,21 +179,21 @@ pub(super) async fn run(app: AppRef) {
     loop {
         tokio::select! {
             biased;
-            _ = queue.recv_many(&mut batch, BATCH) => write(&app, &mut batch).await,
-            () = app.shutdown.begun() => break,
+            _ = queue.recv_many(&mut batch, BATCH) => write(&identity, &mut batch).await,
+            () = identity.shutdown.begun() => break,
         }
     }
     while let Ok(1..) = tokio::time::timeout(LAST_EVENTS, queue.recv_many(&mut batch, BATCH)).await
     {
-        write(&app, &mut batch).await;
+        write(&identity, &mut batch).await;
     }
 }
 
 /// Writes a batch; while the store is away, tries again until the drain begins.
-async fn write(app: &AppRef, batch: &mut Vec<AuditDraft>) {
+async fn write(identity: &Arc<Identity>, batch: &mut Vec<AuditDraft>) {
     let mut failing = false;
     loop {
-        let error = match app.engine.store.append_audit(batch.clone()).await {
+        let error = match identity.engine.store.append_audit(batch.clone()).await {
             Ok(()) => break,
             Err(error) => error,
         };
@@ -201,13 +201,13 @@ async fn write(app: &AppRef, batch: &mut Vec<AuditDraft>) {
             tracing::error!("audit events of token exchanges are not written: {error}");
         }
         failing = true;
-        if !error.is_transient() || app.shutdown.is_draining() {
-            app.identity.audit.dropped.inc_by(batch.len() as u64);
+        if !error.is_transient() || identity.shutdown.is_draining() {
+            identity.audit.dropped.inc_by(batch.len() as u64);
             break;
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
-            () = app.shutdown.begun() => {}
+            () = identity.shutdown.begun() => {}
         }
     }
     batch.clear();

@@ -17,24 +17,16 @@ use http::{HeaderMap, header, request::Parts};
 use waypost_engine::directory::KeyOwner;
 use waypost_identity::{Scope, ScopeSet};
 
-use super::{keys, snapshot::KeyEntry};
+use super::{keys, snapshot::KeyEntry, tokens};
 use crate::{
-    app::{App, AppRef},
     clock,
     http::{
         edge::{CallerTag, RequestInfo},
         error::ApiError,
     },
+    identity::{Identity, KnowsCallers},
     metrics::ReasonLabels,
 };
-
-/// Verifies the access tokens that this server issued. Set in
-/// [`App::token_authority`].
-pub trait TokenAuthority: Send + Sync {
-    /// Who the token stands for at this moment: signature, expiry, revocation,
-    /// and whether provider, rule, service account and project still stand.
-    fn verify(&self, app: &App, token: &str) -> Result<ProjectCaller, TokenRefusal>;
-}
 
 /// Why an access token is not accepted. All of them are 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,20 +108,22 @@ impl Credential {
     }
 }
 
-impl FromRequestParts<AppRef> for Caller {
+impl<S: KnowsCallers> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &AppRef) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let identity = state.identity();
         let request = RequestInfo::of(&parts.extensions);
-        let caller = authenticate(app, &parts.headers, &request);
+        let caller = authenticate(identity, &parts.headers, &request);
         let caller = caller.and_then(|caller| {
-            addressed(app, &parts.headers, &caller)?;
+            addressed(identity, &parts.headers, &caller)?;
             Ok(caller)
         });
         let caller = caller.inspect_err(|(_, reason)| {
             let labels = ReasonLabels { reason };
             let _ = request.learned.refusal.set(reason);
-            app.metrics
+            identity
+                .metrics
                 .authentication_failures
                 .get_or_create(&labels)
                 .inc();
@@ -151,11 +145,11 @@ impl FromRequestParts<AppRef> for Caller {
     }
 }
 
-impl FromRequestParts<AppRef> for AdminCaller {
+impl<S: KnowsCallers> FromRequestParts<S> for AdminCaller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &AppRef) -> Result<Self, ApiError> {
-        match Caller::from_request_parts(parts, app).await? {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, state).await? {
             Caller::Admin(admin) => Ok(admin),
             Caller::Project(_) => Err(ApiError::forbidden(
                 "This operation needs an organization admin key; keys and tokens of a service account cannot do it.",
@@ -165,11 +159,11 @@ impl FromRequestParts<AppRef> for AdminCaller {
     }
 }
 
-impl FromRequestParts<AppRef> for ProjectCaller {
+impl<S: KnowsCallers> FromRequestParts<S> for ProjectCaller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &AppRef) -> Result<Self, ApiError> {
-        match Caller::from_request_parts(parts, app).await? {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, state).await? {
             Caller::Project(project) => Ok(project),
             Caller::Admin(_) => Err(ApiError::forbidden(
                 "An organization admin key cannot do this. Use a service account's key or a token from /oauth/token.",
@@ -183,27 +177,28 @@ impl FromRequestParts<AppRef> for ProjectCaller {
 type Refused = (ApiError, &'static str);
 
 fn authenticate(
-    app: &App,
+    identity: &Identity,
     headers: &HeaderMap,
     request: &Arc<RequestInfo>,
 ) -> Result<Caller, Refused> {
     let token = bearer(headers)?;
     if looks_like_jwt(token) {
-        let authority = app.token_authority.as_ref();
-        return authority
-            .ok_or(TokenRefusal::Invalid)
-            .and_then(|authority| authority.verify(app, token))
+        return tokens::verify(identity, token)
             .map(Caller::Project)
             .map_err(refused_token);
     }
     let hash = keys::hash(token);
-    if app.bootstrap_key.as_ref().is_some_and(|key| key.is(&hash)) {
+    if identity
+        .bootstrap_key
+        .as_ref()
+        .is_some_and(|key| key.is(&hash))
+    {
         return Ok(Caller::Admin(AdminCaller {
             credential: Credential::BootstrapKey,
             request: Arc::clone(request),
         }));
     }
-    let snapshot = app.directory.current();
+    let snapshot = identity.directory.current();
     let entry = snapshot
         .keys
         .get(&hash)
@@ -251,8 +246,8 @@ fn authenticate(
 /// `OpenAI-Organization` and `OpenAI-Project` choose nothing: a credential has
 /// one of each. A client that names another is set up for something else, and
 /// must not go on in the wrong place. Admin keys belong to no project.
-fn addressed(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<(), Refused> {
-    if names_another(headers, "openai-organization", &app.organization_id) {
+fn addressed(identity: &Identity, headers: &HeaderMap, caller: &Caller) -> Result<(), Refused> {
+    if names_another(headers, "openai-organization", &identity.organization_id) {
         return Err((
             ApiError::unauthorized(
                 "OpenAI-Organization header should match organization for API key",

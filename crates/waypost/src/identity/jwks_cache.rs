@@ -25,7 +25,7 @@ use waypost_identity::{
 };
 
 use super::fetch::{FetchError, Fetcher};
-use crate::{app::AppRef, config::IdentityConfig, metrics::ReasonLabels};
+use crate::{config::IdentityConfig, identity::Identity, metrics::ReasonLabels};
 
 /// The part of `key_cache` after which traffic refreshes in the background.
 const REFRESH_AT: f64 = 0.8;
@@ -159,11 +159,11 @@ impl JwksCache {
     /// The verdict costs one verification, however many looks it took.
     pub async fn verify(
         self: &Arc<Self>,
-        app: &AppRef,
+        identity: &Arc<Identity>,
         policy: &TrustPolicy,
         token: &Presented<'_>,
     ) -> Result<VerifiedClaims, Failure> {
-        let config = &app.config.identity;
+        let config = &identity.config;
         let first = {
             let held = self.held.load();
             let none = KeySet::default();
@@ -173,7 +173,7 @@ impl JwksCache {
             if let Some(held) = fresh
                 && held.fetched_at.elapsed() >= config.key_cache.mul_f64(REFRESH_AT)
             {
-                let _ = self.refresh(app);
+                let _ = self.refresh(identity);
             }
             token.verify_unless_newer_keys_help(policy, fresh.map_or(&none, |held| &held.keys))
         };
@@ -181,7 +181,7 @@ impl JwksCache {
             Err(refusal) if refusal.may_be_cured_by_new_keys() => {}
             other => return other.map_err(Failure::Refused),
         }
-        let cooling = match self.refresh(app) {
+        let cooling = match self.refresh(identity) {
             Ok(running) => {
                 running.await;
                 config.key_refresh_cooldown
@@ -235,12 +235,15 @@ impl JwksCache {
 
     /// Joins the refresh that runs, or starts one; the error is how long the
     /// cooldown lasts.
-    fn refresh(self: &Arc<Self>, app: &AppRef) -> Result<Shared<BoxFuture<'static, ()>>, Duration> {
+    fn refresh(
+        self: &Arc<Self>,
+        identity: &Arc<Identity>,
+    ) -> Result<Shared<BoxFuture<'static, ()>>, Duration> {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = attempts.running.as_ref().filter(|r| r.peek().is_none()) {
             return Ok(running.clone());
         }
-        let cooldown = app.config.identity.key_refresh_cooldown;
+        let cooldown = identity.config.key_refresh_cooldown;
         if let Some(began) = attempts.last_began {
             let left = cooldown.saturating_sub(began.elapsed());
             if !left.is_zero() {
@@ -248,19 +251,19 @@ impl JwksCache {
             }
         }
         attempts.last_began = Some(Instant::now());
-        let task = app.shutdown.spawn({
-            let (keys, app) = (Arc::clone(self), app.clone());
-            async move { keys.refresh_now(&app).await }
+        let task = identity.shutdown.spawn({
+            let (keys, identity) = (Arc::clone(self), identity.clone());
+            async move { keys.refresh_now(&identity).await }
         });
         let running = task.map(|_| ()).boxed().shared();
         attempts.running = Some(running.clone());
         Ok(running)
     }
 
-    async fn refresh_now(&self, app: &AppRef) {
+    async fn refresh_now(&self, identity: &Arc<Identity>) {
         let fetched = tokio::select! {
-            fetched = self.fetch_in_time(&app.config.identity) => fetched,
-            () = app.shutdown.begun() => return,
+            fetched = self.fetch_in_time(&identity.config) => fetched,
+            () = identity.shutdown.begun() => return,
         };
         let reason = match fetched {
             Ok(held) => {
@@ -299,7 +302,8 @@ impl JwksCache {
                 error.code()
             }
         };
-        app.metrics
+        identity
+            .metrics
             .key_fetches
             .get_or_create(&ReasonLabels { reason })
             .inc();

@@ -26,17 +26,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use waypost_engine::Engine;
 use waypost_identity::IssuerRules;
 
 use self::{
     audit::AuditQueue,
     compiled::{CompiledDirectory, Settings},
     fetch::Fetcher,
+    keys::BootstrapKey,
     limits::ExchangeLimits,
     snapshot::DirectoryHandle,
     tokens::AccessTokens,
 };
-use crate::{app::AppRef, config::IdentityConfig, metrics::Metrics, sealing::MasterKey};
+use crate::{
+    config::{IdentityConfig, Secret},
+    metrics::Metrics,
+    sealing::MasterKey,
+    shutdown::Shutdown,
+};
 
 /// What identity keeps for the whole server.
 pub struct Identity {
@@ -44,39 +51,100 @@ pub struct Identity {
     pub tokens: AccessTokens,
     pub limits: ExchangeLimits,
     pub audit: AuditQueue,
+    pub engine: Engine,
+    /// Projects, keys, providers and rules as authentication sees them.
+    pub directory: DirectoryHandle,
+    /// The organization's id, `org-…`.
+    pub organization_id: String,
+    /// The base URL by which clients reach this server, without a trailing
+    /// slash; the issuer of its access tokens.
+    pub public_url: String,
+    /// Where issuers may be, besides public https.
+    pub url_rules: IssuerRules,
+    /// The admin key that `WAYPOST_ADMIN_KEY` set, if any.
+    pub bootstrap_key: Option<BootstrapKey>,
+    pub config: IdentityConfig,
+    pub metrics: Metrics,
+    pub shutdown: Shutdown,
     settings: Settings,
     compiled: ArcSwap<CompiledDirectory>,
     /// Held while building, so that one request compiles it and not all.
     building: Mutex<()>,
 }
 
+/// What [`Identity`] is made of.
+pub struct Given {
+    pub engine: Engine,
+    pub directory: DirectoryHandle,
+    pub organization_id: String,
+    pub public_url: String,
+    pub master_key: MasterKey,
+    /// `WAYPOST_ADMIN_KEY`.
+    pub admin_key: Option<Secret>,
+    pub url_rules: IssuerRules,
+    pub config: IdentityConfig,
+    pub metrics: Metrics,
+    pub shutdown: Shutdown,
+}
+
+/// A state of routes that know who calls.
+pub trait KnowsCallers: Send + Sync {
+    fn identity(&self) -> &Identity;
+}
+
+impl KnowsCallers for Identity {
+    fn identity(&self) -> &Identity {
+        self
+    }
+}
+
+impl<S: KnowsCallers> KnowsCallers for Arc<S> {
+    fn identity(&self) -> &Identity {
+        self.as_ref().identity()
+    }
+}
+
 impl Identity {
-    /// `issuer` is the server's public URL.
-    pub fn new(
-        config: &IdentityConfig,
-        issuer: &str,
-        url_rules: &IssuerRules,
-        master_key: MasterKey,
-        metrics: &Metrics,
-    ) -> Self {
+    pub fn new(given: Given) -> Self {
+        let Given {
+            engine,
+            directory,
+            organization_id,
+            public_url,
+            master_key,
+            admin_key,
+            url_rules,
+            config,
+            metrics,
+            shutdown,
+        } = given;
         Self {
             tokens: AccessTokens::new(),
             limits: ExchangeLimits::new(config.exchanges_per_client, config.exchanges_per_provider),
             audit: AuditQueue::new(metrics.audit_dropped.clone()),
             settings: Settings {
-                issuer: issuer.to_owned(),
+                issuer: public_url.clone(),
                 fetcher: Arc::new(Fetcher::new(url_rules.clone())),
                 skew_seconds: config.clock_skew.as_secs() as u32,
                 master_key,
             },
             compiled: ArcSwap::from_pointee(CompiledDirectory::empty()),
             building: Mutex::new(()),
+            bootstrap_key: admin_key.map(|key| BootstrapKey::new(key.expose())),
+            engine,
+            directory,
+            organization_id,
+            public_url,
+            url_rules,
+            config,
+            metrics,
+            shutdown,
         }
     }
 
     /// The present directory, compiled.
-    pub fn compiled(&self, directory: &DirectoryHandle) -> Arc<CompiledDirectory> {
-        let snapshot = directory.current();
+    pub fn compiled(&self) -> Arc<CompiledDirectory> {
+        let snapshot = self.directory.current();
         let compiled = self.compiled.load();
         if Arc::ptr_eq(&compiled.snapshot, &snapshot) {
             return Arc::clone(&compiled);
@@ -84,7 +152,7 @@ impl Identity {
         drop((compiled, snapshot));
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that an older snapshot never replaces a newer one.
-        let snapshot = Arc::clone(&directory.current());
+        let snapshot = Arc::clone(&self.directory.current());
         let before = self.compiled.load_full();
         if Arc::ptr_eq(&before.snapshot, &snapshot) {
             return before;
@@ -103,7 +171,7 @@ impl Identity {
 }
 
 /// The routes that are open to workloads and verifiers.
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Identity>> {
     Router::new()
         .merge(exchange::routes())
         .merge(revoke::routes())
@@ -111,7 +179,9 @@ pub fn routes() -> Router<AppRef> {
 }
 
 /// Starts what runs in the background.
-pub fn start(app: &AppRef) {
-    app.shutdown.spawn(signing::run(app.clone()));
-    app.shutdown.spawn(audit::run(app.clone()));
+pub fn start(identity: &Arc<Identity>) {
+    let shutdown = &identity.shutdown;
+    shutdown.spawn(snapshot::run(Arc::clone(identity)));
+    shutdown.spawn(signing::run(Arc::clone(identity)));
+    shutdown.spawn(audit::run(Arc::clone(identity)));
 }

@@ -17,9 +17,9 @@ use waypost_identity::{AccessTokenVerifier, MAX_ACCESS_TOKEN_SECONDS, SigningKey
 
 use super::snapshot::DirectoryHandle;
 use crate::{
-    app::AppRef,
     clock,
     config::Config,
+    identity::Identity,
     sealing::{MasterKey, MasterKeyError},
 };
 
@@ -180,27 +180,27 @@ pub async fn add_key(
 }
 
 /// Rotates by age, until the drain begins.
-pub async fn run(app: AppRef) {
+pub async fn run(identity: Arc<Identity>) {
     loop {
-        if let Err(error) = rotate_if_due(&app).await {
+        if let Err(error) = rotate_if_due(&identity).await {
             tracing::error!("signing keys cannot be rotated, will retry: {error:#}");
         }
         tokio::select! {
             () = tokio::time::sleep(CHECK_EVERY) => {}
-            () = app.shutdown.begun() => return,
+            () = identity.shutdown.begun() => return,
         }
     }
 }
 
-async fn rotate_if_due(app: &AppRef) -> anyhow::Result<()> {
-    let keys = app.directory.current().signing_keys.clone();
+async fn rotate_if_due(identity: &Arc<Identity>) -> anyhow::Result<()> {
+    let keys = identity.directory.current().signing_keys.clone();
     let now = clock::now();
-    let plan = plan(&keys, now, app.config.identity.signing_key_lifetime);
+    let plan = plan(&keys, now, identity.config.signing_key_lifetime);
     if plan == Plan::default() {
         return Ok(());
     }
     if let Some(from) = plan.add_from {
-        let kid = add_key(&app.engine, app.identity.master_key(), from).await?;
+        let kid = add_key(&identity.engine, identity.master_key(), from).await?;
         tracing::info!(
             kid,
             "made signing key {kid}; it signs in {} minutes",
@@ -208,13 +208,13 @@ async fn rotate_if_due(app: &AppRef) -> anyhow::Result<()> {
         );
     }
     for kid in plan.delete {
-        app.engine.store.delete_signing_key(&kid).await?;
+        identity.engine.store.delete_signing_key(&kid).await?;
         tracing::info!(
             kid,
             "deleted signing key {kid}: none of its tokens is alive"
         );
     }
-    app.directory.refresh_now().await?;
+    identity.directory.refresh_now().await?;
     Ok(())
 }
 

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::identity::Identity;
+
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Mutex;
 use waypost_engine::{
@@ -25,7 +27,6 @@ use waypost_engine::{
 use waypost_identity::ScopeSet;
 
 use super::keys::{KeyHash, LastUse};
-use crate::app::AppRef;
 
 /// How stale a snapshot may get when hints are lost: well under the second
 /// within which a disabled credential must be refused.
@@ -203,12 +204,12 @@ impl DirectoryHandle {
 }
 
 /// Keeps the snapshot fresh and writes key uses, until the drain begins.
-pub async fn run(app: AppRef) {
-    let mut wake = app.engine.bus.watch_directory().await;
+pub async fn run(identity: Arc<Identity>) {
+    let mut wake = identity.engine.bus.watch_directory().await;
     let mut next_flush = tokio::time::Instant::now() + FLUSH;
     let mut failing = false;
     loop {
-        match app.directory.refresh_now().await {
+        match identity.directory.refresh_now().await {
             Ok(()) => failing = false,
             Err(error) if !failing => {
                 failing = true;
@@ -218,25 +219,26 @@ pub async fn run(app: AppRef) {
             }
             Err(_) => {}
         }
-        app.metrics
+        identity
+            .metrics
             .directory_version
-            .set(app.directory.current().version);
+            .set(identity.directory.current().version);
         if tokio::time::Instant::now() >= next_flush {
-            flush_key_uses(&app).await;
+            flush_key_uses(&identity).await;
             next_flush = tokio::time::Instant::now() + FLUSH;
         }
         tokio::select! {
             () = wake.wait(POLL) => {}
-            () = app.shutdown.begun() => {
-                flush_key_uses(&app).await;
+            () = identity.shutdown.begun() => {
+                flush_key_uses(&identity).await;
                 return;
             }
         }
     }
 }
 
-async fn flush_key_uses(app: &AppRef) {
-    let snapshot = app.directory.current().clone();
+async fn flush_key_uses(identity: &Arc<Identity>) {
+    let snapshot = identity.directory.current().clone();
     let used: Vec<_> = snapshot
         .keys
         .values()
@@ -249,7 +251,7 @@ async fn flush_key_uses(app: &AppRef) {
         .iter()
         .map(|(entry, at)| (entry.id.clone(), *at))
         .collect();
-    match app.engine.store.touch_keys(rows).await {
+    match identity.engine.store.touch_keys(rows).await {
         Ok(()) => {
             for (entry, at) in used {
                 entry.last_use.set_written(at);

@@ -14,9 +14,9 @@ use waypost_identity::{AccessClaims, AccessTokenRefusal, Permissions, ScopeSet, 
 
 use super::compiled::CompiledDirectory;
 use crate::{
-    app::App,
     clock,
-    identity::caller::{Credential, ProjectCaller, TokenAuthority, TokenRefusal},
+    identity::Identity,
+    identity::caller::{Credential, ProjectCaller, TokenRefusal},
 };
 
 /// Tokens that are remembered as verified; one takes about half a kilobyte.
@@ -27,26 +27,24 @@ pub struct AccessTokens {
     verified: Cache<TokenFingerprint, Arc<AccessClaims>>,
 }
 
-/// The [`TokenAuthority`] of this server's own access tokens.
-pub struct OwnTokens;
-
-impl TokenAuthority for OwnTokens {
-    fn verify(&self, app: &App, token: &str) -> Result<ProjectCaller, TokenRefusal> {
-        let directory = app.identity.compiled(&app.directory);
-        let now = clock::seconds(clock::now());
-        let claims = app.identity.tokens.claims(&directory, token, now)?;
-        let present = standing(&directory, &claims).ok_or(TokenRefusal::Revoked)?;
-        Ok(ProjectCaller {
-            project_id: claims.project_id.clone(),
-            service_account_id: claims.service_account_id.clone(),
-            credential: Credential::AccessToken {
-                jti: claims.token_id.clone(),
-                provider_id: claims.provider_id.clone(),
-                rule_id: claims.rule_id.clone(),
-            },
-            scopes: narrowed(claims.scopes, present.scopes()),
-        })
-    }
+/// Whom an access token of this server stands for at this moment: signature,
+/// expiry, revocation, and whether provider, rule, service account and project
+/// still stand.
+pub fn verify(identity: &Identity, token: &str) -> Result<ProjectCaller, TokenRefusal> {
+    let directory = identity.compiled();
+    let now = clock::seconds(clock::now());
+    let claims = identity.tokens.claims(&directory, token, now)?;
+    let present = standing(&directory, &claims).ok_or(TokenRefusal::Revoked)?;
+    Ok(ProjectCaller {
+        project_id: claims.project_id.clone(),
+        service_account_id: claims.service_account_id.clone(),
+        credential: Credential::AccessToken {
+            jti: claims.token_id.clone(),
+            provider_id: claims.provider_id.clone(),
+            rule_id: claims.rule_id.clone(),
+        },
+        scopes: narrowed(claims.scopes, present.scopes()),
+    })
 }
 
 impl AccessTokens {

@@ -1,23 +1,26 @@
 //! This server as an issuer: `/.well-known/openid-configuration` and
 //! `/.well-known/jwks.json`, for whoever verifies access tokens elsewhere.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
+
+use crate::identity::Identity;
 use http::header;
 use serde_json::json;
 use waypost_identity::Scope;
 
 use super::exchange::params::{GRANT_TYPE, SUBJECT_TOKEN_TYPES};
-use crate::app::AppRef;
 
 /// Well under the time for which a new key is published before it signs.
 const CACHE: &str = "public, max-age=600";
 
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Identity>> {
     Router::new()
         .route("/.well-known/openid-configuration", get(configuration))
         .route("/.well-known/jwks.json", get(jwks))
@@ -25,8 +28,8 @@ pub fn routes() -> Router<AppRef> {
 
 /// OpenID Connect Discovery §3 and RFC 8414 §2. There is no authorization
 /// endpoint, hence no response type.
-async fn configuration(State(app): State<AppRef>) -> Response {
-    let url = &app.public_url;
+async fn configuration(State(identity): State<Arc<Identity>>) -> Response {
+    let url = &identity.public_url;
     let scopes: Vec<_> = Scope::ALL.into_iter().map(Scope::name).collect();
     let document = json!({
         "issuer": url,
@@ -45,8 +48,8 @@ async fn configuration(State(app): State<AppRef>) -> Response {
     ([(header::CACHE_CONTROL, CACHE)], Json(document)).into_response()
 }
 
-async fn jwks(State(app): State<AppRef>) -> Response {
-    let directory = app.identity.compiled(&app.directory);
+async fn jwks(State(identity): State<Arc<Identity>>) -> Response {
+    let directory = identity.compiled();
     (
         [
             (header::CACHE_CONTROL, CACHE),

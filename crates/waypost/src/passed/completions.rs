@@ -7,7 +7,7 @@ use waypost_identity::Scope;
 
 use super::Head;
 use crate::{
-    app::AppRef,
+    chat::Chat,
     chat::pass_on,
     http::{
         edge::RequestInfo,
@@ -18,13 +18,13 @@ use crate::{
 };
 
 pub async fn completions(
-    State(app): State<AppRef>,
+    State(chat): State<Arc<Chat>>,
     caller: ProjectCaller,
     Extension(info): Extension<Arc<RequestInfo>>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ModelRequest)?;
     let head: Head<'_> = json::parse(&body)?;
-    let call = head.call(app, caller, info, "/completions")?;
+    let call = head.call(chat, caller, info, "/completions")?;
     pass_on(call, body).await
 }

@@ -14,7 +14,7 @@ use super::{
     encoding::{self, Encoding},
 };
 use crate::{
-    app::AppRef,
+    chat::Chat,
     chat::{
         alias,
         pass::{Answered, ask},
@@ -35,7 +35,7 @@ const MAX_ANSWER: usize = 128 * 1024 * 1024;
 const MAX_HEAD: usize = 64 * 1024;
 
 pub async fn embeddings(
-    State(app): State<AppRef>,
+    State(chat): State<Arc<Chat>>,
     caller: ProjectCaller,
     Extension(info): Extension<Arc<RequestInfo>>,
     JsonBytes(body): JsonBytes,
@@ -48,7 +48,7 @@ pub async fn embeddings(
         // A server's own, or a mistake that it refuses.
         Some(_) => None,
     };
-    let call = head.call(app, caller, info, "/embeddings")?;
+    let call = head.call(chat, caller, info, "/embeddings")?;
     drop(head);
     let (upstream, model) = (Arc::clone(&call.upstream), call.model.clone());
     let body = alias::request(&upstream, &model, body);

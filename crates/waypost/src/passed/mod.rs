@@ -11,7 +11,7 @@ use serde::{
 };
 
 use crate::{
-    app::AppRef,
+    chat::Chat,
     chat::{head::Text, pass::Call, routed, spelling},
     http::{edge::RequestInfo, error::ApiError},
     identity::caller::ProjectCaller,
@@ -22,7 +22,7 @@ mod embeddings;
 mod encoding;
 
 /// The routes of `/v1/embeddings` and `/v1/completions`.
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Chat>> {
     Router::new()
         .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/completions", post(completions::completions))
@@ -46,7 +46,7 @@ impl Head<'_> {
     /// another model is refused.
     fn call(
         &self,
-        app: AppRef,
+        chat: Arc<Chat>,
         caller: ProjectCaller,
         info: Arc<RequestInfo>,
         path: &'static str,
@@ -55,8 +55,8 @@ impl Head<'_> {
             return Err(spelling::refusal(key, known));
         }
         Ok(Call {
-            upstream: routed(&app, &self.model)?,
-            app,
+            upstream: routed(&chat, &self.model)?,
+            chat,
             info,
             project_id: caller.project_id,
             model: self.model.clone().into_owned(),

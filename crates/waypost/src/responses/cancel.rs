@@ -1,5 +1,7 @@
 //! `POST /v1/responses/{id}/cancel`: the first terminal state wins.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde_json::Value;
 use waypost_engine::{
@@ -16,25 +18,25 @@ use super::{
     retrieve::{body, find, not_found},
 };
 use crate::{
-    app::AppRef,
     http::{error::ApiError, path::ApiPath},
     identity::caller::ProjectCaller,
+    responses::Responses,
 };
 
 /// Cancels a background response. Again: the same answer.
 pub async fn cancel(
-    State(app): State<AppRef>,
+    State(state): State<Arc<Responses>>,
     caller: ProjectCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ResponsesWrite)?;
-    let stored = find(&app, &caller.project_id, &id).await?;
+    let stored = find(&state, &caller.project_id, &id).await?;
     if !stored.background || stored.status.is_terminal() {
         return settled(&stored);
     }
     let cancelled = object::cancelled(&body(&stored)?);
     let event = EventBatch::of([encode(&Event::terminal(Status::Cancelled, &cancelled))]);
-    let outcome = app
+    let outcome = state
         .engine
         .store
         .cancel_response(
@@ -46,7 +48,7 @@ pub async fn cancel(
         .await;
     match outcome {
         Ok(Cancelled::Now(row)) => {
-            app.jobs.abort(&id);
+            state.jobs.abort(&id);
             let first_seq = row.next_seq.saturating_sub(event.count());
             let hint = ResponseHint::Events {
                 first_seq,
@@ -54,7 +56,7 @@ pub async fn cancel(
                 rewinds: row.rewinds,
                 terminal: true,
             };
-            app.engine.bus.publish_response(&id, hint);
+            state.engine.bus.publish_response(&id, hint);
             Ok(Json(cancelled))
         }
         Ok(Cancelled::Unchanged(row)) => settled(&row),

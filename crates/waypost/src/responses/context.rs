@@ -10,8 +10,8 @@ use waypost_engine::{
 };
 
 use crate::{
-    app::App,
     http::error::{ApiError, shown},
+    responses::Responses,
 };
 
 /// The longest conversation that is walked.
@@ -21,7 +21,11 @@ const LIMITS: ChainLimits = ChainLimits {
 };
 
 /// The items that come before this request's own.
-pub async fn load(app: &App, project_id: &str, previous: &str) -> Result<Vec<Value>, ApiError> {
+pub async fn load(
+    state: &Responses,
+    project_id: &str,
+    previous: &str,
+) -> Result<Vec<Value>, ApiError> {
     let unknown = || {
         ApiError::invalid(format!(
             "Previous response with id '{}' not found.",
@@ -33,7 +37,7 @@ pub async fn load(app: &App, project_id: &str, previous: &str) -> Result<Vec<Val
     if !id::is_plausible(previous, "resp_") {
         return Err(unknown());
     }
-    let turns = match app
+    let turns = match state
         .engine
         .store
         .load_chain(project_id, previous, LIMITS)

@@ -28,11 +28,11 @@ use super::{
     request::{self, CreateRequest},
 };
 use crate::{
-    app::AppRef,
     clock,
     config::{BackgroundWithoutStore, HostedTools},
     http::{edge::RequestInfo, error::ApiError, json::UniqueJson, sse},
     identity::caller::ProjectCaller,
+    responses::Responses,
     tools::{
         RunContext,
         declare::custom,
@@ -44,7 +44,7 @@ use crate::{
 
 /// Creates a response: runs it now, or stores it as a job.
 pub async fn create(
-    State(app): State<AppRef>,
+    State(state): State<Arc<Responses>>,
     caller: ProjectCaller,
     Extension(info): Extension<Arc<RequestInfo>>,
     version: Version,
@@ -57,44 +57,44 @@ pub async fn create(
         body,
         mut request,
         fingerprint,
-    } = parse(&app, body, key.is_some()).await?;
+    } = parse(&state, body, key.is_some()).await?;
     let idempotency = key
         .zip(fingerprint)
         .map(|(key, fingerprint)| Idempotency { key, fingerprint });
-    let access = mcp::declare::access(&app.tools, &body)?;
+    let access = mcp::declare::access(&state.runs.tools, &body)?;
     drop(body);
-    custom::check(&request.grammars, &app.tools.grammars).await?;
+    custom::check(&request.grammars, &state.runs.tools.grammars).await?;
     if request.background && !request.store {
-        allow_without_store(&app)?;
+        allow_without_store(&state)?;
     }
     // Held before it is looked for: what runs is stored before its key is free.
     let held = match &idempotency {
         None => None,
-        Some(key) if request.background => Some(app.running_keys.share(&caller.project_id, key)?),
-        Some(key) => Some(app.running_keys.hold(&caller.project_id, key)?),
+        Some(key) if request.background => Some(state.running_keys.share(&caller.project_id, key)?),
+        Some(key) => Some(state.running_keys.hold(&caller.project_id, key)?),
     };
     if let Some(idempotency) = &idempotency {
         let (project, stream) = (&caller.project_id, request.stream);
-        let before = idempotency::replay(&app, project, idempotency, stream, version);
+        let before = idempotency::replay(&state, project, idempotency, stream, version);
         if let Some(before) = before.await? {
             return Ok(before);
         }
     }
-    let upstream = app.runs.route(&request.generation.model)?;
+    let upstream = state.runs.route(&request.generation.model)?;
     info.learned
         .route(&request.generation.model, &upstream.name);
     let earlier = match &request.previous_response_id {
-        Some(previous) => context::load(&app, &caller.project_id, previous).await?,
+        Some(previous) => context::load(&state, &caller.project_id, previous).await?,
         None => Vec::new(),
     };
     let (own, places) = (&mut request.generation.items, &mut request.places);
-    references::resolve(&app, &caller.project_id, &earlier, own, places).await?;
+    references::resolve(&state, &caller.project_id, &earlier, own, places).await?;
     let input = request.after(earlier)?;
     let approved = approvals(&request, &input)?;
     let fallbacks = request.fallbacks.header();
     let ignored = std::mem::take(&mut request.ignored);
     for kind in &ignored.tools {
-        app.metrics.hosted_tool_ignored(kind);
+        state.runs.tools.metrics.hosted_tool_ignored(kind);
     }
     let checked = Checked {
         request,
@@ -105,11 +105,11 @@ pub async fn create(
         access,
     };
     let mut response = if checked.request.background {
-        let response = background(app, caller, info, version, checked).await?;
+        let response = background(state, caller, info, version, checked).await?;
         drop(held);
         response
     } else {
-        foreground(app, caller, info, version, checked, held).await?
+        foreground(state, caller, info, version, checked, held).await?
     };
     if let Some(fallbacks) = fallbacks {
         response.headers_mut().insert(FALLBACK_HEADER, fallbacks);
@@ -156,10 +156,10 @@ struct Read {
 }
 
 /// Reads the body, elsewhere if that takes long.
-async fn parse(app: &AppRef, body: Value, fingerprint: bool) -> Result<Read, ApiError> {
-    let hosted = hosted(app, &body);
+async fn parse(state: &Arc<Responses>, body: Value, fingerprint: bool) -> Result<Read, ApiError> {
+    let hosted = hosted(state, &body);
     let is_large = is_large(&body);
-    let tools = &app.tools;
+    let tools = &state.runs.tools;
     let state = Arc::clone(tools);
     let read = move || {
         let fingerprint = fingerprint.then(|| idempotency::fingerprint(&body));
@@ -178,16 +178,16 @@ async fn parse(app: &AppRef, body: Value, fingerprint: bool) -> Result<Read, Api
 }
 
 /// What becomes of hosted tools: as the model's server has it, else as all do.
-fn hosted(app: &AppRef, body: &Value) -> HostedTools {
+fn hosted(state: &Arc<Responses>, body: &Value) -> HostedTools {
     let upstream = body["model"]
         .as_str()
-        .and_then(|model| app.upstreams.for_model(model));
+        .and_then(|model| state.runs.tools.upstreams.for_model(model));
     let own = upstream.and_then(|upstream| upstream.hosted_tools);
-    own.unwrap_or(app.config.tools.hosted)
+    own.unwrap_or(state.runs.tools.config.hosted)
 }
 
 async fn foreground(
-    app: AppRef,
+    state: Arc<Responses>,
     caller: ProjectCaller,
     info: Arc<RequestInfo>,
     version: Version,
@@ -208,7 +208,7 @@ async fn foreground(
     let object = object::new(&id, clock::seconds(now), Status::InProgress, request.echo);
     let _ = info.learned.response_id.set(id.clone());
     let context = RunContext {
-        tools: Arc::clone(&app.tools),
+        tools: Arc::clone(&state.runs.tools),
         upstream,
         project_id: caller.project_id,
         response_id: id,
@@ -217,7 +217,7 @@ async fn foreground(
     };
     let run = Foreground {
         info,
-        app,
+        state,
         context: Arc::new(context),
         generation: Arc::new(request.generation),
         object,
@@ -232,7 +232,7 @@ async fn foreground(
 }
 
 async fn background(
-    app: AppRef,
+    state: Arc<Responses>,
     caller: ProjectCaller,
     info: Arc<RequestInfo>,
     version: Version,
@@ -251,7 +251,7 @@ async fn background(
         ..
     } = checked;
     let object = object::new(&id, clock::seconds(now), Status::Queued, request.echo);
-    let sealed = access.seal(app.identity.master_key(), &id);
+    let sealed = access.seal(state.identity.master_key(), &id);
     let mut stored = Job::new(request.generation, id.clone(), caller.project_id.clone());
     stored.approved = approved;
     stored.sealed_access = sealed.map_err(ApiError::internal)?;
@@ -264,8 +264,8 @@ async fn background(
         queue: upstream.name.clone(),
         request: stored.encode().map_err(ApiError::internal)?.into(),
     };
-    let max_queued = app.config.responses.max_queued;
-    match app
+    let max_queued = state.runs.config.max_queued;
+    match state
         .engine
         .store
         .create_background(row, first, job, max_queued)
@@ -283,25 +283,25 @@ async fn background(
                 return Err(taken.into());
             };
             let (project, stream) = (&caller.project_id, request.stream);
-            let before = idempotency::replay(&app, project, idempotency, stream, version);
+            let before = idempotency::replay(&state, project, idempotency, stream, version);
             return before.await?.ok_or_else(|| taken.into());
         }
         Err(error) => return Err(error.into()),
     }
-    app.engine.bus.publish_jobs();
+    state.engine.bus.publish_jobs();
     if request.stream {
         let keeping = sse::Keeping {
-            keep_alive: app.config.responses.keep_alive,
-            stop: Some(app.shutdown.stopping()),
+            keep_alive: state.runs.config.keep_alive,
+            stop: Some(state.runs.shutdown.stopping()),
             version,
         };
         return Ok(sse::response(
-            follow(app, caller.project_id, id, None).await,
+            follow(state, caller.project_id, id, None).await,
             keeping,
         ));
     }
     let mut response = Json(object).into_response();
-    poll::hint(&app, Status::Queued, response.headers_mut());
+    poll::hint(&state, Status::Queued, response.headers_mut());
     Ok(response)
 }
 
@@ -319,8 +319,8 @@ fn approvals(request: &CreateRequest, input: &[Value]) -> Result<Vec<Approved>, 
     Ok(mcp::approval::pending(&generation.items, input))
 }
 
-fn allow_without_store(app: &AppRef) -> Result<(), ApiError> {
-    match app.config.responses.background_without_store {
+fn allow_without_store(state: &Arc<Responses>) -> Result<(), ApiError> {
+    match state.runs.config.background_without_store {
         BackgroundWithoutStore::Ephemeral => Ok(()),
         BackgroundWithoutStore::Reject => Err(ApiError::invalid(
             "Background responses must be stored: 'background' needs 'store' to be true.",

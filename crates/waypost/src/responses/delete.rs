@@ -1,5 +1,7 @@
 //! `DELETE /v1/responses/{id}`: row, input and event log.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use waypost_engine::StoreError;
@@ -7,19 +9,19 @@ use waypost_identity::Scope;
 
 use super::retrieve::{find, not_found};
 use crate::{
-    app::AppRef,
     http::{error::ApiError, path::ApiPath},
     identity::caller::ProjectCaller,
+    responses::Responses,
 };
 
 pub async fn delete(
-    State(app): State<AppRef>,
+    State(state): State<Arc<Responses>>,
     caller: ProjectCaller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.require(Scope::ResponsesWrite)?;
-    find(&app, &caller.project_id, &id).await?;
-    match app
+    find(&state, &caller.project_id, &id).await?;
+    match state
         .engine
         .store
         .delete_response(&caller.project_id, &id)

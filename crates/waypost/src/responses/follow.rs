@@ -8,7 +8,11 @@
 //! is never taken back (see [`super::recover`]). Easy to break: what was taken
 //! and is not marked may be gone from the log at any time.
 
+use std::sync::Arc;
+
 use std::{collections::VecDeque, time::Duration};
+
+use crate::responses::Responses;
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
@@ -18,7 +22,6 @@ use waypost_engine::{
 };
 
 use super::events::{DONE, FRAME_BYTES, frame, is_about_an_item};
-use crate::app::AppRef;
 
 /// Encoded events that are read at once.
 const PAGE_BYTES: usize = 256 * 1024;
@@ -32,7 +35,7 @@ const MARKED_AHEAD: u64 = 64;
 
 /// A place in one response's log.
 struct Reader {
-    app: AppRef,
+    responses: Arc<Responses>,
     project_id: String,
     id: String,
     hints: ResponseHints,
@@ -64,15 +67,15 @@ enum State {
 /// event and the end marker. The stream ends early only when the response or
 /// its log is gone.
 pub async fn follow(
-    app: AppRef,
+    responses: Arc<Responses>,
     project_id: String,
     id: String,
     after: Option<u64>,
 ) -> impl Stream<Item = Bytes> {
-    let hints = app.engine.bus.watch_response(&id).await;
+    let hints = responses.engine.bus.watch_response(&id).await;
     let next = after.map_or(0, |n| n.saturating_add(1));
     let reader = Reader {
-        app,
+        responses,
         project_id,
         id,
         hints,
@@ -104,7 +107,7 @@ impl Reader {
                 State::Closed => return None,
                 State::Ended => {
                     self.state = State::Closed;
-                    if self.app.config.responses.done_marker {
+                    if self.responses.runs.config.done_marker {
                         return Some(DONE);
                     }
                 }
@@ -117,7 +120,7 @@ impl Reader {
     async fn read(&mut self) {
         let after = self.next.checked_sub(1);
         let page = self
-            .app
+            .responses
             .engine
             .store
             .read_events(&self.project_id, &self.id, after, PAGE_BYTES)
@@ -188,7 +191,7 @@ impl Reader {
             .back()
             .is_some_and(|(_, event)| is_about_an_item(event));
         let to = self.next + if items { MARKED_AHEAD } else { 0 };
-        let store = &self.app.engine.store;
+        let store = &self.responses.engine.store;
         match store
             .mark_read(&self.project_id, &self.id, to, self.rewinds)
             .await

@@ -25,9 +25,9 @@ use super::{
     sink::ClientSink,
 };
 use crate::{
-    app::AppRef,
     http::{edge::RequestInfo, error::ApiError},
     model::Generation,
+    responses::Responses,
     run::{
         self, Begin, ClientFrames, DiscardSink, HEAD_PATIENCE, OVERTIME, STOPPING, SinkClosed,
         upstream_refusal,
@@ -38,7 +38,7 @@ use crate::{
 
 /// A foreground response, checked and ready to run.
 pub struct Foreground {
-    pub app: AppRef,
+    pub state: Arc<Responses>,
     pub context: Arc<RunContext>,
     pub generation: Arc<Generation>,
     /// The Response object, `in_progress`.
@@ -54,9 +54,9 @@ impl Foreground {
     /// Runs to the end and answers with the Response object.
     pub async fn answer(mut self) -> Result<Response, ApiError> {
         let _held = self.held.take();
-        let _slot = self.app.runs.slot(&self.context.upstream).await?;
+        let _slot = self.state.runs.slot(&self.context.upstream).await?;
         let mut sink = DiscardSink {
-            stop: self.app.shutdown.stopping(),
+            stop: self.state.runs.shutdown.stopping(),
             deadline: self.deadline(),
         };
         let mut assembler = self.assembler();
@@ -113,8 +113,8 @@ impl Foreground {
     /// Streams the events. Failures before the model server's answer began are
     /// HTTP errors.
     pub async fn stream(self, version: Version) -> Result<Response, ApiError> {
-        let slot = self.app.runs.slot(&self.context.upstream).await?;
-        let runs = Arc::clone(&self.app.runs);
+        let slot = self.state.runs.slot(&self.context.upstream).await?;
+        let runs = Arc::clone(&self.state.runs);
         run::stream(&runs, version, |frames, begin| {
             self.run_stream(slot, frames, begin)
         })
@@ -123,7 +123,7 @@ impl Foreground {
 
     async fn run_stream(mut self, _slot: Slot, frames: mpsc::Sender<Bytes>, mut begin: Begin) {
         let _held = self.held.take();
-        let stop = self.app.shutdown.stopping();
+        let stop = self.state.runs.shutdown.stopping();
         let mut sink = ClientSink::new(ClientFrames::new(frames, stop, self.deadline()));
         let mut assembler = self.assembler();
         let mut pending = EventBatchBuilder::default();
@@ -198,13 +198,13 @@ impl Foreground {
                 end.into_failure(&self.object, &failure)
             }
         };
-        if sink.write(end.events()).await.is_ok() && self.app.config.responses.done_marker {
+        if sink.write(end.events()).await.is_ok() && self.state.runs.config.done_marker {
             let _ = sink.client.send(DONE).await;
         }
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.app.config.responses.max_duration
+        Instant::now() + self.state.runs.config.max_duration
     }
 
     fn assembler(&self) -> Assembler {
@@ -231,7 +231,7 @@ impl Foreground {
             output: context::referable(&end.object, end.status),
             ..row.clone()
         };
-        self.app
+        self.state
             .engine
             .store
             .insert_finished(row, end.status)
@@ -250,7 +250,7 @@ impl Foreground {
     fn note(&self, error: &UpstreamError) {
         let upstream = &self.context.upstream;
         let path = upstream.generation_path();
-        self.app
+        self.state
             .runs
             .note_failed_call(upstream, &self.info, path, error);
     }

@@ -22,8 +22,8 @@ use waypost_engine::responses::{Idempotency, StoredResponse};
 
 use super::{follow::follow, object, poll, restream, retrieve};
 use crate::{
-    app::AppRef,
     http::{error::ApiError, sse},
+    responses::Responses,
 };
 
 /// How long a key stands for its response.
@@ -66,20 +66,20 @@ pub fn fingerprint(body: &Value) -> [u8; 32] {
 /// What was answered under this key before, told again; `None` where nothing
 /// was.
 pub async fn replay(
-    app: &AppRef,
+    state: &Arc<Responses>,
     project_id: &str,
     idempotency: &Idempotency,
     stream: bool,
     version: Version,
 ) -> Result<Option<Response>, ApiError> {
-    let store = &app.engine.store;
+    let store = &state.engine.store;
     let Some(created) = store.find_created(project_id, &idempotency.key).await? else {
         return Ok(None);
     };
     if created.fingerprint != idempotency.fingerprint {
         return Err(reused());
     }
-    let stored = match retrieve::find(app, project_id, &created.response_id).await {
+    let stored = match retrieve::find(state, project_id, &created.response_id).await {
         Err(error) if error.status() == http::StatusCode::NOT_FOUND => {
             return Err(ApiError::conflict(format!(
                 "The response '{}' that this Idempotency-Key created is not stored any more.",
@@ -91,10 +91,10 @@ pub async fn replay(
         found => found?,
     };
     let mut response = if stream {
-        streamed(app, stored, version).await?
+        streamed(state, stored, version).await?
     } else {
         let mut response = object::answer(retrieve::body(&stored)?);
-        poll::hint(app, stored.status, response.headers_mut());
+        poll::hint(state, stored.status, response.headers_mut());
         response
     };
     let headers = response.headers_mut();
@@ -105,20 +105,20 @@ pub async fn replay(
 /// All events from the first on: those of the log, or, where none is kept, the
 /// few that say the same.
 async fn streamed(
-    app: &AppRef,
+    state: &Arc<Responses>,
     stored: StoredResponse,
     version: Version,
 ) -> Result<Response, ApiError> {
     let keeping = sse::Keeping {
-        keep_alive: app.config.responses.keep_alive,
-        stop: Some(app.shutdown.stopping()),
+        keep_alive: state.runs.config.keep_alive,
+        stop: Some(state.runs.shutdown.stopping()),
         version,
     };
     if stored.background && !stored.log_dropped {
-        let events = follow(Arc::clone(app), stored.project_id, stored.id, None).await;
+        let events = follow(Arc::clone(state), stored.project_id, stored.id, None).await;
         return Ok(sse::response(events, keeping));
     }
-    let done_marker = app.config.responses.done_marker;
+    let done_marker = state.runs.config.done_marker;
     let frames = restream::frames(stored.status, &retrieve::body(&stored)?, done_marker);
     Ok(sse::response(stream::iter(frames), keeping))
 }

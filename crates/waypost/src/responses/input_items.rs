@@ -1,5 +1,7 @@
 //! `GET /v1/responses/{id}/input_items`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +14,6 @@ use waypost_identity::Scope;
 
 use super::retrieve::{check_include, find};
 use crate::{
-    app::AppRef,
     http::{
         error::ApiError,
         page::{List, Order},
@@ -20,6 +21,7 @@ use crate::{
         query::ApiQuery,
     },
     identity::caller::ProjectCaller,
+    responses::Responses,
 };
 
 /// The query.
@@ -35,7 +37,7 @@ pub struct InputItemsQuery {
 }
 
 pub async fn input_items(
-    State(app): State<AppRef>,
+    State(state): State<Arc<Responses>>,
     caller: ProjectCaller,
     ApiPath(id): ApiPath<String>,
     ApiQuery(query): ApiQuery<InputItemsQuery>,
@@ -50,14 +52,14 @@ pub async fn input_items(
         .param("limit")
         .code("invalid_value"));
     }
-    find(&app, &caller.project_id, &id).await?;
+    find(&state, &caller.project_id, &id).await?;
     let page = PageQuery {
         after: query.after,
         before: query.before,
         limit,
         descending: query.order.unwrap_or(Order::Desc) == Order::Desc,
     };
-    let page = match app
+    let page = match state
         .engine
         .store
         .list_input_items(&caller.project_id, &id, page)
@@ -79,5 +81,9 @@ pub async fn input_items(
         items: items.map_err(ApiError::internal)?,
         has_more: page.has_more,
     };
-    Ok(Json(List::of(page, |(id, _)| id, |(_, json)| json)))
+    Ok(Json(List::of(
+        page,
+        |(id, _)| id.as_str(),
+        |(_, json)| json,
+    )))
 }

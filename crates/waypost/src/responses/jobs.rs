@@ -27,8 +27,8 @@ use waypost_engine::{
 
 use super::{background, idempotency};
 use crate::{
-    app::AppRef,
     config::Keep,
+    responses::Responses,
     upstream::{
         Slot,
         outage::{Probe, Room},
@@ -142,21 +142,27 @@ impl Jobs {
 }
 
 /// Starts the worker's loops.
-pub fn start(app: &AppRef) {
+pub fn start(state: &Arc<Responses>) {
     let worker = id::fresh("worker_");
-    app.shutdown.spawn(claim_loop(app.clone(), worker.clone()));
-    app.shutdown.spawn(heartbeat_loop(app.clone(), worker));
-    app.shutdown.spawn(sweep_loop(app.clone()));
+    state
+        .runs
+        .shutdown
+        .spawn(claim_loop(state.clone(), worker.clone()));
+    state
+        .runs
+        .shutdown
+        .spawn(heartbeat_loop(state.clone(), worker));
+    state.runs.shutdown.spawn(sweep_loop(state.clone()));
 }
 
-async fn claim_loop(app: AppRef, worker: String) {
-    let mut hints = app.engine.bus.watch_jobs().await;
+async fn claim_loop(state: Arc<Responses>, worker: String) {
+    let mut hints = state.engine.bus.watch_jobs().await;
     let mut overdue = Overdue::default();
-    while !app.shutdown.is_leaving() {
-        let pause = match claim(&app, &worker, &mut overdue).await {
+    while !state.runs.shutdown.is_leaving() {
+        let pause = match claim(&state, &worker, &mut overdue).await {
             // There may be more where these came from.
             Ok(claimed) if claimed > 0 => continue,
-            Ok(_) => next_probe(&app).map_or(CLAIM_EVERY, |pause| pause.min(CLAIM_EVERY)),
+            Ok(_) => next_probe(&state).map_or(CLAIM_EVERY, |pause| pause.min(CLAIM_EVERY)),
             Err(error) => {
                 tracing::warn!(%error, "claiming jobs failed");
                 RETRY
@@ -164,16 +170,16 @@ async fn claim_loop(app: AppRef, worker: String) {
         };
         tokio::select! {
             () = hints.wait(pause) => {}
-            () = app.jobs.freed.notified() => {}
-            () = app.shutdown.left() => {}
+            () = state.jobs.freed.notified() => {}
+            () = state.runs.shutdown.left() => {}
         }
     }
 }
 
 /// How long until a probe may go, where an outage is on.
-fn next_probe(app: &AppRef) -> Option<Duration> {
+fn next_probe(state: &Arc<Responses>) -> Option<Duration> {
     let now = tokio::time::Instant::now();
-    let all = app.upstreams.all();
+    let all = state.runs.tools.upstreams.all();
     let next = all.iter().filter_map(|upstream| upstream.outage.next_try());
     next.filter(|next| *next > now).min().map(|next| next - now)
 }
@@ -198,7 +204,11 @@ impl Overdue {
 }
 
 /// Claims as much as there is room for; how many jobs that was.
-async fn claim(app: &AppRef, worker: &str, overdue: &mut Overdue) -> Result<usize, StoreError> {
+async fn claim(
+    state: &Arc<Responses>,
+    worker: &str,
+    overdue: &mut Overdue,
+) -> Result<usize, StoreError> {
     let now = tokio::time::Instant::now();
     let looks = overdue.is_due(now);
     let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
@@ -206,9 +216,9 @@ async fn claim(app: &AppRef, worker: &str, overdue: &mut Overdue) -> Result<usiz
     let mut want = Vec::new();
     // Slots are taken only for work that is there: foreground requests wait
     // for the same ones.
-    for queue in app.engine.store.ready_queues().await? {
+    for queue in state.engine.store.ready_queues().await? {
         let (mut max, mut older_than) = (ORPHANS_AT_ONCE, None);
-        if let Some(upstream) = app.upstreams.by_name(&queue) {
+        if let Some(upstream) = state.runs.tools.upstreams.by_name(&queue) {
             let at_once = match upstream.outage.room(now) {
                 Room::Open => CLAIM_AT_ONCE,
                 Room::Probe(probe) => {
@@ -225,7 +235,7 @@ async fn claim(app: &AppRef, worker: &str, overdue: &mut Overdue) -> Result<usiz
                     continue;
                 }
                 max = OVERDUE_AT_ONCE;
-                older_than = Some(app.config.responses.max_duration);
+                older_than = Some(state.runs.config.max_duration);
             }
             slots.insert(queue.clone(), free);
         }
@@ -243,8 +253,8 @@ async fn claim(app: &AppRef, worker: &str, overdue: &mut Overdue) -> Result<usiz
         .filter(|want| want.older_than.is_some())
         .map(|want| want.queue.clone())
         .collect();
-    let lease = app.config.responses.lease;
-    let claimed = app.engine.store.claim_jobs(worker, want, lease).await?;
+    let lease = state.runs.config.lease;
+    let claimed = state.engine.store.claim_jobs(worker, want, lease).await?;
     if !full.is_empty() {
         overdue.looked(now, claimed.iter().any(|job| full.contains(&job.queue)));
     }
@@ -252,23 +262,23 @@ async fn claim(app: &AppRef, worker: &str, overdue: &mut Overdue) -> Result<usiz
     for job in claimed {
         if job.taken_over {
             tracing::warn!(response_id = %job.lease.response_id, attempt = job.attempt, "took over a job whose worker was lost");
-            app.metrics.lease_takeovers.inc();
+            state.runs.tools.metrics.lease_takeovers.inc();
         }
         let slot = slots.get_mut(&job.queue).and_then(Vec::pop);
         let probe = probes.remove(&job.queue);
-        spawn(app, job, slot, probe);
+        spawn(state, job, slot, probe);
     }
     Ok(count)
 }
 
-fn spawn(app: &AppRef, job: ClaimedJob, slot: Option<Slot>, probe: Option<Probe>) {
-    let lost = app.jobs.add(&job.lease);
-    let task = Arc::clone(app);
-    app.shutdown.spawn(async move {
+fn spawn(state: &Arc<Responses>, job: ClaimedJob, slot: Option<Slot>, probe: Option<Probe>) {
+    let lost = state.jobs.add(&job.lease);
+    let task = Arc::clone(state);
+    state.runs.shutdown.spawn(async move {
         let _slot = slot;
         let _probe = probe;
         let held = Held {
-            app: task.clone(),
+            state: task.clone(),
             lease: job.lease.clone(),
         };
         // Without the request: what is left to do after a panic needs none.
@@ -286,7 +296,7 @@ fn spawn(app: &AppRef, job: ClaimedJob, slot: Option<Slot>, probe: Option<Probe>
 /// lease: it goes back to the queue as after a crash, and where attempts have
 /// run out it ends.
 async fn supervise(
-    app: &AppRef,
+    state: &Arc<Responses>,
     job: ClaimedJob,
     lost: CancellationToken,
     run: impl Future<Output = ()>,
@@ -298,13 +308,18 @@ async fn supervise(
     tracing::error!(response_id = %id, attempt = job.attempt, panic = said(&*panic), "the run of a background response panicked");
     // The attempt after the last one only gives the job up, with what is in its
     // log. If that is what panics, the log is left alone.
-    if job.attempt <= app.config.responses.max_attempts {
-        if let Err(error) = app.engine.store.release_job(&job.lease, RETRY, true).await {
+    if job.attempt <= state.runs.config.max_attempts {
+        if let Err(error) = state
+            .engine
+            .store
+            .release_job(&job.lease, RETRY, true)
+            .await
+        {
             tracing::warn!(response_id = %id, %error, "releasing a job failed");
         }
         return;
     }
-    background::abandon(app, job, lost).await;
+    background::abandon(state, job, lost).await;
 }
 
 /// What a panic said.
@@ -316,50 +331,50 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 
 /// Takes the job off the list even when its task panics.
 struct Held {
-    app: AppRef,
+    state: Arc<Responses>,
     lease: Lease,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.app.jobs.remove(&self.lease);
+        self.state.jobs.remove(&self.lease);
     }
 }
 
-async fn heartbeat_loop(app: AppRef, worker: String) {
-    let lease = app.config.responses.lease;
+async fn heartbeat_loop(state: Arc<Responses>, worker: String) {
+    let lease = state.runs.config.lease;
     let mut strays = HashSet::new();
     let mut good_until = Instant::now() + lease;
     loop {
-        if app.shutdown.is_draining() {
+        if state.runs.shutdown.is_draining() {
             // As long as there are jobs, so long their leases are needed.
-            if app.jobs.epochs().is_empty() || app.shutdown.stopping().is_cancelled() {
+            if state.jobs.epochs().is_empty() || state.runs.shutdown.stopping().is_cancelled() {
                 return;
             }
             tokio::time::sleep(DRAIN_BEAT).await;
         } else {
             tokio::select! {
-                () = tokio::time::sleep(app.config.responses.heartbeat()) => {}
-                () = app.shutdown.begun() => {}
+                () = tokio::time::sleep(state.runs.config.heartbeat()) => {}
+                () = state.runs.shutdown.begun() => {}
             }
         }
-        let before = app.jobs.epochs();
+        let before = state.jobs.epochs();
         if before.is_empty() {
             good_until = Instant::now() + lease;
             continue;
         }
         let asked = Instant::now();
-        match app.engine.store.heartbeat(&worker, lease).await {
+        match state.engine.store.heartbeat(&worker, lease).await {
             Ok(held) => {
                 good_until = asked + lease;
-                app.jobs.keep_only(&held, &before);
-                strays = give_back(&app, held, &strays).await;
+                state.jobs.keep_only(&held, &before);
+                strays = give_back(&state, held, &strays).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "the heartbeat failed");
                 if Instant::now() > good_until {
                     // The store would refuse their writes; stop their spending.
-                    app.jobs.keep_only(&[], &before);
+                    state.jobs.keep_only(&[], &before);
                 }
             }
         }
@@ -370,8 +385,12 @@ async fn heartbeat_loop(app: AppRef, worker: String) {
 /// and the heartbeat, being one call for all, would hold that lease for ever.
 /// What no task owns at two heartbeats in a row goes back to the queue; at one,
 /// it may just have been claimed. Returns what no task owns now.
-async fn give_back(app: &AppRef, held: Vec<Lease>, before: &HashSet<Lease>) -> HashSet<Lease> {
-    let running = app.jobs.epochs();
+async fn give_back(
+    state: &Arc<Responses>,
+    held: Vec<Lease>,
+    before: &HashSet<Lease>,
+) -> HashSet<Lease> {
+    let running = state.jobs.epochs();
     let unowned = held
         .into_iter()
         .filter(|lease| running.get(&lease.response_id) != Some(&lease.epoch));
@@ -382,7 +401,7 @@ async fn give_back(app: &AppRef, held: Vec<Lease>, before: &HashSet<Lease>) -> H
             continue;
         }
         tracing::warn!(response_id = %lease.response_id, "a job that no task owns goes back to the queue");
-        if let Err(error) = app.engine.store.release_job(&lease, RETRY, true).await {
+        if let Err(error) = state.engine.store.release_job(&lease, RETRY, true).await {
             tracing::warn!(response_id = %lease.response_id, %error, "releasing a job failed");
             strays.insert(lease);
         }
@@ -390,8 +409,8 @@ async fn give_back(app: &AppRef, held: Vec<Lease>, before: &HashSet<Lease>) -> H
     strays
 }
 
-async fn sweep_loop(app: AppRef) {
-    let config = &app.config.responses;
+async fn sweep_loop(state: Arc<Responses>) {
+    let config = &state.runs.config;
     let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     let retention = Retention {
         event_log_ms: millis(config.event_log_retention),
@@ -401,13 +420,13 @@ async fn sweep_loop(app: AppRef) {
         },
         ephemeral_ms: millis(config.ephemeral_retention),
         idempotency_ms: millis(idempotency::KEPT),
-        audit_ms: match app.config.audit_retention {
+        audit_ms: match state.audit_retention {
             Keep::For(time) => Some(millis(time)),
             Keep::Forever => None,
         },
     };
-    while !app.shutdown.is_draining() {
-        match app.engine.store.sweep(retention).await {
+    while !state.runs.shutdown.is_draining() {
+        match state.engine.store.sweep(retention).await {
             Ok(swept) if swept.logs + swept.responses + swept.keys + swept.audit_events > 0 => {
                 tracing::info!(
                     logs = swept.logs,
@@ -421,16 +440,16 @@ async fn sweep_loop(app: AppRef) {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the sweep failed"),
         }
-        match app.engine.store.job_counts().await {
+        match state.engine.store.job_counts().await {
             Ok(counts) => {
-                app.jobs.waiting.store(counts.queued, Ordering::Relaxed);
-                app.metrics.set_jobs(counts);
+                state.jobs.waiting.store(counts.queued, Ordering::Relaxed);
+                state.runs.tools.metrics.set_jobs(counts);
             }
             Err(error) => tracing::warn!(%error, "counting jobs failed"),
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
-            () = app.shutdown.begun() => {}
+            () = state.runs.shutdown.begun() => {}
         }
     }
 }
@@ -459,16 +478,21 @@ mod tests {
         assert!(overdue.is_due(now + CLAIM_EVERY));
     }
 
+    async fn state() -> (Arc<Responses>, tempfile::TempDir) {
+        let (app, dir) = app().await;
+        (Arc::clone(&app.responses), dir)
+    }
+
     /// Stores a job and claims it, as if for a task.
-    async fn claimed(app: &AppRef) -> Lease {
-        claim_one(app).await.lease
+    async fn claimed(state: &Arc<Responses>) -> Lease {
+        claim_one(state).await.lease
     }
 
-    async fn claim_one(app: &AppRef) -> ClaimedJob {
-        claim_request(app, b"{}").await
+    async fn claim_one(state: &Arc<Responses>) -> ClaimedJob {
+        claim_request(state, b"{}").await
     }
 
-    async fn claim_request(app: &AppRef, request: &'static [u8]) -> ClaimedJob {
+    async fn claim_request(state: &Arc<Responses>, request: &'static [u8]) -> ClaimedJob {
         let row = NewResponse {
             id: id::fresh("resp_"),
             project_id: "proj_test".to_owned(),
@@ -486,50 +510,53 @@ mod tests {
             queue: "queue".to_owned(),
             request: request.into(),
         };
-        let store = &app.engine.store;
+        let store = &state.engine.store;
         store
             .create_background(row, EventBatch::of::<Vec<u8>>([]), job, 10)
             .await
             .expect("created");
-        claim_next(app).await.expect("a job")
+        claim_next(state).await.expect("a job")
     }
 
-    async fn claim_next(app: &AppRef) -> Option<ClaimedJob> {
+    async fn claim_next(state: &Arc<Responses>) -> Option<ClaimedJob> {
         let want = vec![Want {
             queue: "queue".to_owned(),
             max: 1,
             older_than: None,
         }];
         let lease = Duration::from_secs(30);
-        let jobs = app.engine.store.claim_jobs(WORKER, want, lease).await;
+        let jobs = state.engine.store.claim_jobs(WORKER, want, lease).await;
         jobs.expect("an answer").pop()
     }
 
     #[tokio::test]
     async fn a_lease_that_no_task_has_is_given_back_and_no_other() {
-        let (app, _dir) = app().await;
-        let (mine, stray) = (claimed(&app).await, claimed(&app).await);
-        app.jobs.add(&mine);
+        let (state, _dir) = state().await;
+        let (mine, stray) = (claimed(&state).await, claimed(&state).await);
+        state.jobs.add(&mine);
         let beat = async || {
-            let beat = app.engine.store.heartbeat(WORKER, Duration::from_secs(30));
+            let beat = state
+                .engine
+                .store
+                .heartbeat(WORKER, Duration::from_secs(30));
             beat.await.expect("a heartbeat")
         };
         // Once is no proof: its task may be about to start.
-        let first = give_back(&app, beat().await, &HashSet::new()).await;
+        let first = give_back(&state, beat().await, &HashSet::new()).await;
         assert_eq!(first, HashSet::from([stray]));
         assert_eq!(beat().await.len(), 2);
-        let second = give_back(&app, beat().await, &first).await;
+        let second = give_back(&state, beat().await, &first).await;
         assert!(second.is_empty());
         assert_eq!(beat().await, [mine]);
     }
 
     #[tokio::test]
     async fn a_run_that_panics_gives_its_job_back_and_in_the_end_fails() {
-        let (app, _dir) = app().await;
-        let mut job = claim_one(&app).await;
+        let (state, _dir) = state().await;
+        let mut job = claim_one(&state).await;
         let id = job.lease.response_id.clone();
         let row = async || {
-            let row = app.engine.store.get_response("proj_test", &id).await;
+            let row = state.engine.store.get_response("proj_test", &id).await;
             row.expect("a row")
         };
         for attempt in 1.. {
@@ -537,22 +564,23 @@ mod tests {
             let lost = CancellationToken::new();
             // What the run wrote before is in the log.
             let events = EventBatch::of([b"{\"type\":\"response.in_progress\"}".to_vec()]);
-            let written = app
-                .engine
-                .store
-                .append_events(&job.lease, row().await.next_seq, events);
+            let written =
+                state
+                    .engine
+                    .store
+                    .append_events(&job.lease, row().await.next_seq, events);
             written.await.expect("written");
             let run = async {
                 tokio::task::yield_now().await;
                 panic!("attempt {attempt}");
             };
-            supervise(&app, job, lost, run).await;
-            if attempt > app.config.responses.max_attempts {
+            supervise(&state, job, lost, run).await;
+            if attempt > state.runs.config.max_attempts {
                 break;
             }
             assert!(!row().await.status.is_terminal());
             tokio::time::sleep(RETRY).await;
-            job = claim_next(&app)
+            job = claim_next(&state)
                 .await
                 .expect("the job, long before its lease ends");
         }
@@ -560,31 +588,37 @@ mod tests {
         assert_eq!(row.status, Status::Failed);
         let object: serde_json::Value = serde_json::from_str(&row.body).expect("JSON");
         assert_eq!(object["error"]["code"], "server_error");
-        assert!(claim_next(&app).await.is_none());
+        assert!(claim_next(&state).await.is_none());
     }
 
     #[tokio::test]
     async fn a_job_of_a_newer_program_is_left_to_it() {
-        let (app, _dir) = app().await;
-        let job = claim_request(&app, br#"{"version": 1000, "what": "ever"}"#).await;
+        let (state, _dir) = state().await;
+        let job = claim_request(&state, br#"{"version": 1000, "what": "ever"}"#).await;
         let id = job.lease.response_id.clone();
-        background::run(&app, job, CancellationToken::new()).await;
-        let row = app.engine.store.get_response("proj_test", &id).await;
+        background::run(&state, job, CancellationToken::new()).await;
+        let row = state.engine.store.get_response("proj_test", &id).await;
         assert!(!row.expect("a row").status.is_terminal());
         // Given back, but not at once.
-        let beat = app.engine.store.heartbeat(WORKER, Duration::from_secs(30));
+        let beat = state
+            .engine
+            .store
+            .heartbeat(WORKER, Duration::from_secs(30));
         assert_eq!(beat.await.expect("a heartbeat"), []);
-        assert!(claim_next(&app).await.is_none());
-        assert!(!app.jobs.is_first_refusal(&id));
+        assert!(claim_next(&state).await.is_none());
+        assert!(!state.jobs.is_first_refusal(&id));
     }
 
     #[tokio::test]
     async fn a_run_that_ends_is_left_alone() {
-        let (app, _dir) = app().await;
-        let job = claim_one(&app).await;
+        let (state, _dir) = state().await;
+        let job = claim_one(&state).await;
         let lease = job.lease.clone();
-        supervise(&app, job, CancellationToken::new(), async {}).await;
-        let beat = app.engine.store.heartbeat(WORKER, Duration::from_secs(30));
+        supervise(&state, job, CancellationToken::new(), async {}).await;
+        let beat = state
+            .engine
+            .store
+            .heartbeat(WORKER, Duration::from_secs(30));
         assert_eq!(beat.await.expect("a heartbeat"), [lease]);
     }
 }

@@ -2,18 +2,26 @@
 //!
 //! A request is read ([`request`]), its context loaded ([`context`]), and run
 //! either while the client waits ([`foreground`]) or as a job ([`jobs`],
-//! [`background`]). Both run the same generation ([`run`]): deltas of a model
+//! [`background`]). Both pump the same generation ([`pump`]): deltas of a model
 //! server, assembled into events ([`assemble`]), written to a sink ([`sink`]).
 //! Every reader of a log is a [`follow`]er.
 //!
 //! Easy to break: a background event is durable before any client sees it.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     routing::{get, post},
 };
+use waypost_engine::Engine;
 
-use crate::app::AppRef;
+use self::{idempotency::RunningKeys, jobs::Jobs};
+use crate::{
+    config::Keep,
+    identity::{Identity, KnowsCallers},
+    run::Runs,
+};
 
 mod assemble;
 mod background;
@@ -43,8 +51,28 @@ mod restream;
 mod retrieve;
 pub mod sink;
 
+/// What the Responses API keeps.
+pub struct Responses {
+    pub identity: Arc<Identity>,
+    pub runs: Arc<Runs>,
+    pub engine: Engine,
+    /// How long events of the audit log are kept: the sweep of old responses
+    /// sees to them too.
+    pub audit_retention: Keep,
+    /// The background jobs that run here.
+    pub jobs: Jobs,
+    /// The idempotency keys of what runs here while its client waits.
+    pub running_keys: RunningKeys,
+}
+
+impl KnowsCallers for Responses {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
 /// The routes of `/v1/responses`.
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Responses>> {
     Router::new()
         .route("/v1/responses", post(create::create))
         .route(

@@ -1,12 +1,14 @@
 //! When a polling client should come again: `openai-poll-after-ms`, which the
 //! official agents SDK honours.
 
+use std::sync::Arc;
+
 use std::time::Duration;
+
+use crate::responses::Responses;
 
 use http::{HeaderMap, HeaderValue};
 use waypost_engine::responses::Status;
-
-use crate::app::AppRef;
 
 /// `Retry-After` of a full queue.
 pub const QUEUE_FULL_RETRY: Duration = Duration::from_secs(10);
@@ -18,10 +20,10 @@ const QUEUED_MOST_MS: u64 = 10_000;
 const PER_WAITING_MS: u64 = 20;
 
 /// Adds the hint while the response is not terminal.
-pub fn hint(app: &AppRef, status: Status, headers: &mut HeaderMap) {
+pub fn hint(state: &Arc<Responses>, status: Status, headers: &mut HeaderMap) {
     let after = match status {
         Status::Queued => {
-            (app.jobs.waiting() * PER_WAITING_MS).clamp(QUEUED_LEAST_MS, QUEUED_MOST_MS)
+            (state.jobs.waiting() * PER_WAITING_MS).clamp(QUEUED_LEAST_MS, QUEUED_MOST_MS)
         }
         Status::InProgress => RUNNING_MS,
         _ => return,

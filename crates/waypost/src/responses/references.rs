@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use waypost_engine::StoreError;
 
 use crate::{
-    app::App,
     http::{
         error::{ApiError, shown},
         fields::{Fields, missing},
         places::Places,
     },
     model::MAX_ID,
+    responses::Responses,
 };
 
 /// Bytes of the items that one request refers to, with their responses' output.
@@ -40,7 +40,7 @@ pub fn parse(mut fields: Fields<'_>) -> Result<Value, ApiError> {
 /// or in `items` before, is not told twice; `places` are those of `items` in the
 /// request's input.
 pub async fn resolve(
-    app: &App,
+    state: &Responses,
     project_id: &str,
     earlier: &[Value],
     items: &mut Vec<Value>,
@@ -60,7 +60,10 @@ pub async fn resolve(
         .filter(|item| is_reference(item))
         .filter_map(id_of)
         .collect();
-    let found = app.engine.store.find_items(project_id, &wanted, MAX_BYTES);
+    let found = state
+        .engine
+        .store
+        .find_items(project_id, &wanted, MAX_BYTES);
     let found = found.await.map_err(|error| match error {
         StoreError::LimitReached { .. } => ApiError::invalid(format!(
             "The items that 'input' refers to are too long: {error}."

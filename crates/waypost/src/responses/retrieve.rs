@@ -1,5 +1,7 @@
 //! `GET /v1/responses/{id}`: the response as JSON, or its events as a stream.
 
+use std::sync::Arc;
+
 use axum::{extract::State, response::Response};
 use http::Version;
 use serde::Deserialize;
@@ -9,7 +11,6 @@ use waypost_identity::Scope;
 
 use super::{follow::follow, object, poll, request};
 use crate::{
-    app::{App, AppRef},
     http::{
         error::{ApiError, shown},
         path::ApiPath,
@@ -17,6 +18,7 @@ use crate::{
         sse,
     },
     identity::caller::ProjectCaller,
+    responses::Responses,
 };
 
 /// The query of a retrieve.
@@ -42,7 +44,7 @@ pub fn check_include(include: &[String]) -> Result<(), ApiError> {
 }
 
 pub async fn retrieve(
-    State(app): State<AppRef>,
+    State(state): State<Arc<Responses>>,
     caller: ProjectCaller,
     version: Version,
     ApiPath(id): ApiPath<String>,
@@ -50,28 +52,32 @@ pub async fn retrieve(
 ) -> Result<Response, ApiError> {
     caller.require(Scope::ResponsesRead)?;
     check_include(&query.include)?;
-    let stored = find(&app, &caller.project_id, &id).await?;
+    let stored = find(&state, &caller.project_id, &id).await?;
     if query.stream {
         streamable(&stored)?;
         let keeping = sse::Keeping {
-            keep_alive: app.config.responses.keep_alive,
-            stop: Some(app.shutdown.stopping()),
+            keep_alive: state.runs.config.keep_alive,
+            stop: Some(state.runs.shutdown.stopping()),
             version,
         };
-        let events = follow(app, caller.project_id, id, query.starting_after).await;
+        let events = follow(state, caller.project_id, id, query.starting_after).await;
         return Ok(sse::response(events, keeping));
     }
     let mut response = object::answer(body(&stored)?);
-    poll::hint(&app, stored.status, response.headers_mut());
+    poll::hint(&state, stored.status, response.headers_mut());
     Ok(response)
 }
 
 /// The stored response, or the API's 404.
-pub async fn find(app: &App, project_id: &str, id: &str) -> Result<StoredResponse, ApiError> {
+pub async fn find(
+    state: &Responses,
+    project_id: &str,
+    id: &str,
+) -> Result<StoredResponse, ApiError> {
     if !id::is_plausible(id, "resp_") {
         return Err(not_found(id));
     }
-    match app.engine.store.get_response(project_id, id).await {
+    match state.engine.store.get_response(project_id, id).await {
         Err(StoreError::NotFound(_)) => Err(not_found(id)),
         other => Ok(other?),
     }

@@ -40,9 +40,9 @@ pub(super) fn print(app: &App, base_url: &str, metrics_at: Option<SocketAddr>) {
     let config = &app.config;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        organization = app.organization_id,
+        organization = app.identity.organization_id,
         "Waypost serves {base_url}, known to clients as {}",
-        app.public_url
+        app.identity.public_url
     );
     if let Some(file) = &config.origin.file {
         tracing::info!("configuration: {}", file.display());
@@ -62,7 +62,7 @@ pub(super) fn print(app: &App, base_url: &str, metrics_at: Option<SocketAddr>) {
         ),
     }
     upstreams(app);
-    let snapshot = app.directory.current();
+    let snapshot = app.identity.directory.current();
     let admin_keys = snapshot
         .keys
         .values()
@@ -72,13 +72,13 @@ pub(super) fn print(app: &App, base_url: &str, metrics_at: Option<SocketAddr>) {
         "credentials: {admin_keys} admin keys, {} service account keys, {} identity providers; WAYPOST_ADMIN_KEY is {}",
         snapshot.keys.len() - admin_keys,
         snapshot.providers.len(),
-        if app.bootstrap_key.is_some() {
+        if app.identity.bootstrap_key.is_some() {
             "accepted"
         } else {
             "not set"
         }
     );
-    if admin_keys == 0 && app.bootstrap_key.is_none() {
+    if admin_keys == 0 && app.identity.bootstrap_key.is_none() {
         tracing::warn!(
             "nobody can administer this server yet: set WAYPOST_ADMIN_KEY, or stop it and run `waypost admin-key create`"
         );

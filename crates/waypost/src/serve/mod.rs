@@ -31,27 +31,14 @@ use waypost_engine::{
 };
 
 use crate::{
-    app::App,
+    app::{App, Parts},
     config::{Config, ConfigError},
     http::server,
-    identity::{
-        self, Identity,
-        keys::BootstrapKey,
-        signing,
-        snapshot::{self, DirectoryHandle},
-        tokens::OwnTokens,
-    },
-    metrics::Metrics,
-    ops::StoreCheck,
-    responses::{
-        idempotency::RunningKeys,
-        jobs::{self, Jobs},
-    },
+    identity::{self, signing, snapshot::DirectoryHandle},
+    responses::jobs,
     routes,
-    run::Runs,
     shutdown::Shutdown,
-    tools::{Tools, mcp::Servers},
-    upstream::{Upstreams, discover, listing::ModelListing, watch},
+    upstream::{Upstreams, discover, watch},
 };
 
 /// How much of the grace is kept for runs to hand their jobs back and streams
@@ -117,73 +104,37 @@ async fn serve(
     };
 
     let own_port = listener.local_addr()?.port();
-    let mut upstreams = Upstreams::new(&config.upstreams, config.responses.upstream_idle_timeout)?;
-    if config.upstreams.is_empty() {
+    let upstreams = Upstreams::new(&config.upstreams, config.responses.upstream_idle_timeout)?;
+    let finds = config.upstreams.is_empty().then_some(own_port);
+    if finds.is_some() {
         discover::look(&upstreams, own_port).await;
     } else {
         watch::first_look(&upstreams).await;
     }
-    let metrics = Metrics::new();
-    upstreams.metrics = Arc::new(metrics.clone());
-    let upstreams = Arc::new(upstreams);
-    let mcp = Servers::new(&config.tools.mcp, shutdown.tasks());
-    let tools = Tools::new(&config.tools, mcp, &upstreams, &engine.store, &metrics)?;
-    let tools = Arc::new(tools);
-    let runs = Runs {
-        config: config.responses.clone(),
-        tools: Arc::clone(&tools),
-        shutdown: shutdown.clone(),
-    };
-    let public_url = config
-        .public_url
-        .clone()
-        .unwrap_or_else(|| base_url.clone());
-    let url_rules = config.identity.url_rules()?;
-    let app = Arc::new(App {
-        identity: Identity::new(
-            &config.identity,
-            &public_url,
-            &url_rules,
-            master_key,
-            &metrics,
-        ),
-        url_rules,
-        public_url,
-        bootstrap_key: config
-            .admin_key
-            .as_ref()
-            .map(|key| BootstrapKey::new(key.expose())),
-        runs: Arc::new(runs),
-        tools,
+    let app = App::build(Parts {
         config,
         engine,
         directory,
-        upstreams,
-        models: ModelListing::default(),
-        jobs: Jobs::default(),
-        running_keys: RunningKeys::default(),
-        metrics,
-        shutdown: shutdown.clone(),
         organization_id,
-        store_check: StoreCheck::default(),
-        token_authority: Some(Arc::new(OwnTokens)),
-    });
-
-    shutdown.spawn(snapshot::run(app.clone()));
-    identity::start(&app);
-    jobs::start(&app);
-    watch::start(&app, own_port);
+        master_key,
+        upstreams,
+        base_url: base_url.clone(),
+        shutdown: shutdown.clone(),
+    })?;
+    identity::start(&app.identity);
+    jobs::start(&app.responses);
+    watch::start(&app.upstreams, &shutdown, finds);
     let metrics_at = match &metrics_listener {
         Some(listener) => Some(listener.local_addr()?),
         None => None,
     };
     banner::print(&app, &base_url, metrics_at);
     open_files::print(&app.config, open_files);
-    let connections = server::run(app.clone(), routes::router(app.clone()), listener, tls);
+    let connections = server::run(Arc::clone(&app.http), routes::router(&app), listener, tls);
     let metrics_connections = metrics_listener.map(|listener| {
         server::run(
-            app.clone(),
-            routes::metrics_router(app.clone()),
+            Arc::clone(&app.http),
+            routes::metrics_router(&app),
             listener,
             None,
         )

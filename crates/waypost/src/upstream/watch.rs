@@ -16,7 +16,7 @@ use super::{
     identify::{self, Known},
     listing::{self, Model},
 };
-use crate::{app::AppRef, config::Dialect};
+use crate::{config::Dialect, shutdown::Shutdown};
 
 /// How long the start waits for answers, so that the banner can tell them.
 const START: Duration = Duration::from_secs(3);
@@ -55,34 +55,47 @@ pub async fn first_look(upstreams: &Upstreams) {
 }
 
 /// Goes on looking until the drain.
-pub fn start(app: &AppRef, own_port: u16) {
-    for upstream in app.upstreams.all().iter() {
-        app.shutdown
-            .spawn(watch(app.clone(), upstream.name.clone()));
+///
+/// Where no upstream is configured, `finds` is this server's own port: servers
+/// at the others are looked for.
+pub fn start(upstreams: &Arc<Upstreams>, shutdown: &Shutdown, finds: Option<u16>) {
+    let looking = Looking {
+        upstreams: Arc::clone(upstreams),
+        shutdown: shutdown.clone(),
+    };
+    for upstream in upstreams.all().iter() {
+        shutdown.spawn(watch(looking.clone(), upstream.name.clone()));
     }
-    if app.config.upstreams.is_empty() {
-        app.shutdown.spawn(find(app.clone(), own_port));
+    if let Some(own_port) = finds {
+        shutdown.spawn(find(looking, own_port));
     }
+}
+
+/// What the tasks that look need.
+#[derive(Clone)]
+struct Looking {
+    upstreams: Arc<Upstreams>,
+    shutdown: Shutdown,
 }
 
 /// Looks for servers on this machine, where none is configured.
-async fn find(app: AppRef, own_port: u16) {
+async fn find(looking: Looking, own_port: u16) {
     let mut pause = AGAIN_FIRST;
-    while !app.shutdown.is_draining() {
+    while !looking.shutdown.is_draining() {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = app.shutdown.begun() => return,
+            () = looking.shutdown.begun() => return,
         }
         pause = (pause * 2).min(AGAIN_LONGEST);
-        for name in discover::look(&app.upstreams, own_port).await {
-            app.shutdown.spawn(watch(app.clone(), name));
+        for name in discover::look(&looking.upstreams, own_port).await {
+            looking.shutdown.spawn(watch(looking.clone(), name));
         }
     }
 }
 
-async fn watch(app: AppRef, name: String) {
+async fn watch(looking: Looking, name: String) {
     let mut again = AGAIN_FIRST;
-    while let Some(upstream) = app.upstreams.by_name(&name) {
+    while let Some(upstream) = looking.upstreams.by_name(&name) {
         let reachable = upstream.health().reachable;
         let asked = upstream.health().asked;
         let pause = match reachable {
@@ -101,13 +114,13 @@ async fn watch(app: AppRef, name: String) {
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = app.shutdown.begun() => return,
+            () = looking.shutdown.begun() => return,
         }
         // Somebody who wanted the models may have asked meanwhile.
         if reachable == Some(true) && upstream.health().asked != asked && pause == EVERY {
             continue;
         }
-        look(&app.upstreams, &upstream).await;
+        look(&looking.upstreams, &upstream).await;
     }
 }
 

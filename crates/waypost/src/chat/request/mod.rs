@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::{
-    app::AppRef,
+    chat::Chat,
     chat::spelling,
     config::{HostedTools, UpstreamApi},
     http::{
@@ -59,20 +59,21 @@ pub struct ChatRequest {
 
 /// Checks tools, output format and the calls of earlier turns; elsewhere if
 /// that takes long.
-pub async fn check(body: Value, app: &AppRef) -> Result<(Value, Checked)> {
+pub async fn check(body: Value, chat: &Chat) -> Result<(Value, Checked)> {
     let (body, (checked, grammars)) = if is_large(&body) {
-        let tools = Arc::clone(&app.tools);
+        let tools = Arc::clone(&chat.runs.tools);
         let work = move || read(&body, &tools.preparer).map(|read| (body, read));
-        app.tools
+        chat.runs
+            .tools
             .blocking
             .run(work)
             .await
             .map_err(ApiError::internal)??
     } else {
-        let read = read(&body, &app.tools.preparer)?;
+        let read = read(&body, &chat.runs.tools.preparer)?;
         (body, read)
     };
-    declare::custom::check(&grammars, &app.tools.grammars).await?;
+    declare::custom::check(&grammars, &chat.runs.tools.grammars).await?;
     Ok((body, checked))
 }
 

@@ -15,6 +15,8 @@
 pub mod params;
 pub mod reply;
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use axum::{
@@ -39,9 +41,9 @@ use super::{
     jwks_cache::Failure,
 };
 use crate::{
-    app::{App, AppRef},
     clock,
     http::edge::{CallerTag, RequestInfo},
+    identity::Identity,
     metrics::ReasonLabels,
 };
 
@@ -50,7 +52,7 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 
 /// Also under a prefix of one or two segments: some clients can only set a
 /// base URL.
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Identity>> {
     Router::new()
         .route("/oauth/token", post(exchange))
         .route("/{prefix}/oauth/token", post(exchange))
@@ -70,14 +72,15 @@ pub(super) struct Attempt {
     pub subject_jti: Option<String>,
 }
 
-async fn exchange(State(app): State<AppRef>, request: Request) -> Response {
+async fn exchange(State(identity): State<Arc<Identity>>, request: Request) -> Response {
     let info = RequestInfo::of(request.extensions());
     let mut attempt = Attempt::default();
-    let outcome = run(&app, &info, request, &mut attempt).await;
+    let outcome = run(&identity, &info, request, &mut attempt).await;
     let reason = outcome
         .as_ref()
         .map_or_else(|refused| refused.reason, |_| "issued");
-    app.metrics
+    identity
+        .metrics
         .exchanges
         .get_or_create(&ReasonLabels { reason })
         .inc();
@@ -95,7 +98,7 @@ async fn exchange(State(app): State<AppRef>, request: Request) -> Response {
                 "issued a token for {}",
                 claims.service_account_id
             );
-            app.identity.audit.issued(IssuedEvent {
+            identity.audit.issued(IssuedEvent {
                 claims,
                 attempt,
                 request: info,
@@ -114,7 +117,7 @@ async fn exchange(State(app): State<AppRef>, request: Request) -> Response {
                 "token exchange refused: {}",
                 refused.detail
             );
-            app.identity.audit.refused(RefusedEvent {
+            identity.audit.refused(RefusedEvent {
                 error: refused.error,
                 reason: refused.reason,
                 detail: refused.detail.clone(),
@@ -127,12 +130,12 @@ async fn exchange(State(app): State<AppRef>, request: Request) -> Response {
 }
 
 async fn run(
-    app: &AppRef,
+    identity: &Arc<Identity>,
     info: &RequestInfo,
     request: Request,
     attempt: &mut Attempt,
 ) -> Result<(Issued, AccessClaims), Refused> {
-    limit_client(app, info)?;
+    limit_client(identity, info)?;
     let (parts, body) = request.into_parts();
     let params = Params::read(&parts.headers, body).await?;
     let request = ExchangeRequest::of(&params)?;
@@ -141,48 +144,48 @@ async fn run(
     attempt.fingerprint = Some(TokenFingerprint::of(&request.subject_token));
 
     let now = clock::seconds(clock::now());
-    let skew = app.identity.settings.skew_seconds;
+    let skew = identity.settings.skew_seconds;
     let presented = Presented::read(&request.subject_token, skew, now)
         .map_err(|refusal| Refused::subject_token(&refusal))?;
     let lifetime = access_token_lifetime(presented.exp(), now).map_err(|spent| {
         Refused::own_fault("subject_token_spent", spent.to_string(), spent.to_string())
     })?;
-    let (claims, trust_epoch) = authenticate(app, &request, &presented).await?;
+    let (claims, trust_epoch) = authenticate(identity, &request, &presented).await?;
     attempt.subject = Some(claims.sub().to_owned());
     attempt.subject_jti = claims.jti().map(str::to_owned);
 
     // The directory may have changed while keys were fetched.
-    let directory = app.identity.compiled(&app.directory);
+    let directory = identity.compiled();
     let granted = grant(&directory, &request, &claims, trust_epoch, now, lifetime)?;
-    issue(app, &directory, granted)
+    issue(identity, &directory, granted)
 }
 
 /// The rate of the client's address. A peer is unknown only where there is no
 /// socket.
-pub(super) fn limit_client(app: &App, info: &RequestInfo) -> Result<(), Refused> {
+pub(super) fn limit_client(identity: &Identity, info: &RequestInfo) -> Result<(), Refused> {
     info.peer
-        .map_or(Ok(()), |peer| app.identity.limits.client(peer))
+        .map_or(Ok(()), |peer| identity.limits.client(peer))
         .map_err(|wait| Refused::rate_limited("client_rate", wait))
 }
 
 /// Verifies the subject token against the provider that the request names, and
 /// says under which trust.
 async fn authenticate(
-    app: &AppRef,
+    identity: &Arc<Identity>,
     request: &ExchangeRequest,
     presented: &Presented<'_>,
 ) -> Result<(VerifiedClaims, i64), Refused> {
-    let directory = app.identity.compiled(&app.directory);
+    let directory = identity.compiled();
     let id = &request.identity_provider_id;
     // Before anything that costs as much as a signature does.
-    limit_provider(app, &directory, id)?;
+    limit_provider(identity, &directory, id)?;
     let (trust, trust_epoch) =
-        trusted(app, &directory, id).inspect_err(|_| presented.spend_a_verification())?;
+        trusted(identity, &directory, id).inspect_err(|_| presented.spend_a_verification())?;
     let verified = match &trust.keys {
         Keys::Uploaded(keys) => presented
             .verify(&trust.policy, keys)
             .map_err(Failure::Refused),
-        Keys::Discovered(remote) => remote.verify(app, &trust.policy, presented).await,
+        Keys::Discovered(remote) => remote.verify(identity, &trust.policy, presented).await,
     };
     match verified {
         Ok(claims) => Ok((claims, trust_epoch)),
@@ -196,8 +199,12 @@ async fn authenticate(
 }
 
 /// The rate of the provider of that id, or of the id if it is no provider's.
-fn limit_provider(app: &App, directory: &CompiledDirectory, id: &str) -> Result<(), Refused> {
-    let limits = &app.identity.limits;
+fn limit_provider(
+    identity: &Identity,
+    directory: &CompiledDirectory,
+    id: &str,
+) -> Result<(), Refused> {
+    let limits = &identity.limits;
     directory
         .provider(id)
         .map_or_else(
@@ -209,7 +216,7 @@ fn limit_provider(app: &App, directory: &CompiledDirectory, id: &str) -> Result<
 
 /// What the provider of that id trusts, and since which edit.
 fn trusted<'v>(
-    app: &App,
+    identity: &Identity,
     directory: &'v CompiledDirectory,
     id: &str,
 ) -> Result<(&'v Trust, i64), Refused> {
@@ -223,7 +230,7 @@ fn trusted<'v>(
         ));
     }
     let trust = compiled
-        .trust(provider, &app.identity.settings)
+        .trust(provider, &identity.settings)
         .map_err(|problem| Refused::grant("provider_misconfigured", problem))?;
     Ok((trust, provider.trust_epoch))
 }
@@ -295,7 +302,7 @@ fn grant(
 }
 
 fn issue(
-    app: &App,
+    identity: &Identity,
     directory: &CompiledDirectory,
     claims: AccessClaims,
 ) -> Result<(Issued, AccessClaims), Refused> {
@@ -303,8 +310,8 @@ fn issue(
         .ring
         .signer(clock::now())
         .ok_or_else(|| broken(&"there is no signing key"))?;
-    let token =
-        mint(key, &app.public_url, &app.public_url, &claims).map_err(|error| broken(&error))?;
+    let token = mint(key, &identity.public_url, &identity.public_url, &claims)
+        .map_err(|error| broken(&error))?;
     let issued = Issued {
         access_token: token.expose().to_owned(),
         issued_token_type: ACCESS_TOKEN_TYPE,

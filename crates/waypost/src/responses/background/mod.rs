@@ -27,9 +27,9 @@ use super::{
     sink::LogSink,
 };
 use crate::{
-    app::AppRef,
     clock,
     model::{Finish, Generation, Prefix},
+    responses::Responses,
     run::SinkClosed,
     tools::{
         RunContext,
@@ -61,14 +61,14 @@ const NEWER_PAUSE: Duration = Duration::from_secs(30);
 const HAND_BACK: Duration = Duration::from_secs(1);
 
 /// Runs one claim to its end.
-pub async fn run(app: &AppRef, claimed: ClaimedJob, lost: CancellationToken) {
-    Claim::new(app, claimed, lost).run().await;
+pub async fn run(state: &Arc<Responses>, claimed: ClaimedJob, lost: CancellationToken) {
+    Claim::new(state, claimed, lost).run().await;
 }
 
 /// Ends a job as failed by its row alone: for one whose run panics even where
 /// it only has to be given up.
-pub async fn abandon(app: &AppRef, mut job: ClaimedJob, lost: CancellationToken) {
-    let store = &app.engine.store;
+pub async fn abandon(state: &Arc<Responses>, mut job: ClaimedJob, lost: CancellationToken) {
+    let store = &state.engine.store;
     match store
         .get_response(&job.response.project_id, &job.response.id)
         .await
@@ -80,14 +80,14 @@ pub async fn abandon(app: &AppRef, mut job: ClaimedJob, lost: CancellationToken)
             return;
         }
     }
-    let mut claim = Claim::new(app, job, lost);
+    let mut claim = Claim::new(state, job, lost);
     if let Next::Finish(end) = claim.give_up(Assembler::default(), BROKEN) {
         claim.finish(end).await;
     }
 }
 
 struct Claim {
-    app: AppRef,
+    state: Arc<Responses>,
     /// What the client asked, for the log.
     model: String,
     object: Value,
@@ -115,15 +115,15 @@ enum Next {
 }
 
 impl Claim {
-    fn new(app: &AppRef, job: ClaimedJob, lost: CancellationToken) -> Self {
+    fn new(state: &Arc<Responses>, job: ClaimedJob, lost: CancellationToken) -> Self {
         let sink = LogSink {
-            engine: app.engine.clone(),
+            engine: state.engine.clone(),
             lease: job.lease.clone(),
             next_seq: job.response.next_seq,
             rewinds: job.response.rewinds,
             lost,
-            stop: app.shutdown.stopping(),
-            deadline: Instant::now() + time_left(app, &job),
+            stop: state.runs.shutdown.stopping(),
+            deadline: Instant::now() + time_left(state, &job),
         };
         // A job of another version of this program may not be readable: that
         // is a failure of the job, not of the worker.
@@ -136,10 +136,10 @@ impl Claim {
                 Map::new(),
             )
         });
-        let upstream = app.upstreams.by_name(&job.queue);
+        let upstream = state.runs.tools.upstreams.by_name(&job.queue);
         let model = object["model"].as_str().unwrap_or_default().to_owned();
         Self {
-            app: app.clone(),
+            state: state.clone(),
             model,
             object: object::in_progress(&object),
             upstream,
@@ -168,7 +168,7 @@ impl Claim {
         };
         let access = self.open_access(&job);
         let context = RunContext {
-            tools: Arc::clone(&self.app.tools),
+            tools: Arc::clone(&self.state.runs.tools),
             upstream,
             project_id: job.project_id,
             response_id: job.response_id,
@@ -184,11 +184,11 @@ impl Claim {
     /// The job cannot be read: a newer program that stored it will go on with it.
     fn refuse(&self, error: &UnreadableJob) -> Next {
         let response_id = &self.job.response.id;
-        let left = time_left(&self.app, &self.job);
+        let left = time_left(&self.state, &self.job);
         if let UnreadableJob::Newer(_) = error
             && !left.is_zero()
         {
-            if self.app.jobs.is_first_refusal(response_id) {
+            if self.state.jobs.is_first_refusal(response_id) {
                 tracing::warn!(%response_id, %error, "left a job to a newer version of this program");
             }
             return Next::Release {
@@ -283,7 +283,7 @@ impl Claim {
         if pending.is_empty() {
             return Ok(());
         }
-        let store = self.app.engine.store.clone();
+        let store = self.state.engine.store.clone();
         let batch = pending.take();
         let (lease, seq) = (&self.sink.lease, self.sink.next_seq);
         store
@@ -310,7 +310,7 @@ impl Claim {
             self.backoff()
         };
         // Due when its time is over, to be ended.
-        let pause = pause.min(time_left(&self.app, &self.job));
+        let pause = pause.min(time_left(&self.state, &self.job));
         let next = if error.is_retryable() && !self.is_last(error) {
             let again = Next::Release {
                 delay: pause,
@@ -327,7 +327,11 @@ impl Claim {
         };
         self.note(error, upstream, next_try);
         if next_try.is_some() {
-            self.app.metrics.job_retried(&upstream.name, error.kind());
+            self.state
+                .runs
+                .tools
+                .metrics
+                .job_retried(&upstream.name, error.kind());
         }
         next.unwrap_or_else(|| {
             let (code, message) = error.for_response();
@@ -384,22 +388,22 @@ impl Claim {
             hint = error.hint(),
             "the model server failed"
         );
-        (self.app.metrics).upstream_error(&upstream.name, error.kind());
+        (self.state.runs.tools.metrics).upstream_error(&upstream.name, error.kind());
     }
 
     /// Whether there would be no attempt after this one: then the failure is
     /// told as it is, not that attempts ran out.
     fn is_last(&self, error: &UpstreamError) -> bool {
-        let attempts_left = self.job.attempt < self.app.config.responses.max_attempts;
-        time_left(&self.app, &self.job).is_zero() || !(attempts_left || error.is_unavailable())
+        let attempts_left = self.job.attempt < self.state.runs.config.max_attempts;
+        time_left(&self.state, &self.job).is_zero() || !(attempts_left || error.is_unavailable())
     }
 
     /// Why there is to be no further attempt, if so.
     fn used_up(&self) -> Option<&'static str> {
-        if self.job.attempt > self.app.config.responses.max_attempts {
+        if self.job.attempt > self.state.runs.config.max_attempts {
             return Some("It was tried as often as is allowed here.");
         }
-        time_left(&self.app, &self.job)
+        time_left(&self.state, &self.job)
             .is_zero()
             .then(|| match &self.upstream {
                 Some(upstream) if upstream.outage.is_out() => OUT_OVERTIME,
@@ -427,7 +431,7 @@ impl Claim {
 
     async fn finish(&mut self, end: End) {
         let events = end.events();
-        let store = self.app.engine.store.clone();
+        let store = self.state.engine.store.clone();
         let (lease, first_seq) = (self.sink.lease.clone(), self.sink.next_seq);
         let mut pause = BACKOFF_FIRST;
         loop {
@@ -462,7 +466,7 @@ impl Claim {
             rewinds: self.sink.rewinds,
             terminal: true,
         };
-        self.app
+        self.state
             .engine
             .bus
             .publish_response(&lease.response_id, hint);
@@ -478,7 +482,7 @@ impl Claim {
             status,
             "a background response ended"
         );
-        self.app.metrics.job_ended(status);
+        self.state.runs.tools.metrics.job_ended(status);
     }
 
     /// How to reach the request's MCP servers. Where it does not open, its calls
@@ -488,7 +492,7 @@ impl Claim {
             return McpAccess::default();
         };
         let id = &self.job.response.id;
-        McpAccess::open(self.app.identity.master_key(), id, sealed).unwrap_or_else(|error| {
+        McpAccess::open(self.state.identity.master_key(), id, sealed).unwrap_or_else(|error| {
             tracing::error!(response_id = %id, %error, "reading a job");
             McpAccess::default()
         })
@@ -496,13 +500,13 @@ impl Claim {
 
     async fn release(&self, delay: Duration, counts: bool) {
         match self
-            .app
+            .state
             .engine
             .store
             .release_job(&self.sink.lease, delay, counts)
             .await
         {
-            Ok(()) if delay.is_zero() => self.app.engine.bus.publish_jobs(),
+            Ok(()) if delay.is_zero() => self.state.engine.bus.publish_jobs(),
             Ok(()) | Err(StoreError::Fenced) => {}
             // The lease runs out by itself.
             Err(error) => {
@@ -513,8 +517,8 @@ impl Claim {
 }
 
 /// What is left of the longest time that a response may take.
-fn time_left(app: &AppRef, job: &ClaimedJob) -> Duration {
+fn time_left(state: &Arc<Responses>, job: &ClaimedJob) -> Duration {
     let age = clock::now().saturating_sub(job.response.created_at).max(0);
     let age = Duration::from_millis(age.unsigned_abs());
-    app.config.responses.max_duration.saturating_sub(age)
+    state.runs.config.max_duration.saturating_sub(age)
 }

@@ -46,7 +46,7 @@ impl Claim {
                 Err(error) => return Err(self.unreadable(&error)),
             };
             // What the model server can do may turn out once it answers: that is no attempt.
-            let waits = upstream.is_yet_unknown() && !time_left(&self.app, &self.job).is_zero();
+            let waits = upstream.is_yet_unknown() && !time_left(&self.state, &self.job).is_zero();
             match plan {
                 Plan::Run {
                     assembler,
@@ -104,7 +104,7 @@ impl Claim {
     /// Takes back the events from a number on, unless a reader came first.
     async fn take_back(&mut self, to: u64) -> Result<(), Next> {
         let lease = &self.sink.lease;
-        let store = &self.app.engine.store;
+        let store = &self.state.engine.store;
         match store.rewind(lease, to).await {
             Ok(Some(rewinds)) => {
                 // Other events come where the checkpoint says that a turn ended.
@@ -155,7 +155,7 @@ impl Claim {
         loop {
             let row = &self.job.response;
             let page = self
-                .app
+                .state
                 .engine
                 .store
                 .read_events(&row.project_id, &row.id, after, PAGE_BYTES)

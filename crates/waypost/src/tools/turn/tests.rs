@@ -53,7 +53,7 @@ impl Bench {
         let mut deltas = Vec::new();
         let result = async {
             let context = Arc::new(RunContext {
-                tools: Arc::clone(&app.tools),
+                tools: Arc::clone(&app.responses.runs.tools),
                 upstream,
                 project_id: "proj_test".to_owned(),
                 response_id: String::new(),

@@ -1,16 +1,18 @@
 //! `GET /`: what a person sees who opens the server's address in a browser.
 
+use std::sync::Arc;
+
+use crate::identity::Identity;
+
 use axum::{Router, extract::State, response::Html, routing::get};
 
-use crate::app::AppRef;
-
-pub fn routes() -> Router<AppRef> {
+pub fn routes() -> Router<Arc<Identity>> {
     Router::new().route("/", get(root))
 }
 
 /// Open to anyone, so it says nothing of what is inside.
-async fn root(State(app): State<AppRef>) -> Html<String> {
-    let health = if app.shutdown.is_draining() {
+async fn root(State(identity): State<Arc<Identity>>) -> Html<String> {
+    let health = if identity.shutdown.is_draining() {
         "shutting down"
     } else {
         "serving"
@@ -28,7 +30,7 @@ async fn root(State(app): State<AppRef>) -> Html<String> {
 <p>The documentation of this version is its <code>README.md</code> and its <code>docs</code> folder.</p>
 "#,
         version = env!("CARGO_PKG_VERSION"),
-        base = escape(&app.public_url),
+        base = escape(&identity.public_url),
     ))
 }
 

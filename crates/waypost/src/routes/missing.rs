@@ -6,13 +6,17 @@
 //! tells a stranger anything; but a client with a bad key is to hear of that
 //! first, as everywhere.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, State};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 
 use axum::response::{IntoResponse, Response};
 
-use super::error::{ApiError, INVALID_REQUEST};
-use crate::{app::AppRef, identity::caller::Caller};
+use crate::{
+    http::error::{ApiError, INVALID_REQUEST},
+    identity::{Identity, caller::Caller},
+};
 
 /// Endpoints of OpenAI's API that this version does not have, below `/v1/`. A
 /// `*` stands for one segment, `**` at the end for any number of them, none
@@ -99,21 +103,24 @@ const SERVED: &[&str] = &[
 const MAX_SHOWN: usize = 200;
 
 /// The answer where no route matched.
-pub async fn no_such_route(State(app): State<AppRef>, mut parts: Parts) -> Response {
+pub async fn no_such_route(State(identity): State<Arc<Identity>>, mut parts: Parts) -> Response {
     if let Some(name) = endpoint(parts.uri.path()) {
-        return unsupported(&app, &mut parts, name).await;
+        return unsupported(&identity, &mut parts, name).await;
     }
     invalid_url(&parts.method, &parts.uri).into_response()
 }
 
 /// The answer where a route matched and its methods did not: some endpoints
 /// look like another one's path.
-pub async fn method_not_allowed(State(app): State<AppRef>, mut parts: Parts) -> Response {
+pub async fn method_not_allowed(
+    State(identity): State<Arc<Identity>>,
+    mut parts: Parts,
+) -> Response {
     if parts.uri.path() == "/v1/responses" && asks_for_websocket(&parts.headers) {
-        return no_websocket(&app, &mut parts).await;
+        return no_websocket(&identity, &mut parts).await;
     }
     if let Some(name) = endpoint(parts.uri.path()) {
-        return unsupported(&app, &mut parts, name).await;
+        return unsupported(&identity, &mut parts, name).await;
     }
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -124,8 +131,8 @@ pub async fn method_not_allowed(State(app): State<AppRef>, mut parts: Parts) -> 
     .into_response()
 }
 
-async fn unsupported(app: &AppRef, parts: &mut Parts, name: &str) -> Response {
-    if let Err(refused) = Caller::from_request_parts(parts, app).await {
+async fn unsupported(identity: &Arc<Identity>, parts: &mut Parts, name: &str) -> Response {
+    if let Err(refused) = Caller::from_request_parts(parts, identity).await {
         return refused.into_response();
     }
     ApiError::not_found(format!(
@@ -140,8 +147,8 @@ async fn unsupported(app: &AppRef, parts: &mut Parts, name: &str) -> Response {
 
 /// 426: clients then use HTTP at once, where another status makes some of them
 /// try again for seconds.
-async fn no_websocket(app: &AppRef, parts: &mut Parts) -> Response {
-    if let Err(refused) = Caller::from_request_parts(parts, app).await {
+async fn no_websocket(identity: &Arc<Identity>, parts: &mut Parts) -> Response {
+    if let Err(refused) = Caller::from_request_parts(parts, identity).await {
         return refused.into_response();
     }
     let mut response = ApiError::new(
