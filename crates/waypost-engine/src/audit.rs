@@ -16,10 +16,10 @@ pub struct AuditDraft {
     pub actor_id: Option<String>,
     /// E-mail by which `actor_emails[]` finds the event.
     pub actor_email: Option<String>,
-    /// The project the event belongs to, id and name at the time.
+    /// The project that the event belongs to: its id, and its name at the time.
     pub project: Option<(String, Option<String>)>,
-    /// The id of what was changed. `None` in a creating call: the store puts
-    /// the new row's id here, and as `id` at the head of the payload.
+    /// The id of the changed row. `None` in a creating call: the store puts the new
+    /// row's id here, and as `id` at the head of the payload.
     pub resource_id: Option<String>,
     /// The caller's address as the server saw it.
     pub ip_address: Option<String>,
@@ -38,11 +38,11 @@ pub struct AuditEntry {
     pub id: String,
     /// When it was committed.
     pub effective_at: Millis,
-    /// The rest, complete.
+    /// The event as written, with what the store filled in.
     pub event: AuditDraft,
 }
 
-/// Filters of the audit list; an empty list filters nothing.
+/// Filters of the audit list. An empty list allows every value.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     /// `effective_at[gt]`, Unix milliseconds, exclusive.

@@ -1,10 +1,11 @@
-//! The directory: who and what the organization has. Plain data.
+//! The directory: the organization's projects, accounts, keys, providers, rules.
+//! Plain data.
 
 use serde_json::Value;
 
 use crate::Millis;
 
-/// A project. An archived one keeps its rows and serves nobody.
+/// A project. An archived project keeps its rows, but serves nobody.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Project {
     pub id: String,
@@ -25,12 +26,12 @@ pub struct ServiceAccount {
     pub created_at: Millis,
 }
 
-/// Whose an API key is.
+/// The owner of an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyOwner {
     /// An organization admin key.
     Organization,
-    /// A service account's key, for its project only.
+    /// A service account, for its project only.
     ServiceAccount {
         project_id: String,
         service_account_id: String,
@@ -47,16 +48,16 @@ pub struct ApiKey {
     pub hash: [u8; 32],
     /// What lists show: the key with its middle replaced.
     pub redacted: String,
-    /// `None`: all that the owner may do.
+    /// `None`: everything that the owner may do.
     pub scopes: Option<Vec<String>>,
     pub created_at: Millis,
     pub expires_at: Option<Millis>,
-    /// Kept roughly: written in batches, see `touch_keys`.
+    /// Approximate: the server writes it in batches, see `touch_keys`.
     pub last_used_at: Option<Millis>,
 }
 
-/// A workload identity provider. `attribute_transformations`, `verification`
-/// are the API's JSON, opaque here.
+/// A workload identity provider. `attribute_transformations` and `verification`
+/// are the API's JSON, opaque to the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
     pub id: String,
@@ -67,14 +68,14 @@ pub struct Provider {
     pub enabled: bool,
     pub attribute_transformations: Value,
     pub verification: Value,
-    /// Goes up by one whenever what the provider trusts changes. Access tokens
-    /// carry it, so that tokens issued under the old trust are refused.
+    /// Rises by one whenever the provider's trust changes. Access tokens carry it,
+    /// so the server refuses tokens that were issued under the old trust.
     pub trust_epoch: i64,
     pub created_at: Millis,
     pub updated_at: Millis,
 }
 
-/// A federation rule. `attribute_matchers`, `permissions` are the API's JSON.
+/// A federation rule. `attribute_matchers` and `permissions` are the API's JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     pub id: String,
@@ -95,11 +96,11 @@ pub struct Rule {
 pub struct Revocation {
     /// The token's `jti`.
     pub jti: String,
-    /// When the token itself ends; the row is swept after it.
+    /// When the token itself expires. A sweep removes the row after that.
     pub expires_at: Millis,
 }
 
-/// A private key that signs access tokens, sealed by the server: the engine
+/// A private key that signs access tokens. The server seals it, so the engine
 /// never sees it in clear.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedSigningKey {
@@ -107,26 +108,26 @@ pub struct SealedSigningKey {
     pub kid: String,
     pub sealed: Vec<u8>,
     pub created_at: Millis,
-    /// Not used for signing before this: verifiers must have seen it first.
+    /// The server signs with it from this time on: verifiers must see it first.
     pub sign_from: Millis,
 }
 
-/// Everything above at one moment, for the server's in-memory snapshot.
+/// The whole directory at one moment, for the server's in-memory snapshot.
 #[derive(Clone, Default)]
 pub struct Directory {
-    /// Goes up with every committed change of the directory.
+    /// Rises with every committed change of the directory.
     pub version: i64,
     pub projects: Vec<Project>,
     pub service_accounts: Vec<ServiceAccount>,
     pub keys: Vec<ApiKey>,
     pub providers: Vec<Provider>,
     pub rules: Vec<Rule>,
-    /// Not yet expired ones only.
+    /// Only those that have not expired.
     pub revocations: Vec<Revocation>,
     pub signing_keys: Vec<SealedSigningKey>,
 }
 
-// What a create call brings; id and times are the store's.
+// The arguments of creating methods. The store adds ids and times.
 
 #[derive(Debug, Clone)]
 pub struct NewProject {
@@ -174,8 +175,8 @@ pub struct NewRule {
     pub permissions: Value,
 }
 
-// What an update call changes: `None` leaves a field as it is. Where a field
-// can be cleared the patch holds `Some(None)`.
+// The arguments of updating methods. `None` leaves a field as it is; `Some(None)`
+// clears a field that can be cleared.
 
 #[derive(Debug, Clone, Default)]
 pub struct ProjectPatch {
@@ -191,7 +192,7 @@ pub struct ServiceAccountPatch {
 
 #[derive(Debug, Clone, Default)]
 pub struct ApiKeyPatch {
-    /// `Some(None)`: all that the owner may do.
+    /// `Some(None)`: everything that the owner may do.
     pub scopes: Option<Option<Vec<String>>>,
     pub expires_at: Option<Millis>,
 }
@@ -216,8 +217,8 @@ pub struct RulePatch {
     pub permissions: Option<Value>,
 }
 
-/// What a provider trusts. Whatever of it changes, tokens issued under the old
-/// trust are refused.
+/// What a provider trusts. If any of it changes, the server refuses the tokens that
+/// were issued before.
 #[derive(PartialEq)]
 struct Trust<'p> {
     issuer: &'p str,
@@ -227,7 +228,8 @@ struct Trust<'p> {
 }
 
 impl Provider {
-    /// Without `..`, so that a field added later has to say whether it is trust.
+    /// The pattern has no `..`, so the compiler asks of every new field whether it
+    /// belongs to the trust.
     fn trust(&self) -> Trust<'_> {
         let Self {
             issuer,
@@ -252,7 +254,7 @@ impl Provider {
 }
 
 impl ProviderPatch {
-    /// Applies the patch; the trust epoch moves when the trust does.
+    /// Applies the patch, and raises the trust epoch if the trust changes.
     pub fn apply(self, provider: &mut Provider) {
         let before = provider.clone();
         let Self {

@@ -1,21 +1,20 @@
 //! The one error of the store.
 
-/// Why a store method did not do what it was asked. Nothing was changed when
-/// one of these is returned, except that [`StoreError::Unavailable`] may hide a
-/// commit whose outcome is unknown (the reply was lost): callers that retry
-/// rely on the idempotence each method promises.
+/// Why a store method failed. The method changed nothing, with one exception:
+/// after [`StoreError::Unavailable`] the change may be committed (the reply was
+/// lost). Callers that retry rely on what the method promises for a second call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No such row, or it belongs to another project.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// A unique name or pair is taken.
+    /// Another row has this unique name or pair.
     #[error("{0}")]
     Conflict(String),
     /// A documented limit is reached.
     #[error("at most {max} {what} are allowed")]
     LimitReached {
-        /// What there would be too many of, in the plural.
+        /// What is limited, in the plural.
         what: &'static str,
         /// The limit.
         max: u64,
@@ -23,8 +22,9 @@ pub enum StoreError {
     /// The row's state forbids the change (for example: an archived project).
     #[error("{0}")]
     Refused(String),
-    /// The writer's lease is gone: expired, taken over, cancelled or finished.
-    /// The writer must stop at once; nothing it does can count any more.
+    /// The worker's lease is gone: it expired or was taken over, or the response was
+    /// cancelled or finished.
+    /// The worker must stop at once: the store refuses all its further writes.
     #[error("the lease on this response was lost")]
     Fenced,
     /// The disk is full or the quota is used up. Worth retrying later.
@@ -33,7 +33,7 @@ pub enum StoreError {
     /// Closed, busy or not reachable. Worth retrying.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// Something that should be impossible. Not worth retrying.
+    /// A bug or damaged data. Not worth retrying.
     #[error("store error: {0}")]
     Internal(String),
 }

@@ -1,14 +1,13 @@
 //! The event log's unit: a batch of encoded events.
 //!
-//! An event is a JSON object *without* `sequence_number`: its number is its
-//! place in the log, and readers put it in. That is what lets a cancel append
-//! its terminal event in one transaction, without knowing beforehand how far
-//! the worker had come.
+//! An event is a JSON object *without* `sequence_number`. Its number is its place
+//! in the log, and readers add it. So a cancel can append its terminal event in
+//! one transaction, without knowing how far the worker got.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Some events in a row: `u32` length (big endian), then that many bytes, for
-/// each event. Cheap to clone.
+/// Consecutive events, each as a `u32` length (big endian) and that many bytes.
+/// Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventBatch {
     count: u32,
@@ -32,22 +31,22 @@ impl EventBatchBuilder {
         self.count += 1;
     }
 
-    /// Bytes held so far.
+    /// How many bytes it holds.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Events held so far.
+    /// How many events it holds.
     pub fn count(&self) -> u64 {
         u64::from(self.count)
     }
 
-    /// Whether no event was pushed.
+    /// Whether it holds no events.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Takes what was pushed, leaving the builder empty.
+    /// Takes the events and leaves the builder empty.
     pub fn take(&mut self) -> EventBatch {
         let batch = EventBatch {
             count: self.count,
@@ -68,7 +67,7 @@ impl EventBatch {
         builder.take()
     }
 
-    /// Reads a batch back from its bytes; `None` when they are not one.
+    /// Reads a batch from its stored bytes. `None` if they are not a batch.
     pub fn decode(bytes: Bytes) -> Option<Self> {
         let mut rest: &[u8] = &bytes;
         let mut count = 0;
@@ -86,12 +85,12 @@ impl EventBatch {
         u64::from(self.count)
     }
 
-    /// Whether there are none.
+    /// Whether the batch has no events.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The stored form.
+    /// The bytes to store.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }

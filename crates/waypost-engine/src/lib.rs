@@ -1,8 +1,9 @@
-//! What Waypost keeps, and how it wakes: the store and the bus.
+//! The store, which keeps everything, and the bus, which wakes whoever waits.
 //!
 //! [`store`] holds the traits; their doc comments are the contract, and
 //! [`conformance`] tests it sentence by sentence against any engine.
-//! [`embedded`] is the default engine: SQLite and an in-process bus.
+//! [`embedded`] is the default engine: SQLite and a bus within the process.
+//! [`refusals`] holds the sentences that every engine refuses with.
 //!
 //! The invariant that is easy to break: **the store is the truth, the bus is a
 //! hint**. A hint may be lost, late or doubled; that costs latency, never
@@ -29,7 +30,7 @@ pub use store::{Store, StoreSize};
 /// Milliseconds since the Unix epoch, by the engine's clock.
 pub type Millis = i64;
 
-/// What `main` builds once and hands to everything else.
+/// What the server opens once and hands to everything else.
 #[derive(Clone)]
 pub struct Engine {
     /// The truth.

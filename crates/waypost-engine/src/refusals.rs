@@ -7,9 +7,9 @@ use crate::{
     store::{MAX_PROVIDERS, MAX_RULES_PER_PROVIDER},
 };
 
-/// What [`no_project`] does not find.
+/// The name that `NotFound` has for a project.
 pub const PROJECT: &str = "project";
-/// What [`no_service_account`] does not find.
+/// The name that `NotFound` has for a service account.
 pub const SERVICE_ACCOUNT: &str = "service account";
 
 // The directory.

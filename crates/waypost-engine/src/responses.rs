@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{Millis, events::EventBatch};
 
-/// Where a response is. The last four are terminal and never change.
+/// The status of a response. The last four are terminal and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     Queued,
@@ -43,7 +43,7 @@ impl Status {
         })
     }
 
-    /// Whether nothing can follow.
+    /// Whether the response has ended.
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Queued | Self::InProgress)
     }
@@ -56,44 +56,45 @@ pub struct InputItem {
     pub json: String,
 }
 
-/// A response to be stored, by whichever way.
+/// A response to be stored.
 #[derive(Debug, Clone)]
 pub struct NewResponse {
-    /// `resp_…`, made by the server: clients see it before it is stored.
+    /// `resp_…`. The server makes it, because clients see it before it is stored.
     pub id: String,
     pub project_id: String,
-    /// The Response object as JSON text. Its `status` and `output` are those of
-    /// the moment; on reading, the `status` column is the truth.
+    /// The Response object as JSON text. Its `status` may be outdated later; the
+    /// `status` column is the truth.
     pub body: String,
     pub created_at: Millis,
     pub background: bool,
-    /// Created with `stream: true`: only then may the log be streamed.
+    /// Created with `stream: true`. Other responses cannot be streamed.
     pub streamable: bool,
-    /// `store: true`. Otherwise kept only for the ephemeral time.
+    /// `store: true`. Other responses are kept for the ephemeral time only.
     pub store: bool,
     pub previous_response_id: Option<String>,
     /// This request's own input, in order.
     pub input: Vec<InputItem>,
     /// Items of the body's output that requests may refer to.
     pub output: Vec<OutputItem>,
-    /// The caller's name for this create, if it has one.
+    /// The key that the caller gave this create, if any.
     pub idempotency: Option<Idempotency>,
 }
 
-/// A caller's name for one create: under it a second response is never made.
+/// A caller's key for one create. The store never creates a second response
+/// under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     /// Unique in a project.
     pub key: String,
-    /// Of the request; opaque here.
+    /// A fingerprint of the request, opaque to the store.
     pub fingerprint: [u8; 32],
 }
 
-/// What was created under an idempotency key. The response may be gone.
+/// The response that was created under an idempotency key. It may be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreatedUnder {
     pub response_id: String,
-    /// Of the request that created it.
+    /// The fingerprint of the request that created it.
     pub fingerprint: [u8; 32],
 }
 
@@ -110,7 +111,7 @@ pub struct OutputItem {
 pub struct NewJob {
     /// Jobs of one queue share an upstream's capacity.
     pub queue: String,
-    /// All that a worker needs to run it, encoded by the server; deleted with
+    /// Everything a worker needs to run it, encoded by the server. Deleted with
     /// the job.
     pub request: Bytes,
 }
@@ -131,25 +132,25 @@ pub struct StoredResponse {
     pub streamable: bool,
     pub store: bool,
     pub previous_response_id: Option<String>,
-    /// The number the next event would get: how many the log holds.
+    /// The number of the next event, which is how many events the log holds.
     pub next_seq: u64,
-    /// How often the log's end was taken back; see
+    /// How often the log was rewound; see
     /// [`rewind`](crate::store::ResponseStore::rewind).
     pub rewinds: u64,
     /// The log was dropped by retention; the response itself remains.
     pub log_dropped: bool,
 }
 
-/// Proof of the right to write: held by one worker for one claim of one job.
+/// The right to write: one worker holds it for one claim of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub response_id: String,
-    /// Rises by one at every claim, and at cancel. A write with another epoch
-    /// than the row's is refused.
+    /// Rises by one at every claim and at a cancel. The store refuses a write whose
+    /// epoch is not the row's.
     pub epoch: i64,
 }
 
-/// A job that is now this worker's.
+/// A job that this worker has claimed.
 #[derive(Debug, Clone)]
 pub struct ClaimedJob {
     pub lease: Lease,
@@ -159,22 +160,22 @@ pub struct ClaimedJob {
     /// The last checkpoint of an earlier claim; see
     /// [`save_checkpoint`](crate::store::ResponseStore::save_checkpoint).
     pub checkpoint: Option<Bytes>,
-    /// Which claim this is, counted from 1; releases that do not count are
+    /// The number of this claim, from 1. Claims whose release did not count are
     /// left out.
     pub attempt: u32,
-    /// The lease it replaces had expired: its worker died or was cut off.
+    /// The claim replaces an expired lease, whose worker died or was cut off.
     pub taken_over: bool,
 }
 
 /// Longest checkpoint of a job, in bytes.
 pub const MAX_CHECKPOINT: usize = 4096;
 
-/// How many jobs of a queue a worker can take now.
+/// How many jobs of a queue a worker wants.
 #[derive(Debug, Clone)]
 pub struct Want {
     pub queue: String,
     pub max: u32,
-    /// Of these, only jobs whose response was created longer ago.
+    /// Only jobs whose response was created longer ago than this.
     pub older_than: Option<Duration>,
 }
 
@@ -188,25 +189,25 @@ pub struct Terminal {
     pub output: Vec<OutputItem>,
 }
 
-/// What became of a cancel.
+/// The outcome of a cancel.
 #[derive(Debug, Clone)]
 pub enum Cancelled {
     /// This call won: the response is now `cancelled`.
     Now(StoredResponse),
-    /// It was already terminal, or is no background response; unchanged.
+    /// It was already terminal or is not a background response. Nothing changed.
     Unchanged(StoredResponse),
 }
 
-/// A stretch of an event log.
+/// A part of an event log.
 #[derive(Debug, Clone)]
 pub struct EventPage {
-    /// Batches in order, each with the number of its first event. The first one
-    /// may begin before what was asked for: skip what is not wanted.
+    /// Batches in order, each with the number of its first event. The first batch
+    /// may begin before the wanted event; skip the events before it.
     pub batches: Vec<(u64, EventBatch)>,
     /// The response's status at the same moment.
     pub status: Status,
-    /// The number after the log's last event at the same moment: when the last
-    /// batch here ends before it, read on.
+    /// The number after the log's last event at the same moment. If the last batch
+    /// here ends before it, read on.
     pub next_seq: u64,
     /// How often the log had been rewound at the same moment.
     pub rewinds: u64,
@@ -216,14 +217,14 @@ pub struct EventPage {
     pub log_dropped: bool,
 }
 
-/// A response in a chain, which `previous_response_id` makes.
+/// A response in a chain of `previous_response_id`s.
 #[derive(Debug, Clone)]
 pub struct ChainLink {
     pub id: String,
     pub status: Status,
     /// Its own input items, JSON texts.
     pub input: Vec<String>,
-    /// The Response object; its `output` continues the context.
+    /// The Response object. Its `output` is part of the context.
     pub body: String,
 }
 
@@ -234,14 +235,15 @@ pub struct ChainLimits {
     pub max_bytes: usize,
 }
 
-/// How long things are kept, those that end after they ended.
+/// How long each kind of row is kept. For responses and logs the time begins when
+/// the response ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Event logs of terminal responses.
     pub event_log_ms: Millis,
     /// Responses with `store: true`; `None` keeps them until deleted.
     pub stored_ms: Option<Millis>,
-    /// Responses with `store: false`, log and all.
+    /// Responses with `store: false`, with their logs.
     pub ephemeral_ms: Millis,
     /// Idempotency keys, from when they were taken.
     pub idempotency_ms: Millis,

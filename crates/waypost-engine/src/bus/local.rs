@@ -6,8 +6,9 @@
 //! other; the watchers see no difference.
 //!
 //! A response has an entry only while someone watches it. Easy to break: the
-//! last watcher's guard removes the entry under the same lock under which
-//! watchers join, or a joining one would hold a channel that nobody finds.
+//! last watcher's guard must remove the entry under the lock that watchers also
+//! take to join. Otherwise a new watcher could hold a channel that is no longer
+//! in the map.
 
 use std::{
     collections::HashMap,
@@ -20,9 +21,9 @@ use tokio::sync::{broadcast, watch};
 
 use super::{Bus, ResponseHint, ResponseHints, Wake};
 
-/// Hints that a slow watcher may be behind before it is told to read the store.
+/// A watcher that is more hints behind than this is told to read the store.
 const BEHIND: usize = 16;
-/// Locks, so that busy responses do not wait for each other.
+/// The map is split by id, so that busy responses rarely share a lock.
 const SHARDS: usize = 16;
 
 type Watched = HashMap<String, broadcast::Sender<ResponseHint>>;
@@ -63,7 +64,7 @@ impl Bus for LocalBus {
 
     fn publish_response(&self, id: &str, hint: ResponseHint) {
         if let Some(watched) = self.responses.shard(id).get(id) {
-            // Fails only when the last watcher is just leaving.
+            // This fails only if the last watcher is leaving right now.
             let _ = watched.send(hint);
         }
     }
@@ -102,14 +103,14 @@ fn raise(counter: &watch::Sender<u64>) {
 impl Shards {
     fn shard(&self, id: &str) -> MutexGuard<'_, Watched> {
         let shard = self.hasher.hash_one(id) as usize % SHARDS;
-        // A map is whole between any two of its operations.
+        // No operation leaves a map half changed, so a poisoned one can be used.
         self.maps[shard]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Dropped after its watcher's receiver.
+/// Removes the entry after the last watcher. Drop it after the watcher's receiver.
 struct Leaving {
     responses: Arc<Shards>,
     id: String,
@@ -121,7 +122,7 @@ impl Drop for Leaving {
         let unwatched = |watched: &broadcast::Sender<_>| watched.receiver_count() == 0;
         if shard.get(&self.id).is_some_and(unwatched) {
             shard.remove(&self.id);
-            // A burst of watchers leaves no large map behind.
+            // Give back the memory of a burst of watchers.
             if shard.capacity() > 1024 && shard.len() < shard.capacity() / 8 {
                 shard.shrink_to_fit();
             }

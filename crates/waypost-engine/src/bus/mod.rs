@@ -1,16 +1,16 @@
 //! The bus's contract: hints that something changed.
 //!
-//! - A hint may be lost, late, doubled or out of order. Whoever waits uses a
-//!   timer beside it.
+//! - A hint may be lost, late, doubled or out of order. So a waiter also sets a
+//!   timer.
 //! - A watcher of one response is never given another's events.
 //! - Subscribing takes effect before its future resolves: a change committed
 //!   after that is hinted at, so *watch, read, wait* misses nothing while the
 //!   bus works. It may wait for a server to confirm, and never fails: while the
 //!   server cannot be reached, its hints are lost.
 //! - Publishing never waits and never fails.
-//! - A hint about events may carry them. They are committed before the hint is
-//!   published; a reader may use them when they continue exactly where it is,
-//!   in the same state of the log (`rewinds`), and reads the store otherwise.
+//! - A hint about events may carry them. The publisher commits the events
+//!   first. A reader may use them if they continue exactly at its place and in
+//!   the same state of the log (`rewinds`); otherwise it reads the store.
 
 pub(crate) mod local;
 
@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::events::EventBatch;
 
-/// Where hints go through.
+/// Passes hints from publishers to watchers.
 #[async_trait]
 pub trait Bus: Send + Sync {
     /// Jobs became ready.
@@ -36,7 +36,7 @@ pub trait Bus: Send + Sync {
     async fn watch_response(&self, id: &str) -> ResponseHints;
 }
 
-/// What may be said about a response.
+/// What changed about a response.
 #[derive(Debug, Clone)]
 pub enum ResponseHint {
     /// These events were committed, the first one with this number.
@@ -62,7 +62,7 @@ impl Wake {
     /// Returns on a hint, or after `timer`.
     pub async fn wait(&mut self, timer: Duration) {
         if let Ok(Err(_closed)) = tokio::time::timeout(timer, self.0.changed()).await {
-            // The bus is gone; only the timer is left.
+            // The bus is gone, so only the timer ends the wait.
             tokio::time::sleep(timer).await;
         }
     }
@@ -70,13 +70,14 @@ impl Wake {
 
 /// The hints about one response.
 pub struct ResponseHints {
-    // Dropped in this order: the guard must find the receiver gone.
+    // Fields are dropped in this order. The guard counts receivers, so this one
+    // must be gone before it.
     receiver: broadcast::Receiver<ResponseHint>,
     _leaving: Box<dyn Any + Send + Sync>,
 }
 
 impl ResponseHints {
-    /// `leaving` is dropped when the watcher goes, after its receiver.
+    /// The watcher drops its receiver first, then `leaving`.
     pub(crate) fn new(
         receiver: broadcast::Receiver<ResponseHint>,
         leaving: impl Any + Send + Sync,

@@ -1,4 +1,4 @@
-//! The audit log's own methods.
+//! The methods of the audit log.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::{
     page::PageQuery,
 };
 
-/// What was appended comes back whole, with an id and a time.
+/// An appended event comes back whole, with an id and a time.
 pub async fn events_come_back_whole(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let full = AuditDraft {
@@ -44,8 +44,8 @@ pub async fn events_come_back_whole(factory: &dyn Factory) {
     }
 }
 
-/// Newest first is the page's to say.
-pub async fn newest_first_unless_asked(factory: &dyn Factory) {
+/// A descending page lists the newest events first.
+pub async fn a_descending_page_has_the_newest_first(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     for name in ["one", "two", "three"] {
         engine.store.append_audit(vec![draft(name)]).await.unwrap();
@@ -63,7 +63,7 @@ pub async fn newest_first_unless_asked(factory: &dyn Factory) {
     assert!(page.has_more);
 }
 
-/// Filters: all of them together, any value of each; times are milliseconds.
+/// An event must match all filters, and any value of each. Times are milliseconds.
 pub async fn filters_select(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let events = (0..4).map(|n| AuditDraft {
@@ -224,7 +224,7 @@ pub async fn reading_on_misses_no_event(factory: &dyn Factory) {
             tokio::spawn(async move {
                 for n in 0..EVENTS / 8 {
                     if n % 2 == 0 {
-                        // An event that a change brings.
+                        // The event belongs to a change.
                         project(&engine).await;
                     } else {
                         let events = vec![draft("token.issued")];

@@ -1,4 +1,4 @@
-//! The bus, and the follower that it serves.
+//! The bus, and a follower that uses it.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,7 @@ use crate::{
     responses::{Lease, Status},
 };
 
-/// Longer than any hint takes.
+/// No hint takes this long.
 const LATE: Duration = Duration::from_secs(10);
 /// How long a case waits for the timer.
 const SOON: Duration = Duration::from_millis(50);
@@ -26,8 +26,8 @@ async fn wakes(wake: &mut Wake) -> bool {
     started.elapsed() < LATE / 2
 }
 
-/// Subscribing takes effect before the call returns: what is published after
-/// it is hinted at, also when nobody was waiting yet.
+/// Subscribing takes effect before its future resolves: the watcher gets a hint that
+/// was published later, even if it was not waiting yet.
 pub async fn a_watcher_hears_what_comes_after(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let bus = &engine.bus;
@@ -43,7 +43,7 @@ pub async fn a_watcher_hears_what_comes_after(factory: &dyn Factory) {
     assert!(started.elapsed() < LATE / 2);
 }
 
-/// A hint reaches everyone who watches.
+/// A hint reaches every watcher.
 pub async fn a_hint_wakes_every_watcher(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut tasks = Vec::new();
@@ -89,7 +89,7 @@ pub async fn events_of_other_responses_are_not_heard(factory: &dyn Factory) {
     }
 }
 
-/// A hint about events may carry them; what it carries is what was published.
+/// A hint may carry its events, exactly as they were published.
 pub async fn a_hint_carries_its_events(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut hints = engine.bus.watch_response("resp_1").await;
@@ -108,7 +108,7 @@ pub async fn a_hint_carries_its_events(factory: &dyn Factory) {
             rewinds,
             terminal,
         } => assert_eq!((first_seq, carried, rewinds, terminal), (7, batch, 2, true)),
-        // An engine may leave them out.
+        // An engine may leave the events out.
         ResponseHint::Changed => {}
     }
 }
@@ -127,7 +127,7 @@ pub async fn a_slow_watcher_is_told_to_read(factory: &dyn Factory) {
         };
         engine.bus.publish_response("resp_1", hint);
     }
-    // The order of hints, and how often each comes, is the engine's own.
+    // The contract promises no order of hints, and a hint may be doubled.
     let (mut told, mut heard) = (false, 0);
     loop {
         let started = Instant::now();
@@ -197,8 +197,8 @@ fn all(count: u64) -> Vec<String> {
         .collect()
 }
 
-/// A change committed after subscribing is hinted at, so *watch, read, wait*
-/// misses nothing while the bus works, whenever the follower comes.
+/// A change committed after subscribing is hinted at, so *watch, read, wait* misses
+/// nothing while the bus works, no matter when the follower starts.
 pub async fn watch_read_wait_misses_nothing(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, LONG).await;
@@ -223,7 +223,7 @@ pub async fn watch_read_wait_misses_nothing(factory: &dyn Factory) {
     }
 }
 
-/// Takes everything and passes nothing on.
+/// A bus that loses every hint.
 struct LosesAll(Arc<dyn Bus>);
 
 #[async_trait]
@@ -242,7 +242,7 @@ impl Bus for LosesAll {
     }
 }
 
-/// A hint may be lost: whoever waits uses a timer beside it, and sees all.
+/// A hint may be lost: with its timer, the follower still sees every event.
 pub async fn a_follower_without_hints_sees_all(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let bus: Arc<dyn Bus> = Arc::new(LosesAll(engine.bus.clone()));

@@ -25,8 +25,8 @@ async fn chain(engine: &Engine, turns: usize) -> Vec<String> {
     ids
 }
 
-/// The turns that lead to and include `id`, oldest first, each with its own
-/// input and body.
+/// A chain has the responses that lead to `id`, and `id` itself, oldest first, each with
+/// its own input and body.
 pub async fn a_chain_is_loaded_oldest_first(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let ids = chain(&engine, 5).await;
@@ -41,8 +41,8 @@ pub async fn a_chain_is_loaded_oldest_first(factory: &dyn Factory) {
     }
 }
 
-/// `NotFound` for a response that is missing anywhere in the chain; one of
-/// another project is missing.
+/// `NotFound` when any response of the chain is missing. Another project's response
+/// counts as missing.
 pub async fn a_chain_with_a_missing_turn_is_not_found(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let ids = chain(&engine, 3).await;
@@ -73,7 +73,7 @@ pub async fn a_chain_with_a_missing_turn_is_not_found(factory: &dyn Factory) {
     assert_eq!(kind(&stolen), "not found");
 }
 
-/// `LimitReached` when it is longer or larger than the limits; a chain that
+/// `LimitReached` when the chain is longer or larger than the limits. A chain that
 /// leads back to itself is longer than any limit.
 pub async fn a_chain_is_limited(factory: &dyn Factory) {
     let engine = factory.fresh().await;

@@ -1,4 +1,4 @@
-//! The directory: every change whole, with its event and a new version.
+//! The directory: every change is whole, with its event and a new version.
 
 use super::{Factory, kit::*};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// The organization's id, made once when the store was created.
+/// The store makes the organization's id once, when it is created.
 pub async fn the_organization_is_made_once(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let id = engine.store.organization_id().await.unwrap();
@@ -103,7 +103,7 @@ pub async fn every_change_raises_the_version_and_writes_its_event(factory: &dyn 
     step!("15", delete);
     step!("16", store.archive_project(&project.id, draft("16")));
 
-    // Without an event of their own:
+    // These have no event of their own:
     let mut version = steps.version;
     let mut raised = async || {
         let before = version;
@@ -130,7 +130,7 @@ pub async fn every_change_raises_the_version_and_writes_its_event(factory: &dyn 
 }
 
 /// A creating method puts the new id into the draft's `resource_id` and at the
-/// head of its payload as `id`; other methods leave both as they are.
+/// head of its payload as `id`. Other methods leave both as they are.
 pub async fn creating_puts_the_new_id_into_the_event(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut created = draft("project.created");
@@ -164,7 +164,7 @@ pub async fn creating_puts_the_new_id_into_the_event(factory: &dyn Factory) {
     assert_eq!(log[3].event.resource_id, Some(key.unwrap().id));
 }
 
-/// No event without its change, and no half change.
+/// A failed change leaves no event, and no part of the change.
 pub async fn a_failed_change_leaves_nothing(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let store = &engine.store;
@@ -204,7 +204,7 @@ pub async fn a_failed_change_leaves_nothing(factory: &dyn Factory) {
     );
     let refused = store.delete_provider(&provider.id, draft("x")).await;
     assert_eq!(kind(&refused), "refused");
-    // The account is made before its key is refused.
+    // The store makes the account first, then refuses its key.
     let half = store.create_service_account(
         new_account(&project.id),
         draft("x"),
@@ -267,8 +267,7 @@ pub async fn an_archived_project_refuses_changes(factory: &dyn Factory) {
     assert_eq!(there.unwrap(), account);
 }
 
-/// With `key`, the key is created in the same transaction; its owner's ids are
-/// filled in by the store.
+/// `key` is created in the same transaction; the store fills in its owner.
 pub async fn an_account_and_its_key_are_one_change(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -293,7 +292,7 @@ pub async fn an_account_and_its_key_are_one_change(factory: &dyn Factory) {
     assert_eq!(got.unwrap(), made);
 }
 
-/// Its keys and its federation rules go with it, in the same transaction.
+/// Also deletes its keys and its federation rules, in the same transaction.
 pub async fn deleting_an_account_takes_its_keys_and_rules(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let store = &engine.store;
@@ -320,7 +319,8 @@ pub async fn deleting_an_account_takes_its_keys_and_rules(factory: &dyn Factory)
     assert_eq!(directory.rules[0].service_account_id, kept.id);
 }
 
-/// A row of another project is `NotFound`, and so is a list of no project.
+/// A row of another project is `NotFound`, and so is a list of a project that does not
+/// exist.
 pub async fn another_projects_rows_are_not_found(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let store = &engine.store;
@@ -367,8 +367,8 @@ pub async fn another_projects_rows_are_not_found(factory: &dyn Factory) {
     assert_eq!(store.get_admin_key(&admin.id).await.unwrap(), admin);
 }
 
-/// `NotFound` when the service account is not there, `Conflict` when the hash
-/// is taken.
+/// `NotFound` when the service account does not exist, `Conflict` when another key has
+/// the hash.
 pub async fn a_key_needs_its_owner_and_its_own_hash(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -454,8 +454,8 @@ pub async fn a_key_is_changed_while_it_lasts(factory: &dyn Factory) {
     assert_eq!(kind(&archived.await), "refused");
 }
 
-/// An older time never replaces a newer one; unknown ids are ignored; it
-/// changes nothing that decides.
+/// An older time never replaces a newer one, and unknown ids are ignored. The version
+/// stays.
 pub async fn touching_keys_keeps_the_newest_time(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let key = (engine.store)
@@ -536,7 +536,7 @@ pub async fn patches_change_only_what_they_hold(factory: &dyn Factory) {
     assert_eq!(got.unwrap(), changed);
 }
 
-/// Everything at one moment.
+/// `load_directory` reads the whole directory at one moment.
 pub async fn the_directory_is_loaded_at_one_moment(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -588,7 +588,7 @@ pub async fn revoking_twice_changes_nothing(factory: &dyn Factory) {
     assert_eq!(directory.revocations[0].expires_at, ends);
 }
 
-/// Revocations: not yet expired ones only.
+/// `load_directory` leaves expired revocations out.
 pub async fn expired_revocations_are_not_loaded(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     for (jti, expires_at) in [("old", 1000), ("new", i64::MAX / 4)] {
@@ -601,7 +601,7 @@ pub async fn expired_revocations_are_not_loaded(factory: &dyn Factory) {
     assert_eq!(directory.revocations[0].jti, "new");
 }
 
-/// Adding a key whose `kid` is there changes nothing.
+/// Adding a key whose `kid` exists changes nothing.
 pub async fn signing_keys_are_kept_by_kid(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let key = |kid: &str, sealed: &[u8]| SealedSigningKey {

@@ -18,8 +18,8 @@ async fn ten(engine: &Engine) -> Lease {
     lease
 }
 
-/// Events after number `after` (`None`: from the start). The first batch may
-/// begin before what was asked for, never after it.
+/// A page has the events after number `after` (`None`: from the start). The first batch
+/// may begin before the wanted event, never after it.
 pub async fn a_log_is_read_from_any_number(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let id = ten(&engine).await.response_id;
@@ -48,7 +48,7 @@ pub async fn a_log_is_read_from_any_number(factory: &dyn Factory) {
     }
 }
 
-/// At most about `max_bytes`, but at least one batch if there is any.
+/// A page has about `max_bytes` at most, but at least one batch if there is any.
 pub async fn a_page_is_bounded_and_never_empty(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, LONG).await;
@@ -71,7 +71,7 @@ pub async fn a_page_is_bounded_and_never_empty(factory: &dyn Factory) {
     assert_eq!(log(&engine, id).await.len(), 21);
 }
 
-/// There is nothing after the end; the page says where the end is.
+/// A page after the end is empty, and tells where the end is.
 pub async fn reading_past_the_end_is_empty(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let id = finished(&engine).await;
@@ -84,8 +84,8 @@ pub async fn reading_past_the_end_is_empty(factory: &dyn Factory) {
     }
 }
 
-/// A log is read while it grows: what a reader saw stays, and a page's status,
-/// end and batches are of one moment.
+/// Readers may read a log while it grows. Events that a reader saw stay, and a page's
+/// status, end and batches are of one moment.
 pub async fn a_log_is_read_while_it_grows(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, LONG).await;

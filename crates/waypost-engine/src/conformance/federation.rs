@@ -8,7 +8,7 @@ use crate::{
     store::{MAX_PROVIDERS, MAX_RULES_PER_PROVIDER},
 };
 
-/// Names are unique (`Conflict`), also when one is changed.
+/// Names are unique (`Conflict`), even when a provider is renamed.
 pub async fn provider_names_are_unique(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     provider(&engine, "a").await;
@@ -28,7 +28,7 @@ pub async fn provider_names_are_unique(factory: &dyn Factory) {
     provider(&engine, "b").await;
 }
 
-/// At most `MAX_PROVIDERS`; a deleted one makes room.
+/// There are at most `MAX_PROVIDERS`. A deleted provider makes room.
 pub async fn providers_are_limited(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut last = String::new();
@@ -42,8 +42,8 @@ pub async fn providers_are_limited(factory: &dyn Factory) {
     more().await.unwrap();
 }
 
-/// Goes up by one whenever what the provider trusts changes; a patch that
-/// changes none of it leaves the epoch.
+/// The trust epoch rises by one whenever the provider's trust changes. Other patches
+/// leave it.
 pub async fn the_trust_epoch_moves_with_the_trust(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let provider = provider(&engine, "p").await;
@@ -99,7 +99,7 @@ pub async fn the_trust_epoch_moves_with_the_trust(factory: &dyn Factory) {
     }
 }
 
-/// `Refused` while it has rules.
+/// A provider cannot be deleted while it has rules (`Refused`).
 pub async fn a_provider_with_rules_stays(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -116,7 +116,8 @@ pub async fn a_provider_with_rules_stays(factory: &dyn Factory) {
     assert_eq!(kind(&gone), "not found");
 }
 
-/// `NotFound` when provider or service account (of that project) is not there.
+/// `NotFound` when the provider or the service account (of that project) does not
+/// exist.
 pub async fn a_rule_needs_provider_and_account(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -138,7 +139,7 @@ pub async fn a_rule_needs_provider_and_account(factory: &dyn Factory) {
     assert_eq!(made.permissions, rule().permissions);
 }
 
-/// One rule for a provider and service account (`Conflict`).
+/// A provider has one rule for a service account (`Conflict`).
 pub async fn one_rule_for_a_provider_and_account(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -154,7 +155,7 @@ pub async fn one_rule_for_a_provider_and_account(factory: &dyn Factory) {
     create(new_rule(&a, &second, None)).await.unwrap();
 }
 
-/// Names are unique within the provider; rules without a name do not collide.
+/// Names of rules are unique within the provider. Rules without a name do not conflict.
 pub async fn rule_names_are_unique_within_the_provider(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -185,7 +186,7 @@ pub async fn rule_names_are_unique_within_the_provider(factory: &dyn Factory) {
     assert_eq!(rename(None).await.unwrap().name, None);
 }
 
-/// At most `MAX_RULES_PER_PROVIDER` of one provider.
+/// A provider has at most `MAX_RULES_PER_PROVIDER` rules.
 pub async fn rules_are_limited(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -204,7 +205,8 @@ pub async fn rules_are_limited(factory: &dyn Factory) {
     engine.store.create_rule(rule, draft("x")).await.unwrap();
 }
 
-/// A rule of another provider is `NotFound`, and so is a list of none.
+/// A rule of another provider is `NotFound`, and so is a list of a provider that does
+/// not exist.
 pub async fn rules_are_found_through_their_provider(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let store = &engine.store;

@@ -27,8 +27,8 @@ async fn find(engine: &Engine, project: &str, key: &str) -> Option<CreatedUnder>
     engine.store.find_created(project, key).await.unwrap()
 }
 
-/// With an idempotency key, the key is taken in the same transaction; one that
-/// is taken is a `Conflict`, and nothing is stored.
+/// An idempotency key is taken in the same transaction. If another response has it,
+/// that is a `Conflict` and nothing is stored.
 pub async fn an_idempotency_key_creates_one_response(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let (first, second, third) = (under("key", 1), under("key", 1), under("key", 2));
@@ -57,7 +57,7 @@ pub async fn an_idempotency_key_creates_one_response(factory: &dyn Factory) {
     assert_eq!(found.unwrap().response_id, id);
 }
 
-/// Keys of other projects are others.
+/// Each project has its own keys.
 pub async fn idempotency_keys_are_the_projects_own(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     background(&engine, under("key", 1)).await.unwrap();
@@ -70,7 +70,7 @@ pub async fn idempotency_keys_are_the_projects_own(factory: &dyn Factory) {
     assert_eq!(found.unwrap().response_id, id);
 }
 
-/// A create that fails for another reason leaves its key free.
+/// A create that failed took no key.
 pub async fn a_failed_create_takes_no_idempotency_key(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let new = under("key", 1);
@@ -81,7 +81,7 @@ pub async fn a_failed_create_takes_no_idempotency_key(factory: &dyn Factory) {
     background(&engine, under("key", 1)).await.unwrap();
 }
 
-/// A key outlives its response, until it is swept.
+/// A key outlives its response, until a sweep removes it.
 pub async fn an_idempotency_key_outlives_its_response(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let new = under("key", 1);

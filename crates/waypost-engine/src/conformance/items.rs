@@ -1,4 +1,4 @@
-//! Items of stored responses, found by their ids.
+//! Looking up items of stored responses by their ids.
 
 use super::{Factory, kit::*};
 use crate::{
@@ -14,7 +14,7 @@ async fn find(engine: &Engine, ids: &[&str]) -> Vec<Option<String>> {
     engine.store.find_items(PROJECT, &ids, MANY).await.unwrap()
 }
 
-/// A body with these output items, and how they are named.
+/// A body with these output items, and the list that names them.
 fn output(ids: &[&str]) -> (String, Vec<OutputItem>) {
     let items: Vec<String> = ids.iter().map(|id| json(id)).collect();
     let named = (0..).zip(ids).map(|(position, id)| OutputItem {
@@ -42,7 +42,8 @@ async fn foreground(engine: &Engine, ids: &[&str]) -> NewResponse {
     new
 }
 
-/// As JSON texts, in the order asked for; `None` for an id that no item has.
+/// Items come as JSON texts in the order of the ids, with `None` for an id that no item
+/// has.
 pub async fn items_are_found_in_the_order_asked_for(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let new = foreground(&engine, &["msg_a", "msg_b"]).await;
@@ -59,8 +60,8 @@ pub async fn items_are_found_in_the_order_asked_for(factory: &dyn Factory) {
     assert_eq!(find(&engine, &[]).await, []);
 }
 
-/// Input items from creation on, output items from the end on, those that were
-/// named.
+/// Input items are found once the response is created, and named output items once it
+/// is finished.
 pub async fn items_of_a_background_response_are_found_once_they_are_final(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, LONG).await;
@@ -84,7 +85,7 @@ pub async fn items_of_a_background_response_are_found_once_they_are_final(factor
     );
 }
 
-/// Those of stored responses of the project count.
+/// Only items of stored responses of the project are found.
 pub async fn items_of_others_are_not_found(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let (body, output) = output(&["msg_a"]);
@@ -103,7 +104,7 @@ pub async fn items_of_others_are_not_found(factory: &dyn Factory) {
     }
 }
 
-/// Of several items with one id the newest response's counts.
+/// If several items have one id, the newest response's counts.
 pub async fn the_newest_item_of_an_id_counts(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let old = foreground(&engine, &["msg_a"]).await;
@@ -133,7 +134,8 @@ pub async fn the_newest_item_of_an_id_counts(factory: &dyn Factory) {
     assert_eq!(find(&engine, &["msg_a"]).await, [None]);
 }
 
-/// Until it is deleted or swept; a cancelled response has no output.
+/// Items are found until their response is deleted or swept. A cancelled response has no
+/// output.
 pub async fn items_go_with_their_response(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let swept = foreground(&engine, &["msg_a"]).await;
@@ -159,7 +161,7 @@ pub async fn items_go_with_their_response(factory: &dyn Factory) {
     assert_eq!(find(&engine, &[&input]).await, [Some(r#"{"n":0}"#.into())]);
 }
 
-/// `LimitReached` when they have more than `max_bytes`.
+/// `LimitReached` when the items have more than `max_bytes`.
 pub async fn referenced_items_are_limited(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     foreground(&engine, &["msg_a", "msg_b"]).await;

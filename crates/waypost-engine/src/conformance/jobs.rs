@@ -1,4 +1,4 @@
-//! Jobs, leases, and what a worker writes.
+//! Jobs, leases, and the writes of workers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn one(event: &str) -> EventBatch {
     EventBatch::of([event])
 }
 
-/// Oldest first in each queue, at most `max` of each.
+/// A claim takes the oldest jobs first in each queue, at most `max` of each.
 pub async fn the_oldest_are_claimed_first(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut a = Vec::new();
@@ -43,7 +43,7 @@ pub async fn the_oldest_are_claimed_first(factory: &dyn Factory) {
     assert!(claim(&engine, "a", 0, LONG).await.is_empty());
 }
 
-/// With `older_than`, only ready jobs whose response was created longer ago.
+/// `older_than` takes only ready jobs whose response was created longer ago.
 pub async fn a_claim_may_be_of_old_jobs_only(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -89,7 +89,7 @@ pub async fn a_claim_starts_the_response(factory: &dyn Factory) {
     assert_eq!(stored.status, Status::InProgress);
 }
 
-/// Ready is: never claimed or released and due, or under an expired lease.
+/// A claimed job is not ready while its lease is good.
 pub async fn a_job_is_claimed_once(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     queued(&engine, "q").await;
@@ -97,8 +97,8 @@ pub async fn a_job_is_claimed_once(factory: &dyn Factory) {
     assert!(claim(&engine, "q", 9, LONG).await.is_empty());
 }
 
-/// A job under an expired lease is claimed again, with a higher epoch, as the
-/// next attempt, and the claim says so.
+/// A job under an expired lease can be claimed again, with a higher epoch, as the
+/// next attempt. The claim is marked as a takeover.
 pub async fn an_ended_lease_is_taken_over(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     queued(&engine, "q").await;
@@ -120,7 +120,7 @@ pub async fn an_ended_lease_is_taken_over(factory: &dyn Factory) {
     assert_eq!(second.attempt, 2);
     assert_eq!(second.lease.response_id, first.lease.response_id);
     assert!(second.lease.epoch > first.lease.epoch);
-    // It goes on where the log ends.
+    // The new worker continues at the end of the log.
     assert_eq!(second.response.next_seq, 2);
     let stale = engine.store.append_events(&first.lease, 2, one("stale"));
     assert_eq!(kind(&stale.await), "fenced");
@@ -130,8 +130,8 @@ pub async fn an_ended_lease_is_taken_over(factory: &dyn Factory) {
     assert_eq!(events, ["created", "old", "new"]);
 }
 
-/// A lease is good while the row's epoch is the lease's **and** it has not
-/// expired: nobody needs to take it over before it stops being good.
+/// A lease is good while its epoch is the row's **and** it has not expired. It stops
+/// being good even if nobody takes it over.
 pub async fn an_ended_lease_writes_nothing(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, SHORT).await;
@@ -199,8 +199,8 @@ pub async fn a_heartbeat_extends_and_names_good_leases(factory: &dyn Factory) {
     assert!(nobody.is_empty());
 }
 
-/// Gives a job back, to be claimed not before `delay` from now; the lease is
-/// lost with it, and the next claim took nothing over.
+/// A released job can be claimed again after `delay`. Its lease is lost, and the
+/// next claim is not a takeover.
 pub async fn a_released_job_comes_back_after_its_delay(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     queued(&engine, "q").await;
@@ -260,12 +260,12 @@ pub async fn ready_queues_are_named(factory: &dyn Factory) {
     claim(&engine, "b", 1, LONG).await;
     claim(&engine, "c", 1, LONG).await;
     assert_eq!(ready().await, ["b", "ü"]);
-    // An ended lease makes its job ready.
+    // An expired lease makes its job ready.
     until(|| async { ready().await == ["a", "b", "ü"] }).await;
 }
 
-/// Running is what a good lease holds; the rest is queued, and the oldest of
-/// it tells the queue's age.
+/// Jobs under a good lease count as running and all others as queued. The oldest
+/// queued job tells the queue's age.
 pub async fn jobs_are_counted(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let count = async || engine.store.job_counts().await.unwrap();
@@ -301,7 +301,7 @@ pub async fn jobs_are_counted(factory: &dyn Factory) {
     assert_eq!(count().await, counts(2, 0, Some(5)));
 }
 
-/// A batch that is already there is accepted again without effect.
+/// A batch that the log already has is accepted again without effect.
 pub async fn appending_again_is_accepted(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, LONG).await;
@@ -321,7 +321,7 @@ pub async fn appending_again_is_accepted(factory: &dyn Factory) {
     assert_eq!(events, ["created", "1", "2", "3"]);
 }
 
-/// Anything else that does not fit is `Internal`, and changes nothing.
+/// Any other batch that does not fit is `Internal` and changes nothing.
 pub async fn what_does_not_fit_is_refused(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, LONG).await;
@@ -391,8 +391,8 @@ pub async fn finishing_ends_the_job(factory: &dyn Factory) {
     );
 }
 
-/// Finishing again with the same lease, `first_seq` and status is accepted
-/// without effect; with anything else it is `Fenced`.
+/// A second `finish` with the same lease, `first_seq` and status is accepted without
+/// effect. With any other it is `Fenced`.
 pub async fn finishing_again_is_accepted(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = running(&engine, LONG).await;
@@ -417,8 +417,8 @@ pub async fn finishing_again_is_accepted(factory: &dyn Factory) {
     assert_eq!(events, ["created", "delta", "end"]);
 }
 
-/// A checkpoint is there for every later claim, until another takes its place; who
-/// lost the lease leaves none.
+/// Every later claim gets the last checkpoint. A worker that lost its lease cannot
+/// save one.
 pub async fn a_checkpoint_outlives_its_claim(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let store = &engine.store;

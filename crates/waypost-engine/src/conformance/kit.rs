@@ -1,4 +1,4 @@
-//! Material for the cases: rows to store, events, and a follower.
+//! Helpers for the cases: rows to store, events, and a follower.
 
 use std::{
     future::Future,
@@ -24,15 +24,16 @@ use crate::{
     },
 };
 
-/// The project of most cases that need no row for it.
+/// The project of cases that need no row for it.
 pub const PROJECT: &str = "proj_kit";
-/// A lease that does not end during a case.
+/// A lease that does not expire during a case.
 pub const LONG: Duration = Duration::from_mins(10);
-/// A lease that ends during a case, perhaps before its next line.
+/// A lease that expires during a case, perhaps before the next line.
 pub const SHORT: Duration = Duration::from_millis(50);
-/// A lease that ends during a case, after its next lines on a slow machine.
+/// A lease that expires during a case, but after the next lines even on a slow
+/// machine.
 pub const WHILE: Duration = Duration::from_millis(1500);
-/// Keeps everything.
+/// Retention that keeps everything.
 pub const KEEP: Retention = Retention {
     event_log_ms: 3_600_000,
     stored_ms: Some(3_600_000),
@@ -84,7 +85,7 @@ pub async fn account(engine: &Engine, project_id: &str) -> ServiceAccount {
     made.await.unwrap().0
 }
 
-/// A key with a hash of its own.
+/// A key with a fresh hash.
 pub fn new_key(owner: KeyOwner) -> NewApiKey {
     let mut hash = [0; 32];
     hash.copy_from_slice(id::fresh("").as_bytes());
@@ -213,7 +214,7 @@ pub async fn claim(engine: &Engine, queue: &str, max: u32, lease: Duration) -> V
         .unwrap()
 }
 
-/// Stores and claims a job, in a queue of its own.
+/// Stores a job in its own queue, and claims it.
 pub async fn running(engine: &Engine, lease: Duration) -> Lease {
     let queue = id::fresh("queue_");
     queued(engine, &queue).await;
@@ -260,9 +261,9 @@ pub fn text(event: impl AsRef<[u8]>) -> String {
     String::from_utf8(event.as_ref().to_vec()).unwrap()
 }
 
-/// Follows a response to its end the way that the contract asks for: watch,
-/// read, then wait for a hint or the timer. Returns the events, and how many of
-/// them came with hints.
+/// Follows a response to its end as the contract demands: watch, read, then wait
+/// for a hint or the timer. Returns the events, and how many of them came with
+/// hints.
 pub async fn follow(
     engine: &Engine,
     bus: &dyn Bus,
@@ -305,7 +306,7 @@ pub async fn follow(
     }
 }
 
-/// Asks again until it is so; for what happens with time.
+/// Waits until `so` returns true.
 pub async fn until<F: Future<Output = bool>>(mut so: impl FnMut() -> F) {
     let started = Instant::now();
     while !so().await {
@@ -315,7 +316,7 @@ pub async fn until<F: Future<Output = bool>>(mut so: impl FnMut() -> F) {
     }
 }
 
-/// What kind of error it is, for comparing.
+/// The kind of the error, for comparisons.
 pub fn kind<T>(result: &Result<T, StoreError>) -> &'static str {
     match result {
         Ok(_) => "ok",

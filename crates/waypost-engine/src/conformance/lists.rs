@@ -1,4 +1,4 @@
-//! Cursor pagination, the same in every list.
+//! Cursor pagination, which is the same in every list.
 
 use super::{Factory, kit::*};
 use crate::{Engine, directory::KeyOwner, page::PageQuery};
@@ -9,7 +9,7 @@ async fn projects(engine: &Engine, query: PageQuery) -> (Vec<String>, bool) {
     (ids, page.has_more)
 }
 
-/// Creates projects; their ids in the order of the list.
+/// Creates projects. Returns their ids in the order of the list.
 async fn some(engine: &Engine, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for _ in 0..count {
@@ -204,7 +204,7 @@ pub async fn every_list_pages(factory: &dyn Factory) {
     assert_eq!(one[0].service_account_id, first.id);
 }
 
-/// Archived projects are left out unless asked for.
+/// A list leaves archived projects out, unless the caller asks for them.
 pub async fn archived_projects_are_listed_on_request(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let ids = some(&engine, 3).await;

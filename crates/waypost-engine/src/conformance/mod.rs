@@ -1,9 +1,9 @@
-//! The suite that every engine passes: a test for each sentence of the
-//! contracts in [`crate::store`] and [`crate::bus`].
+//! The suite that every engine must pass: tests for each sentence of the contracts
+//! in [`crate::store`] and [`crate::bus`].
 //!
-//! An engine's tests say `conformance!(Factory::new())` once; that makes a
-//! `#[tokio::test]` of every case. Easy to break: a case may ask only for what
-//! the contract promises, never for what the embedded engine happens to do.
+//! An engine's tests call `conformance!(Factory::new())` once, which makes a
+//! `#[tokio::test]` of every case. Easy to break: a case may ask only for what the
+//! contract promises, never for what the embedded engine happens to do.
 
 #![expect(
     clippy::unwrap_used,
@@ -35,18 +35,18 @@ use async_trait::async_trait;
 
 use crate::Engine;
 
-/// Makes the engine under test. Each case uses its own factory, once.
+/// Makes the engine under test. Each case has its own factory and uses it once.
 #[async_trait]
 pub trait Factory: Send + Sync {
-    /// An engine that holds nothing.
+    /// An empty engine.
     async fn fresh(&self) -> Engine;
-    /// The same data, opened again after `engine` was closed; `None` when the
-    /// engine has nothing to open (the data is another server's).
+    /// Closes `engine` and opens the same data again. `None` if the engine cannot
+    /// close its data (another server keeps it).
     async fn reopen(&self, engine: Engine) -> Option<Engine>;
 }
 
-/// Makes a test of every case, in a module for each file. `$factory` is an
-/// expression for a new [`Factory`], evaluated once in each test.
+/// Makes a test of every case, in a module for each file. Each test evaluates
+/// `$factory`, an expression for a new [`Factory`], once.
 #[macro_export]
 macro_rules! conformance {
     ($factory:expr) => {
@@ -100,7 +100,7 @@ macro_rules! conformance {
             ],
             audit: [
                 events_come_back_whole,
-                newest_first_unless_asked,
+                a_descending_page_has_the_newest_first,
                 filters_select,
                 appended_events_are_all_there,
                 reading_on_misses_no_event,
@@ -222,7 +222,7 @@ macro_rules! conformance_cases {
 
 #[cfg(test)]
 mod tests {
-    /// A case that is written and never run would be worse than none.
+    /// A case that nobody lists would never run.
     #[test]
     fn every_case_is_listed() {
         let list = include_str!("mod.rs");

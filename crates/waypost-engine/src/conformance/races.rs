@@ -1,4 +1,4 @@
-//! Races: whoever comes when, exactly one wins and the log has no gap.
+//! Races: exactly one caller wins, and the log has no gap.
 
 use std::{
     collections::HashSet,
@@ -24,7 +24,7 @@ fn one(event: &str) -> EventBatch {
 }
 
 /// A response becomes terminal once: of any number of racing `finish` and
-/// `cancel` calls, exactly one wins; a stale epoch never does.
+/// `cancel` calls, exactly one wins. A stale epoch never wins.
 pub async fn one_of_finish_and_cancel_wins(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let wins = Arc::new([const { AtomicU64::new(0) }; 2]);
@@ -109,7 +109,7 @@ async fn round(engine: &Engine) -> String {
     winner.to_owned()
 }
 
-/// Events are numbered from 0 without gaps, whichever epochs write them.
+/// Events are numbered from 0 without gaps, no matter which epochs write them.
 pub async fn racing_epochs_number_without_gaps(factory: &dyn Factory) {
     const APPENDS: u64 = 1000;
     let engine = factory.fresh().await;
@@ -200,7 +200,7 @@ pub async fn racing_claims_share_nothing(factory: &dyn Factory) {
     assert_eq!(claimed.into_iter().collect::<HashSet<_>>().len(), 100);
 }
 
-/// An id that is there is a `Conflict`: of racing creations one wins.
+/// An id that exists is a `Conflict`: of racing creates, one wins.
 pub async fn racing_creates_of_one_id(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let new = new_response();

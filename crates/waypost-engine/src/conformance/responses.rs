@@ -7,7 +7,7 @@ use crate::{
     responses::{Cancelled, Status},
 };
 
-/// Row, input, first events and job, as `queued`.
+/// `create_background` stores row, input, first events and job, as `queued`.
 pub async fn a_background_response_is_stored_whole(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut new = new_response();
@@ -34,7 +34,7 @@ pub async fn a_background_response_is_stored_whole(factory: &dyn Factory) {
     assert_eq!(claimed[0].queue, "q");
 }
 
-/// An id that is there is a `Conflict`, whichever way it came.
+/// An id that exists is a `Conflict`, no matter which method stored it.
 pub async fn an_id_is_used_once(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let new = new_response();
@@ -65,7 +65,7 @@ pub async fn an_id_is_used_once(factory: &dyn Factory) {
     assert_eq!(engine.store.job_counts().await.unwrap().queued, 1);
 }
 
-/// `LimitReached` when `max_queued` jobs wait already.
+/// `LimitReached` when `max_queued` jobs have no worker.
 pub async fn the_queue_is_limited(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let create = |new| {
@@ -79,13 +79,13 @@ pub async fn the_queue_is_limited(factory: &dyn Factory) {
     assert_eq!(kind(&refused), "limit");
     let gone = engine.store.get_response(PROJECT, &third.id).await;
     assert_eq!(kind(&gone), "not found");
-    // A running job does not wait.
+    // A claimed job has a worker.
     assert_eq!(claim(&engine, "q", 1, LONG).await.len(), 1);
     create(third).await.unwrap();
     assert_eq!(kind(&create(new_response()).await), "limit");
 }
 
-/// A foreground response, complete, with its terminal status; it has no log
+/// A foreground response is stored complete, with its terminal status. It has no log
 /// and no job.
 pub async fn a_foreground_response_is_complete(factory: &dyn Factory) {
     let engine = factory.fresh().await;
@@ -109,7 +109,7 @@ pub async fn a_foreground_response_is_complete(factory: &dyn Factory) {
     }
 }
 
-/// A row of another project is `NotFound`, as is none at all.
+/// A row of another project is `NotFound`, as is a row that does not exist.
 pub async fn another_projects_response_is_not_found(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let store = &engine.store;
@@ -133,12 +133,12 @@ pub async fn another_projects_response_is_not_found(factory: &dyn Factory) {
     assert_eq!(log(&engine, &id).await.len(), 3);
 }
 
-/// Input items in order (`descending`: last first); `after` and `before` are
-/// item ids of this response, an unknown one is `NotFound`.
+/// Input items are listed in order (`descending`: last first). `after` and `before` are
+/// ids of this response's items; an unknown one is `NotFound`.
 pub async fn input_items_page_in_order(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut new = new_response();
-    // Ids say nothing about the order.
+    // The order is not that of the ids.
     new.input = ["msg_9", "fc_1", "msg_5", "rs_0", "msg_3"]
         .map(|id| crate::responses::InputItem {
             id: id.into(),
@@ -193,7 +193,7 @@ pub async fn input_items_page_in_order(factory: &dyn Factory) {
     }
 }
 
-/// `Refused` while it is queued or in progress.
+/// A response cannot be deleted while it is queued or in progress (`Refused`).
 pub async fn a_running_response_is_not_deleted(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let id = queued(&engine, "q").await;
@@ -212,7 +212,8 @@ pub async fn a_running_response_is_not_deleted(factory: &dyn Factory) {
     engine.store.delete_response(PROJECT, &id).await.unwrap();
 }
 
-/// Row, input and log go; the id may be used again, and finds nothing left.
+/// Deleting removes row, input and log. A new response with the same id finds nothing
+/// of the old one.
 pub async fn deleting_removes_everything(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let id = finished(&engine).await;
@@ -231,7 +232,7 @@ pub async fn deleting_removes_everything(factory: &dyn Factory) {
     assert!(items.await.unwrap().items.is_empty());
 }
 
-/// Status, body and event are written, the epoch rises, the job goes. The
+/// A cancel writes status, body and event, raises the epoch and removes the job. The
 /// event gets the next number.
 pub async fn cancelling_ends_a_background_response(factory: &dyn Factory) {
     let engine = factory.fresh().await;
@@ -265,7 +266,7 @@ pub async fn cancelling_ends_a_background_response(factory: &dyn Factory) {
     let end = terminal(Status::Completed);
     let late = engine.store.finish(&lease, 5, batch.clone(), end).await;
     assert_eq!(kind(&late), "fenced");
-    // The numbers and the status would fit a repeated finish.
+    // The numbers and the status are those of a repeated finish.
     let end = terminal(Status::Cancelled);
     let late = engine.store.finish(&lease, 4, batch, end).await;
     assert_eq!(kind(&late), "fenced");
@@ -284,7 +285,7 @@ pub async fn cancelling_ends_a_background_response(factory: &dyn Factory) {
     );
 }
 
-/// It was already terminal; unchanged.
+/// Cancelling a terminal response changes nothing.
 pub async fn cancelling_again_changes_nothing(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let done = finished(&engine).await;
@@ -301,7 +302,7 @@ pub async fn cancelling_again_changes_nothing(factory: &dyn Factory) {
     assert_eq!(log(&engine, &done).await, before);
 }
 
-/// It is no background response; unchanged.
+/// Cancelling a foreground response changes nothing.
 pub async fn a_foreground_response_is_not_cancelled(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let mut new = new_response();
@@ -318,8 +319,8 @@ pub async fn a_foreground_response_is_not_cancelled(factory: &dyn Factory) {
     assert_eq!((response.status, response.next_seq), (Status::Completed, 0));
 }
 
-/// The first response that consumes an approval has it, whoever races for it, and
-/// has it still when it asks again. Projects do not share them.
+/// The first response that consumes an approval has it, also after a race, and still
+/// has it when it asks again. Each project has its own approvals.
 pub async fn an_approval_is_consumed_once(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let tasks: Vec<_> = (0..20)
@@ -350,7 +351,7 @@ pub async fn an_approval_is_consumed_once(factory: &dyn Factory) {
     assert_eq!(take(PROJECT, "mcpr_1", "resp_late").await, winners[0]);
     assert_eq!(take(PROJECT, "mcpr_2", "resp_late").await, "resp_late");
     assert_eq!(take("proj_other", "mcpr_1", "resp_late").await, "resp_late");
-    // It is kept as long as responses are.
+    // The store keeps it as long as responses.
     engine.store.sweep(KEEP).await.unwrap();
     assert_eq!(take(PROJECT, "mcpr_1", "resp_late").await, winners[0]);
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 async fn sweep_all(engine: &Engine, keep: Retention) -> Swept {
-    // Everything that ended before now is older than nothing.
+    // With zero retention, everything that has ended is past its time.
     tokio::time::sleep(Duration::from_millis(5)).await;
     let mut all = Swept::default();
     loop {
@@ -38,7 +38,8 @@ async fn stored(engine: &Engine, store: bool) -> String {
     id
 }
 
-/// Event logs of terminal responses go; the responses remain, and say so.
+/// A sweep drops the event logs of terminal responses. The responses remain, with
+/// `log_dropped`.
 pub async fn logs_are_dropped_after_their_time(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let id = finished(&engine).await;
@@ -65,8 +66,8 @@ pub async fn logs_are_dropped_after_their_time(factory: &dyn Factory) {
     engine.store.delete_response(PROJECT, &id).await.unwrap();
 }
 
-/// Responses with `store: true` after their time or never; those with
-/// `store: false` after the ephemeral time, log and all.
+/// A sweep removes responses with `store: true` after their time or never, and those
+/// with `store: false`, with their logs, after the ephemeral time.
 pub async fn responses_are_removed_after_their_time(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let kept = stored(&engine, true).await;
@@ -94,7 +95,7 @@ pub async fn responses_are_removed_after_their_time(factory: &dyn Factory) {
     assert!(there(&ephemeral).await);
 }
 
-/// A response that is not terminal is never removed, nor is its log.
+/// A sweep never removes a response that is not terminal, or its log.
 pub async fn what_runs_is_never_removed(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let waiting = queued(&engine, "q").await;
@@ -119,7 +120,7 @@ pub async fn what_runs_is_never_removed(factory: &dyn Factory) {
     assert_eq!(claim(&engine, "q", 9, LONG).await.len(), 2);
 }
 
-/// Revocations are swept after the token's own end.
+/// A sweep removes revocations of expired tokens.
 pub async fn expired_revocations_are_swept(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     for (jti, expires_at) in [("old", 1000), ("new", i64::MAX / 4)] {
@@ -134,11 +135,11 @@ pub async fn expired_revocations_are_swept(factory: &dyn Factory) {
     let directory = engine.store.load_directory().await.unwrap();
     assert_eq!(directory.revocations.len(), 1);
     assert_eq!(directory.revocations[0].jti, "new");
-    // Nobody saw the row, so nobody needs to load again.
+    // The row was no longer in the directory, so nobody needs to load it again.
     assert_eq!(directory.version, version);
 }
 
-/// A bounded number of rows per call; call again while it removes something.
+/// A sweep removes a bounded number of rows; call again while it removes something.
 pub async fn sweeping_goes_on_until_done(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let made: Vec<_> = (0..300)
@@ -170,7 +171,7 @@ pub async fn sweeping_goes_on_until_done(factory: &dyn Factory) {
     assert_eq!(sweep_all(&engine, keep).await.responses, 200);
 }
 
-/// Events of the audit log only where a time is given for them.
+/// A sweep removes audit events only if they have a retention.
 pub async fn the_audit_log_is_kept_unless_it_has_a_time(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let events = (0..3).map(|n| draft(&format!("event.{n}"))).collect();

@@ -1,4 +1,4 @@
-//! Taking back the end of a log, and the readers' marks that forbid it.
+//! Rewinds of a log, and the readers' marks that prevent them.
 
 use std::sync::{
     Arc,
@@ -36,8 +36,8 @@ async fn append(engine: &Engine, lease: &Lease, seq: u64, event: &str) -> Result
     engine.store.append_events(lease, seq, batch).await
 }
 
-/// Takes back the events from a number on, also within a batch; others come in
-/// their place, without a gap.
+/// A rewind removes the events from a number on, even within a batch. The next events
+/// take their place without a gap.
 pub async fn what_no_reader_was_given_is_taken_back(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     for to in 1..10 {
@@ -64,8 +64,8 @@ pub async fn what_no_reader_was_given_is_taken_back(factory: &dyn Factory) {
     }
 }
 
-/// `None`, and nothing is changed, when a reader may have been given one of
-/// them. Marks never go back, and may lie ahead of the log.
+/// A rewind returns `None` and changes nothing if a reader may have been given one of
+/// the events. Marks never go back, and may be ahead of the log.
 pub async fn what_a_reader_was_given_stays(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = ten(&engine).await;
@@ -97,7 +97,7 @@ pub async fn first_events_count_as_given(factory: &dyn Factory) {
     assert_eq!(engine.store.rewind(&lease, 1).await, Ok(Some(1)));
 }
 
-/// `false`: the log was rewound since. Another project's response is
+/// A mark returns `false` if the log was rewound since. Another project's response is
 /// `NotFound`.
 pub async fn a_mark_belongs_to_one_state_of_the_log(factory: &dyn Factory) {
     let engine = factory.fresh().await;
@@ -107,14 +107,14 @@ pub async fn a_mark_belongs_to_one_state_of_the_log(factory: &dyn Factory) {
     assert_eq!(engine.store.mark_read(PROJECT, id, 9, 0).await, Ok(false));
     assert_eq!(engine.store.mark_read(PROJECT, id, 9, 2).await, Ok(false));
     append(&engine, &lease, 4, "new").await.unwrap();
-    // Neither has left a mark.
+    // Neither call left a mark.
     assert_eq!(engine.store.rewind(&lease, 4).await, Ok(Some(2)));
     assert_eq!(engine.store.mark_read(PROJECT, id, 4, 2).await, Ok(true));
     let other = engine.store.mark_read("proj_other", id, 4, 2).await;
     assert_eq!(kind(&other), "not found");
 }
 
-/// A log that has ended keeps no marks: nothing of it can go.
+/// A log that has ended keeps no marks, because it can no longer be rewound.
 pub async fn a_log_that_has_ended_keeps_no_marks(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let id = finished(&engine).await;
@@ -123,7 +123,7 @@ pub async fn a_log_that_has_ended_keeps_no_marks(factory: &dyn Factory) {
     assert_eq!(page.unwrap().read_to, 1);
 }
 
-/// A worker's write: refused when its lease is not good any more.
+/// A rewind is a worker's write, so it needs a good lease.
 pub async fn a_rewind_needs_a_good_lease(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = ten(&engine).await;
@@ -143,7 +143,8 @@ pub async fn a_rewind_needs_a_good_lease(factory: &dyn Factory) {
     assert_eq!(kind(&engine.store.rewind(&gone, 0).await), "fenced");
 }
 
-/// To the log's end is no rewind, marked or not; to beyond it is `Internal`.
+/// At the log's end there is nothing to rewind, marked or not. A number beyond the end
+/// is `Internal`.
 pub async fn a_rewind_to_the_end_changes_nothing(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let lease = ten(&engine).await;
@@ -155,8 +156,8 @@ pub async fn a_rewind_to_the_end_changes_nothing(factory: &dyn Factory) {
     assert_eq!(log(&engine, id).await, first(10));
 }
 
-/// Of a reader that marks and a worker that takes back exactly one has its way,
-/// and whatever a reader was given is in the log at the end.
+/// If a reader marks while a worker rewinds, exactly one of them succeeds. At the end
+/// the log has every event that a reader was given.
 pub async fn readers_and_rewinds_race(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let rewound = Arc::new(AtomicU64::new(0));
@@ -178,7 +179,7 @@ pub async fn readers_and_rewinds_race(factory: &dyn Factory) {
     assert!(rewound > 0 && rewound < ROUNDS as u64, "no race: {rewound}");
 }
 
-/// Whether the worker could take back.
+/// Returns whether the worker could rewind.
 async fn round(engine: &Engine) -> bool {
     let lease = ten(engine).await;
     let id = lease.response_id.clone();

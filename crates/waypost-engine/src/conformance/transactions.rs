@@ -1,4 +1,4 @@
-//! What holds for every method: durable, whole, visible, undisturbed.
+//! What the contract promises of every method.
 
 use std::{task::Poll, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     store::StoreSize,
 };
 
-/// It is durable when its future resolves to `Ok`.
+/// A change is durable when its future resolves to `Ok`.
 pub async fn what_resolved_survives_reopening(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let project = project(&engine).await;
@@ -70,8 +70,8 @@ pub async fn what_resolved_survives_reopening(factory: &dyn Factory) {
     assert!(!claimed[0].taken_over);
 }
 
-/// One call is one transaction: all of it happened or none of it; the others
-/// that run beside it are not touched by its failure.
+/// One call is one transaction: all of it happens or none of it. Its failure affects
+/// no other call.
 pub async fn a_failing_call_disturbs_nobody(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let taken = finished(&engine).await;
@@ -117,13 +117,13 @@ pub async fn a_failing_call_disturbs_nobody(factory: &dyn Factory) {
     assert_eq!(log(&engine, &taken).await.len(), 3);
 }
 
-/// Dropping the future does not undo it: the change may still be committed.
+/// Dropping the future does not undo the call: the store may still commit it.
 pub async fn dropping_the_future_does_no_harm(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     for n in 0..200_u64 {
         let new = new_project(&n.to_string());
         let mut call = engine.store.create_project(new, draft("project.created"));
-        // Polled a few times, then dropped wherever it is.
+        // Poll the future a few times, then drop it.
         for _ in 0..n % 4 {
             let polled = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
             if polled.is_ready() {
@@ -132,7 +132,7 @@ pub async fn dropping_the_future_does_no_harm(factory: &dyn Factory) {
             tokio::time::sleep(Duration::from_micros(n * 10)).await;
         }
     }
-    // Whichever happened, happened whole.
+    // Each change happened in whole or not at all.
     project(&engine).await;
     let directory = engine.store.load_directory().await.unwrap();
     let events = audit_log(&engine).await;
@@ -172,7 +172,7 @@ pub async fn reads_see_what_resolved_before(factory: &dyn Factory) {
     }
 }
 
-/// Later calls are `Unavailable`; what was accepted before is finished.
+/// A closed store finishes the calls that it accepted. Later calls are `Unavailable`.
 pub async fn a_closed_store_is_unavailable(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let calls: Vec<_> = (0..50)
@@ -198,7 +198,7 @@ pub async fn a_closed_store_is_unavailable(factory: &dyn Factory) {
     engine.store.close().await;
 }
 
-/// A store grows with what it keeps, and what is removed becomes free.
+/// A store grows with its rows, and removed rows leave free bytes.
 pub async fn a_store_knows_its_size(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     let empty = engine.store.size().await.unwrap();
@@ -224,7 +224,7 @@ pub async fn a_store_knows_its_size(factory: &dyn Factory) {
     assert!(kept(full) >= kept(freed) + 900_000, "{full:?} {freed:?}");
 }
 
-/// `check` is `Ok` while reading and writing work.
+/// `check` is `Ok` while the store can read and write.
 pub async fn a_working_store_says_so(factory: &dyn Factory) {
     let engine = factory.fresh().await;
     engine.store.check().await.unwrap();

@@ -1,4 +1,4 @@
-//! The audit log. Its rows are written inside other changes' transactions.
+//! The audit log. Most events are written in the transaction of their change.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, named_params, types::Value as Sql};
@@ -35,7 +35,7 @@ impl AuditStore for EmbeddedStore {
     }
 }
 
-/// Writes an event; `created` is the id of the row that the change made.
+/// Writes an event. `created` is the id of the row that the change created.
 pub(super) fn append(tx: &mut Tx<'_>, mut event: AuditDraft, created: Option<&str>) -> Result<()> {
     if let Some(id) = created {
         event.resource_id = Some(id.to_owned());
@@ -70,8 +70,8 @@ pub(super) fn append(tx: &mut Tx<'_>, mut event: AuditDraft, created: Option<&st
 }
 
 fn list(conn: &Connection, filter: &AuditFilter, query: &PageQuery) -> Result<Page<AuditEntry>> {
-    // Only the filters in use are in the statement, so that each finds its
-    // index; a list of any length is one parameter.
+    // The statement has only the filters in use, so SQLite can pick an index for
+    // them. A list of any length is one parameter.
     let mut select = String::from("SELECT * FROM audit WHERE true");
     let mut values = Vec::new();
     let times: [(&str, Option<Millis>); 4] = [

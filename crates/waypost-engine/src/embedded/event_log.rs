@@ -1,7 +1,7 @@
-//! The event log: rows of batches, each found by the number of its first event.
+//! The event log: rows of batches, keyed by the number of their first event.
 //!
-//! Easy to break: `responses.next_seq` and the last batch agree, always in the
-//! same transaction; a reader takes both at one moment.
+//! Easy to break: every transaction leaves `responses.next_seq` and the last batch
+//! in agreement, and a reader reads both in one transaction.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{StoreError, events::EventBatch, refusals, responses::EventPage};
 
-/// Appends a batch, whose first number the caller has checked to be next.
+/// Appends a batch. The caller has checked that its first number is the next one.
 pub(super) fn append(
     tx: &Tx<'_>,
     id: &str,
@@ -39,7 +39,7 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Whether exactly this batch is in the log already.
+/// Whether the log already has exactly this batch.
 pub(super) fn holds(tx: &Tx<'_>, id: &str, first_seq: u64, batch: &EventBatch) -> Result<bool> {
     if batch.is_empty() {
         return Ok(true);
@@ -51,8 +51,8 @@ pub(super) fn holds(tx: &Tx<'_>, id: &str, first_seq: u64, batch: &EventBatch) -
     )?)
 }
 
-/// Marks the events before number `to` as given to readers, if the log is as it
-/// was after `rewinds` rewinds.
+/// Marks the events before number `to` as given to readers, unless the log was
+/// rewound again after `rewinds` rewinds.
 pub(super) fn mark(tx: &Tx<'_>, project_id: &str, id: &str, to: u64, rewinds: u64) -> Result<bool> {
     let (now, marked, ended): (u64, u64, bool) = tx
         .conn
@@ -78,7 +78,7 @@ pub(super) fn mark(tx: &Tx<'_>, project_id: &str, id: &str, to: u64, rewinds: u6
     Ok(true)
 }
 
-/// Removes the events from number `to` on, unless a reader may have them.
+/// Removes the events from number `to` on, unless a reader may have been given one.
 pub(super) fn rewind(tx: &Tx<'_>, id: &str, to: u64) -> Result<Option<u64>> {
     let (next_seq, read_to, rewinds): (u64, u64, u64) = tx
         .conn
@@ -93,7 +93,7 @@ pub(super) fn rewind(tx: &Tx<'_>, id: &str, to: u64) -> Result<Option<u64>> {
     if to < read_to {
         return Ok(None);
     }
-    // The batch that reaches over the new end keeps its beginning.
+    // A batch across the new end keeps its first events.
     let cut: Option<(u64, Vec<u8>)> = tx
         .conn
         .prepare_cached(
@@ -158,7 +158,7 @@ pub(super) fn read(
     if wanted >= page.next_seq || page.log_dropped {
         return Ok(page);
     }
-    // The batch that holds `wanted` is the last one that begins at or before it.
+    // The last batch that begins at or before `wanted` holds it.
     let mut select = conn.prepare_cached(
         "SELECT first_seq, events FROM event_batches
          WHERE response_id = ?1 AND first_seq >= (

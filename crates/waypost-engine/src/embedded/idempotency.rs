@@ -1,4 +1,4 @@
-//! Keys under which responses were created.
+//! The idempotency keys under which responses were created.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -11,7 +11,7 @@ use crate::{
     responses::{CreatedUnder, Idempotency, NewResponse},
 };
 
-/// Takes the key for the response, or says that another has it.
+/// Takes the key for the response. An error if another response has it.
 pub(super) fn take(tx: &Tx<'_>, new: &NewResponse, taken: &Idempotency) -> Result<()> {
     let rows = run(
         tx.conn,

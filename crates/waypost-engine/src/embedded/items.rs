@@ -1,8 +1,8 @@
-//! The index of items: which stored response holds the item of an id.
+//! The index of items: which stored response holds the item with an id.
 //!
-//! Rows go with their response, by the foreign key. Easy to break: a request
-//! may refer to ten thousand items of one long response, so a response's output
-//! is read once, and nothing is searched for within it.
+//! The foreign key deletes rows with their response. Easy to break: a request may
+//! refer to ten thousand items of one long response. So the output of a response
+//! is read once, and items are taken from it by their position.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ struct Place {
     position: u32,
 }
 
-/// Indexes what a new response holds already.
+/// Indexes the input of a new response, and its output if it has any.
 pub(super) fn index_new(tx: &Tx<'_>, new: &NewResponse) -> Result<()> {
     let input = (0..)
         .zip(&new.input)
@@ -49,7 +49,7 @@ fn index<'i>(
     response_id: &str,
     items: impl Iterator<Item = (&'i str, bool, u32)>,
 ) -> Result<()> {
-    // A client may have sent one id twice.
+    // A client may send the same id twice.
     let mut insert = tx.conn.prepare_cached(
         "INSERT INTO items (project_id, id, response_id, is_output, position)
          VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -95,7 +95,7 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Ids of responses ascend with time: the last one is the newest.
+/// Ids of responses ascend with time, so the highest one is the newest.
 fn place_of(conn: &Connection, project_id: &str, id: &str) -> Result<Option<Place>> {
     let place = conn
         .prepare_cached(

@@ -1,9 +1,9 @@
 //! Jobs: claim, lease, append, finish, release.
 //!
-//! A worker's every write passes [`guard`]: the row's epoch is the lease's, the
-//! job is held and its lease has not ended. Easy to break: all of that is asked
-//! and acted on in one transaction of the one writer, so that nothing can come
-//! between.
+//! Every write of a worker first calls [`look`]: the row must have the lease's
+//! epoch, and the job must be held under a lease that has not expired. Easy to
+//! break: the check and the write are in one transaction of the one writer, so no
+//! other change comes between them.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ pub(super) fn insert(tx: &Tx<'_>, id: &str, job: &NewJob, max_queued: u64) -> Re
     Ok(())
 }
 
-/// Jobs without a worker. Counting all rows of a table is cheap in SQLite when
-/// there is no condition, and those with a worker are few.
+/// Jobs without a worker. SQLite counts a whole table cheaply if there is no
+/// condition, and few jobs have a worker.
 fn waiting(conn: &Connection) -> rusqlite::Result<u64> {
     conn.prepare_cached(
         "SELECT (SELECT count(*) FROM jobs)
@@ -56,7 +56,8 @@ pub(super) fn count(conn: &Connection, now: Millis) -> Result<JobCounts> {
                  (SELECT count(*) FROM jobs WHERE worker IS NOT NULL AND due_at > ?)",
         )?
         .query_row([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // Jobs are numbered as they come, and few in front of the oldest that waits are running.
+    // Jobs are numbered in the order of their creation, so the oldest queued job is
+    // near the front: only running jobs can be before it.
     let oldest_queued_at = conn
         .prepare_cached(
             "SELECT responses.created_at FROM jobs JOIN responses ON responses.id = response_id
@@ -71,7 +72,7 @@ pub(super) fn count(conn: &Connection, now: Millis) -> Result<JobCounts> {
     })
 }
 
-/// Steps from queue to queue through the index, however long each is.
+/// Steps from queue to queue through the index, so long queues cost nothing extra.
 pub(super) fn ready_queues(conn: &Connection, now: Millis) -> Result<Vec<String>> {
     let queues = conn
         .prepare_cached(
@@ -224,7 +225,7 @@ pub(super) fn finish(
 ) -> Result<()> {
     let row = look(tx, lease)?;
     if !row.held {
-        // The reply to this very call was lost?
+        // The caller may have lost the reply to this same call.
         let again = row.status == Some(terminal.status)
             && first_seq.checked_add(batch.count()) == Some(row.next_seq);
         return if again {
@@ -264,8 +265,8 @@ pub(super) fn release(tx: &Tx<'_>, lease: &Lease, delay: Duration, counts: bool)
     Ok(())
 }
 
-/// When this process starts, no other worker is alive. The jobs keep their
-/// worker, so that the next claim is seen to take them over.
+/// Ends all leases when the process starts, since no other worker is alive. The
+/// jobs keep their worker's name, so that the next claim counts as a takeover.
 pub(super) fn end_all_leases(conn: &Connection) -> rusqlite::Result<()> {
     run(
         conn,
@@ -275,16 +276,16 @@ pub(super) fn end_all_leases(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What a worker's write finds.
+/// The state that a worker's write finds.
 struct Look {
     next_seq: u64,
-    /// The lease is good.
+    /// Whether the lease is good.
     held: bool,
-    /// The response is terminal.
+    /// The status, if it is terminal.
     status: Option<Status>,
 }
 
-/// [`StoreError::Fenced`] when the row is gone or another claim's.
+/// [`StoreError::Fenced`] if the row is gone or another claim has it.
 fn look(tx: &Tx<'_>, lease: &Lease) -> Result<Look> {
     let now = tx.lease_time();
     tx.conn

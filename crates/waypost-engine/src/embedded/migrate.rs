@@ -1,9 +1,9 @@
 //! Numbered migrations, each in one transaction.
 //!
-//! `migrations` is the history that people read; `user_version`, in the file's
-//! header, is the number that decides. Keeping it in the header is what lets a
-//! newer database be refused before SQLite opens it for writing: opening alone
-//! may already recover, checkpoint or delete its write-ahead log.
+//! The table `migrations` is a history for people. The number that decides is
+//! `user_version` in the file's header: the engine can read it, and refuse a newer
+//! database, before SQLite opens the file for writing. Opening it could already
+//! recover, checkpoint or delete its write-ahead log.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{OpenError, sql::now};
 
-/// (number, name, SQL), ascending from 1.
+/// Number, name and SQL. The numbers ascend from 1.
 const MIGRATIONS: &[(u32, &str, &str)] = &[
     (
         1,
@@ -48,10 +48,10 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
 /// "WYPT" in the header's application id.
 const APPLICATION_ID: u32 = 0x5759_5054;
 
-/// The newest schema that this binary knows.
+/// The newest schema version that this binary knows.
 pub(super) const KNOWN: u32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Refuses a file that is not ours to open, without changing a byte of it.
+/// Refuses a file that this binary must not open, and changes no byte of it.
 pub(super) fn inspect(path: &Path) -> Result<(), OpenError> {
     let corrupt = |detail: &str| OpenError::Corrupt {
         path: path.to_owned(),
@@ -75,7 +75,7 @@ pub(super) fn inspect(path: &Path) -> Result<(), OpenError> {
             });
         }
     };
-    // A file of no bytes is a database that was never written to.
+    // An empty file is a database that was never written to.
     if header.is_empty() {
         return Ok(());
     }
@@ -86,7 +86,7 @@ pub(super) fn inspect(path: &Path) -> Result<(), OpenError> {
     let word = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| header[at + i]));
     let (mut version, mut application) = (word(60), word(68));
 
-    // A migration may have been committed and not yet checkpointed.
+    // A committed migration may still be in the log only.
     let log = super::beside(path, "-wal");
     if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -134,7 +134,7 @@ pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
         tx.commit()?;
     }
     if version < KNOWN {
-        // The header on disk is what `inspect` reads.
+        // `inspect` reads the header on disk.
         conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
     Ok(())
@@ -149,7 +149,7 @@ mod tests {
         assert!(MIGRATIONS.iter().map(|(number, ..)| *number).eq(1..=KNOWN));
     }
 
-    /// Responses that were stored before there was an index of items.
+    /// The migration indexes the items of responses that were stored before.
     #[test]
     fn stored_items_can_be_referred_to_after_the_migration() {
         let mut conn = Connection::open_in_memory().unwrap();
@@ -197,7 +197,8 @@ mod tests {
                 "resp_1 rs_1 1 0",
                 "resp_1 fc_1 1 1",
                 "resp_1 msg_1 1 2",
-                // What broke off, a continued conversation would not have either.
+                // resp_2 is incomplete: its reasoning and calls broke off, so only
+                // its message can be referred to.
                 "resp_2 in_resp_2 0 0",
                 "resp_2 msg_1 1 2",
                 "resp_3 in_resp_3 0 0",

@@ -2,11 +2,11 @@
 //!
 //! All changes go through one thread that commits in groups ([`writer`]); reads
 //! go to a few read-only connections ([`readers`]). `waypost.lock` in the data
-//! directory keeps a second process out. The bus is in-process ([`crate::bus::local`]).
+//! directory keeps a second process out. The bus is in-process (`bus::local`).
 //!
-//! Easy to break: the lock must be held from before the database is opened
-//! until after it is closed. It is what makes it right to end all leases when
-//! opening: no other worker can be alive.
+//! Easy to break: the process must hold the lock from before it opens the
+//! database until after it has closed it. Opening ends all leases, which is safe
+//! only because the lock proves that no other worker is alive.
 
 mod audit;
 mod directory;
@@ -50,33 +50,33 @@ use self::{
 };
 use crate::{Engine, Store, StoreError, bus::local::LocalBus, id, store::StoreSize};
 
-/// The database's name in the data directory.
+/// The name of the database in the data directory.
 pub const DATABASE_FILE: &str = "waypost.db";
-/// The lock's name in the data directory. It holds the owner's process id.
+/// The name of the lock file in the data directory. It holds the owner's process id.
 pub const LOCK_FILE: &str = "waypost.lock";
 
-/// Only other programs (a backup, a shell) ever make a connection wait.
+/// Only other programs (a backup, a shell) make a connection wait.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Prepared statements kept by each connection; more than there are.
+/// Prepared statements that each connection keeps: room for every statement.
 const STATEMENTS: usize = 256;
 /// Page cache of the writer and of each reader, in KiB.
 const CACHE_KIB: i64 = 8192;
-/// SQLite cuts its log to this after a checkpoint that emptied it.
+/// A checkpoint that empties the log also cuts its file to this size.
 const LOG_KEPT: i64 = 16 << 20;
 
 /// Where and how to keep things.
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
-    /// Created, with mode 0700, when it is not there. Opening takes away what
-    /// others may do with the engine's files in it.
+    /// Opening creates it with mode 0700 if it does not exist, and removes other
+    /// users' access to the engine's files in it.
     pub data_dir: PathBuf,
     /// Read-only connections, each with a thread; at least 1.
     pub readers: usize,
-    /// The database file may not grow beyond this many bytes; what does not fit
-    /// is refused as [`StoreError::Full`]. `None`: as the disk allows.
+    /// The database file grows to this many bytes at most. A change that does not
+    /// fit is [`StoreError::Full`]. `None`: as the disk allows.
     pub max_bytes: Option<u64>,
-    /// When the write-ahead log is larger than this, the writer waits a moment
-    /// for the readers and starts it afresh.
+    /// When the write-ahead log is larger than this, the writer briefly waits for
+    /// the readers and empties it.
     pub log_bytes: u64,
 }
 
@@ -92,8 +92,8 @@ impl EmbeddedOptions {
     }
 }
 
-/// Why the engine did not open. Nothing was changed, except that the directory
-/// and the lock file may have been created.
+/// Why the engine did not open. It changed nothing, but it may have created the
+/// directory and the lock file.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("cannot create the data directory {}", path.display())]
@@ -109,7 +109,7 @@ pub enum OpenError {
     #[error("the data directory {} is in use by {}; stop that process, or use another data directory", data_dir.display(), owner(*.pid))]
     Locked {
         data_dir: PathBuf,
-        /// As the owner wrote it into the lock file.
+        /// The owner wrote it into the lock file.
         pid: Option<u32>,
     },
     #[error("{} was written by a newer waypost (schema {found}, this binary knows {known}); run that version or a later one. The file was not changed", path.display())]
@@ -140,9 +140,9 @@ impl OpenError {
     }
 }
 
-/// Opens or creates the engine. Blocks for as long as the disk needs (recovery
-/// of the log after a crash, migrations): call it before serving, or from
-/// `spawn_blocking`. Call [`Store::close`] to release the directory.
+/// Opens or creates the engine. This blocks while the disk works (recovery after a
+/// crash, migrations), so call it before serving or from `spawn_blocking`.
+/// [`Store::close`] releases the directory.
 pub fn open(options: &EmbeddedOptions) -> Result<Engine, OpenError> {
     let dir = &options.data_dir;
     DirBuilder::new()
@@ -217,7 +217,7 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.write(|tx| {
-            // A real commit: a full or read-only disk shows here.
+            // A real commit fails if the disk is full or read-only.
             run(
                 tx.conn,
                 "INSERT INTO meta (key, value) VALUES ('checked_at', ?)
@@ -250,26 +250,26 @@ impl Store for EmbeddedStore {
     }
 
     async fn close(&self) {
-        // One after the other: the last connection to close empties the log,
-        // which only the writer's may do.
+        // The readers close first: the last connection to close empties the log,
+        // and only the writer's can.
         join(self.readers.close()).await;
         join(self.writer.close()).await;
     }
 }
 
-/// Waits for threads that are to end.
+/// Waits until these threads end.
 async fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     let threads: Vec<_> = threads.into_iter().collect();
     let wait = move || {
         for thread in threads {
-            // A panic there was reported by the panic hook.
+            // The panic hook has reported a panic there.
             let _ = thread.join();
         }
     };
     let _ = tokio::task::spawn_blocking(wait).await;
 }
 
-/// Takes the directory for this process, for as long as the file is open.
+/// Locks the directory for this process, until the file is closed.
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK_FILE);
     let mut file = private_file(&path)?;
@@ -281,7 +281,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
-            // What is not a number is no reason to fail in another way.
+            // The owner may not have written its number yet.
             let _ = file.take(32).read_to_string(&mut text);
             return Err(OpenError::Locked {
                 data_dir: dir.to_owned(),
@@ -297,7 +297,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-/// The name of a file that SQLite keeps beside the database.
+/// The path of a file that SQLite keeps beside the database.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -317,7 +317,7 @@ fn connect_writer(path: &Path, options: &EmbeddedOptions) -> rusqlite::Result<Co
         ));
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
-    // macOS: fsync alone does not reach the medium.
+    // On macOS, fsync alone does not reach the medium.
     conn.pragma_update(None, "fullfsync", true)?;
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;
     conn.pragma_update(None, "foreign_keys", true)?;
@@ -342,12 +342,12 @@ fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    // Text that is not ours never reaches the schema, but it costs nothing.
+    // No foreign text reaches the schema; this is a free second defence.
     conn.pragma_update(None, "trusted_schema", false)
 }
 
-/// What every start does: gives a new store its organization, and ends all
-/// leases, since their workers died with the process that held the lock.
+/// Gives a new store its organization, and ends all leases: their workers died
+/// with the process that held the lock.
 fn prepare(conn: &mut Connection) -> rusqlite::Result<String> {
     let tx = conn.transaction()?;
     tx.execute(

@@ -1,10 +1,9 @@
-//! A look into a data directory, for checks beside a server that runs, or without one.
+//! Reads a data directory for a check, whether or not a server runs on it.
 //!
-//! Nothing is changed: no file is made, nothing is migrated, and no lock is
-//! taken that a server needs. Easy to break: SQLite makes files beside a
-//! database that has a write-ahead log, also for a connection that only reads.
-//! So a database that nobody has open and whose log is empty is read as one
-//! that cannot change.
+//! A check changes nothing: it creates no file, migrates nothing, and holds no lock
+//! that a server needs. Easy to break: SQLite creates files beside a database with a
+//! write-ahead log, even for a connection that only reads. So if nobody has the
+//! database open and its log is empty, this opens it as immutable.
 
 use std::{
     fmt::Write as _,
@@ -19,25 +18,26 @@ use super::{
 };
 use crate::directory::Provider;
 
-/// What a data directory holds, for a check that changes nothing.
+/// What a check finds in a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// There is no store yet; opening makes one.
+    /// There is no store yet. Opening creates one.
     Nothing,
     /// A process has it open.
     InUse,
-    /// A store that can be opened, as far as its head says.
+    /// A store that can be opened, according to its header.
     Store,
 }
 
-/// Looks at a data directory. An error is what [`open`](super::open) would say.
+/// Looks at a data directory. The error is the one that [`open`](super::open) would
+/// return.
 pub fn look(data_dir: &Path) -> Result<Found, OpenError> {
     let database = data_dir.join(DATABASE_FILE);
     if !database.exists() {
         return Ok(Found::Nothing);
     }
     let lock = data_dir.join(LOCK_FILE);
-    // Held for a moment, and nothing is written.
+    // The lock is held for a moment only, and nothing is written.
     if let Ok(file) = File::open(&lock)
         && matches!(file.try_lock(), Err(TryLockError::WouldBlock))
     {
@@ -47,9 +47,9 @@ pub fn look(data_dir: &Path) -> Result<Found, OpenError> {
     Ok(Found::Store)
 }
 
-/// The workload identity providers of a data directory, by name, as they were
-/// committed last. None where there is no store. A store of a newer version is
-/// refused.
+/// The workload identity providers of a data directory, in the order of their names,
+/// as last committed. Empty if there is no store. A store of a newer version is an
+/// error.
 pub fn providers(data_dir: &Path) -> Result<Vec<Provider>, OpenError> {
     let found = look(data_dir)?;
     if found == Found::Nothing {
@@ -66,7 +66,7 @@ pub fn providers(data_dir: &Path) -> Result<Vec<Provider>, OpenError> {
             connect_unchanging(&path)?
         };
         let version: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        // A file that was made and never written to.
+        // The file was created and never written to.
         if version == 0 {
             return Ok(Vec::new());
         }
@@ -75,7 +75,7 @@ pub fn providers(data_dir: &Path) -> Result<Vec<Provider>, OpenError> {
     read().map_err(|error| OpenError::sqlite(&path, &error))
 }
 
-/// A connection that takes no lock, makes no file and does not look at the log.
+/// A connection that takes no lock, creates no file and ignores the log.
 fn connect_unchanging(path: &Path) -> rusqlite::Result<Connection> {
     let mut uri = String::from("file:");
     for &byte in path.as_os_str().as_encoded_bytes() {

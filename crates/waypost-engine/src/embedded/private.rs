@@ -1,8 +1,8 @@
-//! The data directory is its owner's alone.
+//! Keeps the data directory private to its owner.
 //!
-//! What Waypost makes has modes 0700 and 0600. A copy that somebody put back by
-//! hand often has what the umask left (0755, 0644), and it holds hashes of keys
-//! and all that was asked and answered: opening it takes that away again.
+//! Waypost creates it with mode 0700, and its files with 0600. A copy that somebody
+//! restored by hand often has the modes of their umask (0755, 0644). It holds hashes
+//! of keys, and every request and answer, so opening it removes other users' access.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -15,13 +15,13 @@ use super::{DATABASE_FILE, LOCK_FILE, OpenError, beside};
 
 pub(super) const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// What group and others may do.
+/// The mode bits of group and others.
 const OTHERS: u32 = 0o077;
-/// The names of a data directory begin so. The master key is the server's, not
-/// the engine's; it lies here too.
+/// Every file of a data directory has a name that begins with one of these. The
+/// master key belongs to the server, not to the engine, but is kept here too.
 const OURS: [&str; 3] = [DATABASE_FILE, LOCK_FILE, "master.key"];
 
-/// Opens a file for writing, created with mode 0600 when it is not there.
+/// Opens a file for writing. Creates it with mode 0600 if it does not exist.
 pub(super) fn private_file(path: &Path) -> Result<File, OpenError> {
     OpenOptions::new()
         .read(true)
@@ -36,11 +36,10 @@ pub(super) fn private_file(path: &Path) -> Result<File, OpenError> {
         })
 }
 
-/// Takes away what others may do with the directory and the engine's files in
-/// it, and says so in the log. A directory that holds anything else keeps its
-/// mode: it may be a home or `/tmp`. Where a mode cannot be changed (the file
-/// belongs to another user, as with volumes that a group owns), the log says
-/// that, and opening goes on.
+/// Removes other users' access to the directory and the engine's files in it, and
+/// logs each change. A directory that holds other files keeps its mode: it may be a
+/// home directory or `/tmp`. If a mode cannot be changed (another user owns the file,
+/// as in volumes that a group owns), this logs a warning and opening continues.
 pub(super) fn restore_modes(dir: &Path) {
     let database = dir.join(DATABASE_FILE);
     for path in [
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_others_may_do_is_taken_away() {
+    fn only_the_access_of_others_is_removed() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "").unwrap();

@@ -1,8 +1,8 @@
 //! A few read-only connections, each on its own thread.
 //!
-//! A read is a closure that runs in one short transaction: it sees one moment,
-//! and everything that was committed before it began. It never waits for the
-//! writer, nor the writer for it.
+//! A read is a closure in one short transaction. It sees the store at one moment,
+//! with every change that was committed before it began. Reads and writes never
+//! wait for each other.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,12 +16,12 @@ use tokio::sync::oneshot;
 use super::sql::Result;
 use crate::{StoreError, refusals};
 
-/// Reads that may wait; further callers wait to queue theirs.
+/// How many reads the queue holds. Further callers wait for a place in it.
 const QUEUE: usize = 1024;
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
-/// Handle of the reader threads. Dropping it lets them finish their queue.
+/// Handle of the reader threads. After it is dropped, they finish their queue.
 pub(super) struct Readers {
     queue: async_channel::Sender<Job>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -37,8 +37,8 @@ impl Readers {
                 .name("waypost-reader".into())
                 .spawn(move || {
                     while let Ok(job) = jobs.recv_blocking() {
-                        // The caller of a panicking job is answered by the
-                        // dropped channel; its transaction by its destructor.
+                        // If the job panics, the dropped channel answers its
+                        // caller, and the transaction's destructor ends it.
                         let _ = catch_unwind(AssertUnwindSafe(|| job(&conn)));
                     }
                 })?;
@@ -57,7 +57,7 @@ impl Readers {
     ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |conn| {
-            // Nobody waits any more.
+            // Nobody waits for the result any more.
             if sender.is_closed() {
                 return;
             }
@@ -70,7 +70,7 @@ impl Readers {
             .unwrap_or_else(|_| Err(StoreError::Internal("the read panicked".into())))
     }
 
-    /// Refuses new reads; the threads end when they have done the queued ones.
+    /// Refuses new reads. The threads finish the queued ones, then end.
     pub(super) fn close(&self) -> Vec<JoinHandle<()>> {
         self.queue.close();
         let threads = self.threads.lock();
@@ -79,7 +79,7 @@ impl Readers {
 }
 
 fn at_one_moment<T>(conn: &Connection, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-    // Rolled back when dropped, which is how a read ends.
+    // Dropping the transaction rolls it back, which ends the read.
     let transaction = conn.unchecked_transaction()?;
     query(&transaction)
 }

@@ -27,7 +27,7 @@ pub(super) fn get(conn: &Connection, project_id: &str, id: &str) -> Result<Store
     Ok(response)
 }
 
-/// Of whichever project: for jobs, whose right to a row is their lease.
+/// A response of any project, for jobs: the lease is their right to the row.
 pub(super) fn get_any(conn: &Connection, id: &str) -> Result<StoredResponse> {
     conn.prepare_cached(
         "SELECT * FROM responses JOIN response_bodies ON response_id = id WHERE id = ?",
@@ -58,7 +58,7 @@ pub(super) fn status(word: &str) -> rusqlite::Result<Status> {
     Status::parse(word).ok_or_else(|| unreadable("status", word))
 }
 
-/// Makes a response terminal: status, body, time; the job goes.
+/// Makes a response terminal: writes status, body and time, and removes the job.
 pub(super) fn end(tx: &Tx<'_>, id: &str, status: Status, body: &str) -> Result<()> {
     run(
         tx.conn,

@@ -1,6 +1,6 @@
-//! Responses: rows, bodies, input items, chains. The trait's methods delegate
-//! here, to [`jobs`], [`event_log`] and [`retention`].
-//! A response's own row is in [`response_row`](super::response_row).
+//! The trait of responses, whose methods call functions here, in [`jobs`],
+//! [`event_log`] and [`retention`]; and bodies, input items and chains.
+//! [`response_row`](super::response_row) has the response's own row.
 
 use std::time::Duration;
 
@@ -329,7 +329,7 @@ fn delete(tx: &Tx<'_>, project_id: &str, id: &str) -> Result<()> {
     if !get(tx.conn, project_id, id)?.status.is_terminal() {
         return Err(refusals::response_is_running());
     }
-    // Body, input and log go by their foreign keys.
+    // The foreign keys delete body, input and log.
     run(tx.conn, "DELETE FROM responses WHERE id = ?", [id])?;
     Ok(())
 }

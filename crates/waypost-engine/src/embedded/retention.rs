@@ -1,7 +1,8 @@
-//! The sweep: what is past its time.
+//! The sweep removes rows that are past their retention.
 //!
-//! Easy to break: only rows with `ended_at` are looked at, which a response
-//! gets when it becomes terminal. A call is short, since everybody waits.
+//! Easy to break: the sweep may only touch responses with `ended_at`, which they
+//! get when they become terminal. A call must be short, because all other writes
+//! wait for it.
 
 use rusqlite::Connection;
 
@@ -15,9 +16,9 @@ use crate::{
     responses::{Retention, Swept},
 };
 
-/// Logs, and responses of each kind, removed by one call.
+/// How many logs, and how many responses of each kind, one call removes.
 const ROWS: i64 = 64;
-/// Small rows, of which a call can take more.
+/// How many small rows of each kind one call removes.
 const SMALL_ROWS: i64 = 1024;
 
 pub(super) fn sweep(tx: &Tx<'_>, keep: Retention) -> Result<Swept> {
@@ -25,7 +26,7 @@ pub(super) fn sweep(tx: &Tx<'_>, keep: Retention) -> Result<Swept> {
     let mut swept = Swept::default();
     for (store, kept) in [(true, keep.stored_ms), (false, Some(keep.ephemeral_ms))] {
         let Some(kept) = kept else { continue };
-        // Body, input and log go by their foreign keys.
+        // The foreign keys delete body, input and log.
         swept.responses += changed(
             tx.conn,
             "DELETE FROM responses WHERE id IN (
@@ -74,7 +75,7 @@ pub(super) fn sweep(tx: &Tx<'_>, keep: Retention) -> Result<Swept> {
             (before(now, kept), SMALL_ROWS),
         )?;
     }
-    // Not counted: nobody can tell that they are gone.
+    // These are not counted: no caller can see that they are gone.
     if let Some(kept) = keep.stored_ms {
         run(
             tx.conn,

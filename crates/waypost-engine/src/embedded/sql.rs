@@ -1,8 +1,8 @@
-//! What every file of this engine needs around SQL: error mapping, the clock,
-//! ascending ids, pages, JSON columns.
+//! SQL helpers for every file of this engine: errors, the clock, ascending ids,
+//! pages, JSON columns.
 //!
-//! Easy to break: leases use [`Clock::leases`], which never jumps; times that
-//! are kept use [`now`].
+//! Easy to break: leases use [`Clock::leases`], which never jumps. Stored times
+//! use [`now`].
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -52,15 +52,15 @@ impl Clock {
         }
     }
 
-    /// For leases and delays. It begins at the wall clock's time and then runs
-    /// evenly, so that setting the system's clock neither ends nor prolongs a
-    /// lease. Good for one process, which is all that a lease here outlives.
+    /// The time for leases and delays. It starts at the wall clock's time and then
+    /// runs evenly, so a change of the system's clock neither ends nor prolongs a
+    /// lease. It is good for one process only; leases end with the process, too.
     pub(super) fn leases(&self) -> Millis {
         self.opened_wall + millis(self.opened.elapsed())
     }
 }
 
-/// For times that are shown or kept.
+/// The wall clock, for times that are shown or stored.
 pub(super) fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, millis)
@@ -79,7 +79,7 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// Goes on after the newest id in the database.
+    /// Continues after the newest id in the database.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         // Each max() is one step into the primary key.
         let newest = "SELECT max(id) FROM projects
@@ -107,8 +107,8 @@ impl Ids {
     }
 }
 
-/// One page of a list that is ordered by `id`. `select` ends in a `WHERE`
-/// clause, whose parameters are `values`.
+/// One page of a list that is ordered by `id`. `select` ends in a `WHERE` clause
+/// with the parameters `values`.
 pub(super) fn page<T>(
     conn: &Connection,
     select: &str,
@@ -130,7 +130,7 @@ pub(super) fn page<T>(
             values.push(id.clone().into());
         }
     }
-    // The rows right before `before` are found by walking away from it.
+    // To find the rows right before `before`, walk away from it.
     let backwards = query.before.is_some();
     sql += if query.descending == backwards {
         " ORDER BY id ASC LIMIT ?"
@@ -145,7 +145,7 @@ pub(super) fn page<T>(
     Ok(cut(items, query.limit, backwards))
 }
 
-/// Makes a page of up to `limit + 1` rows, fetched in walking order.
+/// Makes a page from up to `limit + 1` rows in the order of the walk.
 pub(super) fn cut<T>(mut items: Vec<T>, limit: u32, backwards: bool) -> Page<T> {
     let has_more = items.len() > limit as usize;
     items.truncate(limit as usize);
@@ -160,7 +160,7 @@ pub(super) fn json(row: &Row<'_>, column: &str) -> rusqlite::Result<Value> {
     parse(column, &row.get::<_, String>(column)?)
 }
 
-/// Reads a column's text as JSON of any shape.
+/// Reads a column's text as JSON.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(
     column: &str,
     text: &str,
@@ -168,7 +168,7 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(
     serde_json::from_str(text).map_err(|error| unreadable(column, error))
 }
 
-/// For a column whose content cannot be what we wrote.
+/// The error for a column whose content this engine cannot have written.
 pub(super) fn unreadable(
     column: &str,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -186,7 +186,7 @@ pub(super) fn exists(
     conn.prepare_cached(sql)?.exists(params)
 }
 
-/// Runs one cached statement; the number of rows it changed.
+/// Runs one cached statement. Returns how many rows it changed.
 pub(super) fn run(
     conn: &Connection,
     sql: &str,

@@ -1,12 +1,12 @@
 //! The only connection that writes, on its own thread, with group commit.
 //!
-//! A job is a closure over the open transaction. The thread takes what is
-//! queued, runs each job in a savepoint, commits once, and only then answers
-//! everyone: one fsync serves many callers. A failing job rolls back to its
-//! savepoint and disturbs nobody; a failing COMMIT fails the whole group.
+//! A job is a closure over the open transaction. The thread takes the queued jobs,
+//! runs each in a savepoint, commits once, and then answers all callers: one fsync
+//! serves many of them. A job that fails rolls back to its savepoint and affects no
+//! other. A COMMIT that fails, fails the whole group.
 //!
-//! Easy to break: nothing may be answered before COMMIT, not even a refusal,
-//! since it may rest on an earlier change of the same group.
+//! Easy to break: the thread must not answer before COMMIT, not even with a
+//! refusal. A refusal may depend on an earlier change of the same group.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,21 +22,23 @@ use tokio::sync::oneshot;
 use super::sql::{Clock, Ids, Result, run};
 use crate::{Millis, StoreError, refusals};
 
-/// Jobs that may wait; further callers wait to queue theirs.
+/// How many jobs the queue holds. Further callers wait for a place in it.
 const QUEUE: usize = 1024;
-/// A group is committed when it has this many jobs,
+/// A group is committed when it has this many jobs, when it is [`GROUP_TIME`] old,
+/// or when the queue is empty.
 const GROUP_JOBS: usize = 256;
-/// or is this old, or nothing is queued.
+/// See [`GROUP_JOBS`].
 const GROUP_TIME: Duration = Duration::from_millis(5);
-/// After a group failed, this many jobs are committed one by one: on a full
-/// disk, the deletes that make room must not be undone by others' appends.
+/// After a group failed, this many jobs are committed one by one. Otherwise, on a
+/// full disk, failing appends would undo the deletes that make room.
 const SINGLE_JOBS: u32 = 256;
-/// How long the writer waits for readers when the log is to start afresh.
+/// How long the writer waits for readers before it gives up emptying the log.
 const LOG_PATIENCE: Duration = Duration::from_millis(250);
-/// On a full disk the log is emptied, which frees its space, at most this often.
+/// On a full disk the writer empties the log to free its space, but not more often
+/// than this.
 const EMERGENCY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a job works with: the open transaction, ids and time.
+/// What a job uses: the open transaction, ids and time.
 pub(super) struct Tx<'a> {
     pub conn: &'a Connection,
     clock: Clock,
@@ -44,12 +46,12 @@ pub(super) struct Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// A fresh id, higher than every one before.
+    /// A new id, higher than all earlier ones.
     pub(super) fn id(&mut self, prefix: &str) -> String {
         self.ids.next(prefix)
     }
 
-    /// The time that leases and delays run on.
+    /// The time for leases and delays.
     pub(super) fn lease_time(&self) -> Millis {
         self.clock.leases()
     }
@@ -61,14 +63,14 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The write-ahead log. SQLite's own checkpoints, passive, run every 1,000
-/// pages, and cannot start it afresh while readers overlap without a pause.
-/// Past its limit the writer stops and waits for the readers, whose
-/// transactions are short.
+/// The write-ahead log. SQLite runs a passive checkpoint every 1,000 pages, which
+/// cannot restart the log while readers overlap without a pause. When the log is
+/// past its limit, the writer stops and waits for the readers; their transactions
+/// are short.
 pub(super) struct Log {
     path: PathBuf,
     limit: u64,
-    /// Raised while a reader does not let go.
+    /// The size for the next attempt, raised when a reader did not finish in time.
     next_try: u64,
     emergency: Option<Instant>,
 }
@@ -84,18 +86,18 @@ impl Log {
     }
 }
 
-/// Runs inside the transaction, or gets the reason why there is none.
+/// Runs in the transaction, or gets the reason why there is none.
 type Job = Box<dyn FnOnce(Result<&mut Tx<'_>>) -> Done + Send>;
 
 /// A job that ran.
 struct Done {
     failure: Option<StoreError>,
-    /// Sends the job's own result, or the error of its group.
+    /// Sends the job's own result, or its group's error.
     answer: Box<dyn FnOnce(Result<()>)>,
 }
 
 impl Writer {
-    /// `keep` is dropped after the connection is closed (the directory's lock).
+    /// `keep` (the directory's lock) is dropped after the connection is closed.
     pub(super) fn spawn(
         conn: Connection,
         clock: Clock,
@@ -135,7 +137,7 @@ impl Writer {
             Done {
                 failure: result.as_ref().err().cloned(),
                 answer: Box::new(move |group| {
-                    // The caller may have gone; the change stands.
+                    // The change stands even if the caller is gone.
                     let _ = sender.send(group.and(result));
                 }),
             }
@@ -149,7 +151,7 @@ impl Writer {
         })
     }
 
-    /// Refuses new jobs; the thread ends when it has done the queued ones.
+    /// Refuses new jobs. The thread finishes the queued ones, then ends.
     pub(super) fn close(&self) -> Option<JoinHandle<()>> {
         self.queue.close();
         self.thread.lock().ok()?.take()
@@ -161,7 +163,7 @@ struct Thread {
     clock: Clock,
     ids: Ids,
     jobs: async_channel::Receiver<Job>,
-    /// Jobs still to be committed one by one.
+    /// How many jobs are still to be committed one by one.
     single: u32,
     log: Log,
 }
@@ -187,7 +189,7 @@ impl Thread {
         }
     }
 
-    /// Runs and commits a group. After an error nothing of it remains.
+    /// Runs and commits a group. After an error, none of it remains.
     fn group(&mut self, first: Job, done: &mut Vec<Done>) -> Result<()> {
         if let Err(error) = run(&self.conn, "BEGIN IMMEDIATE", []) {
             let error = StoreError::from(error);
@@ -198,7 +200,7 @@ impl Thread {
             .run_jobs(first, done)
             .and_then(|()| Ok(run(&self.conn, "COMMIT", []).map(drop)?));
         if outcome.is_err() && !self.conn.is_autocommit() {
-            // Cannot fail in a way that matters: the next BEGIN would tell.
+            // If this fails, the next BEGIN fails too and reports it.
             let _ = run(&self.conn, "ROLLBACK", []);
         }
         outcome
@@ -221,7 +223,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Runs one job in a savepoint. An error is the whole transaction's.
+    /// Runs one job in a savepoint. An error ends the whole transaction.
     fn run_job(&mut self, job: Job, done: &mut Vec<Done>) -> Result<()> {
         if let Err(error) = run(&self.conn, "SAVEPOINT job", []) {
             let error = StoreError::from(error);
@@ -240,13 +242,13 @@ impl Thread {
                 done.push(job);
                 failure
             }
-            // Its caller is answered by the dropped channel; the panic hook
-            // has reported it.
+            // The dropped channel answers the caller, and the panic hook has
+            // reported the panic.
             Err(_panic) => Some(StoreError::Internal("a change panicked".into())),
         };
         if self.conn.is_autocommit() {
-            // SQLite gives up the whole transaction when the disk is full or
-            // fails within a statement that it cannot undo alone.
+            // SQLite rolls the whole transaction back when the disk is full, or
+            // fails in a statement that SQLite cannot undo by itself.
             let given_up = || StoreError::Unavailable("the transaction was given up".into());
             return Err(failure
                 .filter(StoreError::is_transient)
@@ -342,7 +344,7 @@ mod tests {
         let writer = writer();
         writer.write(|tx| insert(tx, 1)).await.unwrap();
         let gate = writer.write(|_| {
-            // The three below are queued meanwhile.
+            // Meanwhile the three changes below are queued.
             std::thread::sleep(Duration::from_millis(20));
             Ok(())
         });
@@ -361,8 +363,8 @@ mod tests {
         assert_eq!(rows(&writer).await, [1, 3]);
     }
 
-    /// On a full disk the change that makes room must get through, although
-    /// everybody else's fail all the time.
+    /// On a full disk, the change that makes room must succeed while all others
+    /// keep failing.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn failing_groups_do_not_keep_others_out() {
         let writer = Arc::new(writer());
@@ -395,7 +397,7 @@ mod tests {
         let jobs = (0..100).map(|n| {
             writer.write(move |tx| {
                 if n == 0 {
-                    // All the others are queued meanwhile.
+                    // Meanwhile all others are queued.
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 insert(tx, n)

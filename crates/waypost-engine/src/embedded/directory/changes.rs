@@ -13,8 +13,8 @@ use crate::{
     },
 };
 
-/// Writes the change's event and raises the version.
-/// `created` is the id of the row that the change made.
+/// Writes the event of a change and raises the version. `created` is the id of the
+/// row that the change created.
 pub(super) fn record(tx: &mut Tx<'_>, event: AuditDraft, created: Option<&str>) -> Result<()> {
     audit::append(tx, event, created)?;
     raise_version(tx, 1)

@@ -98,7 +98,7 @@ fn provider_name_is_free(tx: &Tx<'_>, provider: &Provider) -> Result<()> {
     Ok(())
 }
 
-/// Inserts the row, or writes what a patch can change.
+/// Inserts the row, or updates the columns that a patch can change.
 fn write_provider(tx: &Tx<'_>, provider: &Provider) -> Result<()> {
     tx.conn
         .prepare_cached(
@@ -241,7 +241,7 @@ fn rule_name_is_free(tx: &Tx<'_>, rule: &Rule) -> Result<()> {
     Ok(())
 }
 
-/// Inserts the row, or writes what a patch can change.
+/// Inserts the row, or updates the columns that a patch can change.
 fn write_rule(tx: &Tx<'_>, rule: &Rule) -> Result<()> {
     tx.conn
         .prepare_cached(

@@ -62,7 +62,7 @@ pub(super) fn create(tx: &mut Tx<'_>, new: NewApiKey, audit: AuditDraft) -> Resu
     Ok(key)
 }
 
-/// A key of the project, or an admin key.
+/// A key of the project, or an admin key if there is no project.
 pub(super) fn get(conn: &Connection, project_id: Option<&str>, id: &str) -> Result<ApiKey> {
     conn.prepare_cached("SELECT * FROM api_keys WHERE id = ? AND project_id IS ?")?
         .query_row((id, project_id), read)
@@ -137,13 +137,13 @@ pub(super) fn touch(tx: &Tx<'_>, used: &[(String, Millis)]) -> Result<()> {
     Ok(())
 }
 
-/// Scopes as the column has them: a list in JSON.
+/// The scopes as the column stores them: a JSON list.
 fn stored_scopes(key: &ApiKey) -> Option<String> {
     let scopes = key.scopes.clone()?;
     Some(serde_json::Value::from(scopes).to_string())
 }
 
-/// The project's and the service account's id, both or none.
+/// The ids of the project and of the service account: both, or none.
 fn owner_ids(owner: &KeyOwner) -> (Option<&str>, Option<&str>) {
     match owner {
         KeyOwner::Organization => (None, None),

@@ -168,7 +168,7 @@ pub(super) fn delete_account(
     audit: AuditDraft,
 ) -> Result<()> {
     service_account(tx.conn, project_id, id)?;
-    // Its keys and rules go by their foreign keys.
+    // The foreign keys delete its keys and rules.
     run(tx.conn, "DELETE FROM service_accounts WHERE id = ?", [id])?;
     record(tx, audit, None)
 }

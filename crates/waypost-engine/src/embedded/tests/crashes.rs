@@ -1,4 +1,4 @@
-//! Crashes: torn logs, kill -9, and what a restart does with leases.
+//! Crashes: torn logs, kill -9, and leases after a restart.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use crate::{
     id,
 };
 
-/// Tells the child tests below where to work.
+/// Names the directory of the child tests below.
 const CHILD_DIR: &str = "WAYPOST_TEST_CHILD_DIR";
 
 fn open_in(dir: &Path) -> Engine {
@@ -41,8 +41,8 @@ fn check_integrity(dir: &Path) {
     assert!(!orphans);
 }
 
-/// Whatever happened to the log's last bytes, everything acknowledged in the
-/// part before them is there.
+/// If the end of the log is damaged, every event that was acknowledged before the
+/// damage is still there.
 #[tokio::test]
 async fn a_torn_log_loses_nothing_before_the_tear() {
     let temp = TempDir::new().unwrap();
@@ -52,7 +52,7 @@ async fn a_torn_log_loses_nothing_before_the_tear() {
     let lease = running(&engine, LONG).await;
     let id = &lease.response_id;
     let size = || fs::metadata(dir.join(&log_file)).unwrap().len();
-    // acknowledged[n]: the log's size when event n was durable.
+    // acknowledged[n] is the log's size when event n was durable.
     let mut acknowledged = vec![size()];
     for seq in 1..=60_u64 {
         let event = format!("{seq} {}", "x".repeat((seq * 97 % 3000) as usize));
@@ -92,7 +92,7 @@ async fn a_torn_log_loses_nothing_before_the_tear() {
         for (seq, event) in events.iter().enumerate().skip(1) {
             assert!(event.starts_with(&format!("{seq} ")));
         }
-        // It goes on from there.
+        // The log can be written on from there.
         project(&engine).await;
         engine.store.close().await;
         check_integrity(&copy);
@@ -100,7 +100,7 @@ async fn a_torn_log_loses_nothing_before_the_tear() {
     }
 }
 
-/// Runs one of the ignored tests below in a process of its own.
+/// Runs one of the ignored tests below in its own process.
 fn child(test: &str, dir: &Path) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--ignored", "--exact", "--nocapture"])
@@ -112,7 +112,7 @@ fn child(test: &str, dir: &Path) -> Child {
         .unwrap()
 }
 
-/// Not a test: writes until it is killed, and says what was acknowledged.
+/// Not a test: writes until it is killed, and prints what was acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by kill_9_loses_nothing_acknowledged"]
 async fn child_writer() {
@@ -120,7 +120,7 @@ async fn child_writer() {
         return;
     };
     let engine = open_in(Path::new(&dir));
-    // Ends by itself, should its parent not.
+    // The child ends by itself if its parent does not kill it.
     let until = Instant::now() + Duration::from_secs(20);
     let mut tasks = Vec::new();
     for _ in 0..8 {
@@ -146,7 +146,7 @@ async fn child_writer() {
     }
 }
 
-/// One line, written at once.
+/// Prints one line in one write.
 fn acknowledge(line: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -164,7 +164,7 @@ async fn kill_9_loses_nothing_acknowledged() {
         let (started, lines) = std::sync::mpsc::sync_channel(1);
         let reading = std::thread::spawn(move || {
             let mut acknowledged = Vec::new();
-            // A line cut off by the kill has no end.
+            // The kill may cut off the last line, which then has no end.
             for line in output.split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8(line).unwrap();
                 let words: Vec<&str> = line.split(' ').collect();
@@ -178,7 +178,7 @@ async fn kill_9_loses_nothing_acknowledged() {
         lines
             .recv_timeout(Duration::from_secs(20))
             .expect("the child writes");
-        // Some moment, another one in each round and run.
+        // A different moment in each round and each run.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let moment = u64::from(now.subsec_micros()) % 50_000 + round * 20_000;
         let moment = Duration::from_micros(moment);
@@ -186,7 +186,7 @@ async fn kill_9_loses_nothing_acknowledged() {
         writer.kill().unwrap();
         writer.wait().unwrap();
         let mut acknowledged = reading.join().unwrap();
-        // The last line may be half a line that looks whole.
+        // The last line may be cut off and still look complete.
         acknowledged.pop();
         for line in acknowledged {
             let words: Vec<&str> = line.split(' ').collect();
@@ -219,7 +219,7 @@ async fn kill_9_loses_nothing_acknowledged() {
     assert!(events.values().sum::<usize>() > 100 && !projects.is_empty());
 }
 
-/// Not a test: tries to open a directory, and says what came of it.
+/// Not a test: tries to open a directory, and prints the outcome.
 #[test]
 #[ignore = "run by a_second_process_is_refused"]
 fn child_opener() {
@@ -252,7 +252,8 @@ async fn a_second_process_is_refused() {
     assert!(output.contains("opened"), "{output}");
 }
 
-/// The lock proves that no other worker lives: nobody waits for its lease.
+/// The lock proves that no other worker is alive, so no job waits for its lease to
+/// expire.
 #[tokio::test]
 async fn opening_ends_all_leases() {
     let temp = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! The data directory: permissions, the lock, and files that are not ours.
+//! The data directory: permissions, the lock, and files that Waypost did not write.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -52,8 +52,8 @@ async fn only_the_owner_reads_the_data() {
     engine.store.close().await;
 }
 
-/// A database and its log as a crash leaves them, put back with the modes of
-/// an everyday umask.
+/// Restores a database and its log as after a crash, with the modes of a usual
+/// umask.
 async fn restored_by_hand(dir: &Path) {
     let made = TempDir::new().unwrap();
     let engine = open_in(made.path()).unwrap();
@@ -73,7 +73,7 @@ async fn restored_by_hand(dir: &Path) {
 }
 
 #[tokio::test]
-async fn what_was_restored_by_hand_is_its_owners_alone_again() {
+async fn a_directory_restored_by_hand_is_private_again() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for (other, dir_mode) in [(None, 0o700), (Some("notes.txt"), 0o755)] {
         let temp = TempDir::new().unwrap();
@@ -111,7 +111,7 @@ async fn a_second_opener_is_told_who_holds_the_directory() {
         error.to_string().contains(&format!("process {pid}")),
         "{error}"
     );
-    // The refusal did no harm to the holder.
+    // The refusal did not disturb the holder.
     project(&engine).await;
     engine.store.close().await;
     let engine = open_in(temp.path()).unwrap();
@@ -119,7 +119,7 @@ async fn a_second_opener_is_told_who_holds_the_directory() {
     engine.store.close().await;
 }
 
-/// Which connection is the last to close must not be chance.
+/// The writer must always be the last connection to close, so repeat the test.
 #[tokio::test]
 async fn closing_leaves_no_log() {
     for _ in 0..20 {
@@ -154,7 +154,7 @@ async fn a_newer_database_is_refused_and_not_touched() {
     assert_eq!(contents(dir), before);
 }
 
-/// The newer program may have crashed before its migration left the log.
+/// The newer program may have crashed while its migration was in the log only.
 #[tokio::test]
 async fn a_newer_database_is_refused_while_its_version_is_in_the_log() {
     let temp = TempDir::new().unwrap();
@@ -178,10 +178,11 @@ async fn a_newer_database_is_refused_while_its_version_is_in_the_log() {
     assert_eq!(contents(&copy), before);
 }
 
-/// What a check sees beside a server, after a crash, and while none runs.
+/// A check reads the directory of a running server, of a crashed one, and of a
+/// stopped one.
 #[tokio::test]
 async fn a_look_into_the_directory_changes_nothing() {
-    // Characters that a URI would read in another way.
+    // These characters have a meaning in a URI.
     let temp = TempDir::with_prefix("a?b#c%20 ").unwrap();
     let dir = temp.path().join("data");
     let names = |dir: &Path| -> Vec<String> {
@@ -206,7 +207,7 @@ async fn a_look_into_the_directory_changes_nothing() {
     let running = files(&dir);
     assert_eq!(names(&dir), ["one"]);
     assert_eq!(files(&dir), running);
-    // The one that looked is gone, and the engine goes on.
+    // The engine still works after the check.
     provider(&engine, "two").await;
     let crashed = temp.path().join("crashed");
     fs::create_dir(&crashed).unwrap();
@@ -215,7 +216,7 @@ async fn a_look_into_the_directory_changes_nothing() {
     }
     engine.store.close().await;
 
-    // What is in the log was committed too.
+    // Changes in the log are committed, too.
     let before = contents(&crashed);
     assert!(
         before
@@ -238,7 +239,7 @@ async fn a_look_into_the_directory_changes_nothing() {
 }
 
 #[test]
-fn what_is_no_database_of_ours_is_refused_and_not_touched() {
+fn another_programs_file_is_refused_and_not_touched() {
     let temp = TempDir::new().unwrap();
     let path = temp.path().join(DATABASE_FILE);
     let unusable = |bytes: &[u8]| {
@@ -267,7 +268,7 @@ fn a_damaged_database_is_refused() {
     runtime.block_on(engine.store.close());
     let path = temp.path().join(DATABASE_FILE);
     let mut bytes = fs::read(&path).unwrap();
-    // The schema's own page, after the header.
+    // Damage the page of the schema, after the header.
     bytes[100..4096].fill(0xAA);
     fs::write(&path, bytes).unwrap();
     let error = refused(temp.path());

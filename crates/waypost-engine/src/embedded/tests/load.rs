@@ -1,4 +1,4 @@
-//! Load: a full disk, many writers, readers that never pause.
+//! Load: a full disk, many writers, and readers that never pause.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ fn open_with(dir: &TempDir, change: impl FnOnce(&mut EmbeddedOptions)) -> Engine
     open(&options).unwrap()
 }
 
-/// A response that can be deleted to make room.
+/// Stores a response that can be deleted to make room.
 async fn ballast(engine: &Engine, bytes: usize) -> String {
     let mut new = new_response();
     new.body = "x".repeat(bytes);
@@ -38,7 +38,7 @@ async fn ballast(engine: &Engine, bytes: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_said_and_survived() {
+async fn a_full_disk_is_reported_and_survived() {
     let temp = TempDir::new().unwrap();
     let engine = open_with(&temp, |options| options.max_bytes = Some(2 << 20));
     let ballast = ballast(&engine, 600_000).await;
@@ -68,7 +68,7 @@ async fn a_full_disk_is_said_and_survived() {
     for writer in writers {
         stopped.push(writer.await.unwrap());
     }
-    // Some may have failed only because of their group; now it is really full.
+    // Some appends may have failed only with their group. Fill the disk completely.
     for (lease, next) in &mut stopped {
         while (engine
             .store
@@ -84,12 +84,12 @@ async fn a_full_disk_is_said_and_survived() {
         assert_eq!(events.len() as u64, *next, "acknowledged and nothing else");
     }
 
-    // While writers keep trying, room is made and found.
+    // Make room while writers keep trying; they must succeed then.
     let trying: Vec<_> = (stopped.into_iter())
         .map(|(lease, next)| {
             let (engine, batch) = (engine.clone(), batch.clone());
             tokio::spawn(async move {
-                // Without a pause: whoever makes room must get through.
+                // No pause: the delete must get through in spite of these appends.
                 let until = Instant::now() + Duration::from_secs(20);
                 while (engine
                     .store
@@ -153,8 +153,7 @@ async fn many_appenders_lose_nothing() {
     assert_eq!((counts.queued, counts.running), (0, WRITERS));
 }
 
-/// Readers that overlap without a pause would keep SQLite from ever starting
-/// its log afresh.
+/// SQLite alone could never restart its log while readers overlap without a pause.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_stays_short_under_constant_readers() {
     const LIMIT: u64 = 1 << 20;

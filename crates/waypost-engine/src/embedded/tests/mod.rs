@@ -1,4 +1,4 @@
-//! What only this engine promises: its files, its lock, its crashes.
+//! Tests of what only this engine promises: files, lock, recovery after crashes.
 
 mod crashes;
 mod files;
@@ -16,7 +16,7 @@ mod conforms {
     crate::conformance!(InTempDir::new());
 }
 
-/// Engines in a directory of their own.
+/// Opens engines in a temporary directory of their own.
 struct InTempDir(TempDir);
 
 impl InTempDir {
