@@ -115,11 +115,18 @@ impl Snapshot {
         self.rules.get(provider_id)?.get(service_account_id)
     }
 
+    /// The project's service account, whatever the project's state.
+    pub fn service_account(&self, project_id: &str, id: &str) -> Option<&ServiceAccount> {
+        self.service_accounts
+            .get(id)
+            .filter(|account| account.project_id == project_id)
+    }
+
     /// The service account, if it is there and its project serves.
     pub fn active_service_account(&self, project_id: &str, id: &str) -> Option<&ServiceAccount> {
-        let account = self.service_accounts.get(id)?;
         let project = self.projects.get(project_id)?;
-        (account.project_id == project_id && project.archived_at.is_none()).then_some(account)
+        self.service_account(project_id, id)
+            .filter(|_| project.archived_at.is_none())
     }
 }
 

@@ -269,8 +269,20 @@ fn grant(
             format!("the rule {} is disabled", row.id),
         ));
     }
-    if directory
-        .snapshot
+    let snapshot = &directory.snapshot;
+    if snapshot
+        .service_account(&row.project_id, &row.service_account_id)
+        .is_none()
+    {
+        return Err(Refused::grant(
+            "unknown_service_account",
+            format!(
+                "the project {} of the rule has no service account {}",
+                row.project_id, row.service_account_id
+            ),
+        ));
+    }
+    if snapshot
         .active_service_account(&row.project_id, &row.service_account_id)
         .is_none()
     {
