@@ -21,6 +21,7 @@ mod json;
 mod jwk;
 mod jwks;
 mod jwt;
+mod key_source;
 mod matching;
 mod mint;
 mod permissions;
@@ -47,6 +48,7 @@ pub use issuer_url::{IssuerRules, IssuerUrlError};
 pub use jwk::{JwkProblem, PublicKey};
 pub use jwks::{JwksError, KeySet, MAX_JWKS_BYTES, MAX_JWKS_KEYS, SkippedKey};
 pub use jwt::{MAX_JSON_DEPTH, MAX_KID_BYTES, MAX_TOKEN_BYTES, Peek, peek};
+pub use key_source::{KeySource, KeySourceError, VerificationFields};
 pub use matching::{
     AttributeMatchers, MAX_MATCHER_KEY_BYTES, MAX_MATCHER_ROWS, MAX_MATCHER_VALUE_BYTES,
     MatcherError, MatcherWarning, Mismatch,

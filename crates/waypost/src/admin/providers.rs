@@ -9,7 +9,9 @@ use axum::{Json, Router, extract::State, routing::get};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 use waypost_engine::directory::{NewProvider, Provider, ProviderPatch};
-use waypost_identity::{IssuerUrlError, KeySet, PolicyError, TrustPolicy};
+use waypost_identity::{
+    IssuerUrlError, KeySource, KeySourceError, PolicyError, TrustPolicy, VerificationFields,
+};
 
 use super::{event, field, in_force};
 use crate::{
@@ -104,10 +106,10 @@ async fn create(
     check_texts(Some(&body.name), body.description.as_deref())?;
     no_transformations(&body.attribute_transformations)?;
     let verification = match &body.verification {
-        Some(raw) => Verification::parse(raw)?,
-        None => Verification::default(),
+        Some(raw) => key_source(raw)?,
+        None => KeySource::default(),
     };
-    check_trust(&admin, &body.issuer, &body.audience, &verification)?;
+    check_trust(&admin, &body.issuer, &body.audience, Some(&verification))?;
     let new = NewProvider {
         name: body.name,
         description: body.description,
@@ -115,7 +117,7 @@ async fn create(
         audience: body.audience,
         enabled: body.enabled.unwrap_or(true),
         attribute_transformations: json!([]),
-        verification: verification.stored,
+        verification: verification.to_json(),
     };
     let data = json!({
         "name": new.name,
@@ -195,19 +197,18 @@ async fn update(
             .as_deref()
             .unwrap_or_default(),
     )?;
-    let verification = body.verification.as_deref().map(Verification::parse);
+    let verification = body.verification.as_deref().map(key_source);
     let verification = verification.transpose()?;
 
     let present = admin.engine.store.get_provider(&id).await?;
-    let merged = match &verification {
-        Some(new) => new,
-        None => &Verification::stored(present.verification),
-    };
+    // A stored source that cannot be read has no URL to check, and must not stand in the way of
+    // the patch that disables or replaces it.
+    let kept = KeySource::stored(&present.verification).ok();
     check_trust(
         &admin,
         body.issuer.as_deref().unwrap_or(&present.issuer),
         body.audience.as_deref().unwrap_or(&present.audience),
-        merged,
+        verification.as_ref().or(kept.as_ref()),
     )?;
 
     let patch = ProviderPatch {
@@ -217,7 +218,7 @@ async fn update(
         audience: body.audience,
         enabled: body.enabled,
         attribute_transformations: body.attribute_transformations.map(|_| json!([])),
-        verification: verification.map(|verification| verification.stored),
+        verification: verification.map(|source| source.to_json()),
     };
     let changes = changes_requested(&patch);
     let audit = event::updated(&caller, "workload_identity_provider.updated", &id, changes);
@@ -246,104 +247,28 @@ async fn delete(
     )))
 }
 
-/// Where a provider's keys come from, checked by itself.
-struct Verification {
-    /// As it is stored and shown.
-    stored: Value,
-}
-
-impl Default for Verification {
-    fn default() -> Self {
-        Self {
-            stored: json!({"type": "discovery", "discovery_url": null}),
+/// Where a provider's keys come from, as the request's body says it.
+fn key_source(raw: &RawValue) -> Result<KeySource, ApiError> {
+    let fields = json::parse::<VerificationFields>(raw.get().as_bytes())
+        .map_err(|error| error.under("verification"))?;
+    let source = KeySource::parse(fields).map_err(|problem| {
+        let code = match problem {
+            KeySourceError::JwksMissing => "missing_required_parameter",
+            _ => "invalid_value",
+        };
+        ApiError::invalid(problem.to_string())
+            .param(problem.path())
+            .code(code)
+    })?;
+    if let KeySource::Uploaded { keys, .. } = &source {
+        for key in keys.padded() {
+            tracing::warn!(
+                kid = key.kid(),
+                "an uploaded key has coordinates without their leading zeros, against RFC 7518 section 6.2.1.2; it is used"
+            );
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct VerificationFields {
-    r#type: VerificationType,
-    #[serde(default, deserialize_with = "field::nullable")]
-    discovery_url: Option<Option<String>>,
-    jwks: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum VerificationType {
-    Discovery,
-    UploadedJwks,
-}
-
-impl Verification {
-    fn parse(raw: &RawValue) -> Result<Self, ApiError> {
-        let fields: VerificationFields =
-            json::parse(raw.get().as_bytes()).map_err(|error| error.under("verification"))?;
-        let refuse = |param: &'static str, message: &'static str| {
-            ApiError::invalid(message)
-                .param(param)
-                .code("invalid_value")
-        };
-        let stored = match fields.r#type {
-            VerificationType::Discovery => {
-                if fields.jwks.is_some() {
-                    return Err(refuse(
-                        "verification.jwks",
-                        "'verification.jwks' belongs to the type \"uploaded_jwks\" only.",
-                    ));
-                }
-                json!({"type": "discovery", "discovery_url": fields.discovery_url.flatten()})
-            }
-            VerificationType::UploadedJwks => {
-                if fields.discovery_url.is_some() {
-                    return Err(refuse(
-                        "verification.discovery_url",
-                        "'verification.discovery_url' belongs to the type \"discovery\" only.",
-                    ));
-                }
-                let jwks = fields.jwks.ok_or_else(|| {
-                    refuse(
-                        "verification.jwks",
-                        "Missing required parameter: 'verification.jwks'.",
-                    )
-                    .code("missing_required_parameter")
-                })?;
-                // The text as it was sent: a parsed value may have lost members.
-                let keys = KeySet::parse_uploaded(jwks.get().as_bytes()).map_err(|problem| {
-                    let param = match problem.path() {
-                        Some(path) => format!("verification.jwks.{path}"),
-                        None => "verification.jwks".to_owned(),
-                    };
-                    ApiError::invalid(format!("Invalid 'verification.jwks'. {problem}"))
-                        .param(param)
-                        .code("invalid_value")
-                })?;
-                for key in keys.padded() {
-                    tracing::warn!(
-                        kid = key.kid(),
-                        "an uploaded key has coordinates without their leading zeros, against RFC 7518 section 6.2.1.2; it is used"
-                    );
-                }
-                let jwks: Value = json::parse(jwks.get().as_bytes())?;
-                json!({"type": "uploaded_jwks", "jwks": jwks})
-            }
-        };
-        Ok(Self { stored })
-    }
-
-    /// What is stored was checked when it was saved.
-    fn stored(stored: Value) -> Self {
-        Self { stored }
-    }
-
-    fn is_discovery(&self) -> bool {
-        self.stored["type"] == "discovery"
-    }
-
-    fn discovery_url(&self) -> Option<&str> {
-        self.stored["discovery_url"].as_str()
-    }
+    Ok(source)
 }
 
 /// Issuer, audience and where the keys come from, together.
@@ -351,7 +276,7 @@ fn check_trust(
     admin: &Admin,
     issuer: &str,
     audience: &str,
-    verification: &Verification,
+    key_source: Option<&KeySource>,
 ) -> Result<(), ApiError> {
     TrustPolicy::new(issuer, audience, &admin.identity.public_url).map_err(|problem| {
         let param = match &problem {
@@ -373,8 +298,8 @@ fn check_trust(
     rules
         .check_issuer(issuer)
         .map_err(|problem| refuse("issuer", problem))?;
-    if verification.is_discovery() {
-        let custom = verification.discovery_url();
+    if let Some(KeySource::Discovery { url }) = key_source {
+        let custom = url.as_deref();
         rules.discovery_url(issuer, custom).map_err(|problem| {
             let param = match custom {
                 Some(_) => "verification.discovery_url",

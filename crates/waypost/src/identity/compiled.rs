@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 use waypost_engine::directory::{Provider, Rule};
-use waypost_identity::{AttributeMatchers, KeySet, Permissions, TrustPolicy};
+use waypost_identity::{AttributeMatchers, KeySet, KeySource, Permissions, TrustPolicy};
 
 use super::{
     fetch::Fetcher,
@@ -224,27 +224,16 @@ fn compile_trust(provider: &Provider, settings: &Settings) -> Result<Trust, Stri
 impl Keys {
     /// Where a provider's keys come from; the error is as for its trust.
     pub(super) fn of(provider: &Provider, fetcher: &Arc<Fetcher>) -> Result<Self, String> {
-        let verification = &provider.verification;
-        let discovered = |url: Option<&str>| {
-            JwksCache::new(&provider.id, &provider.issuer, url, Arc::clone(fetcher))
-                .map(|remote| Self::Discovered(Arc::new(remote)))
-                .map_err(|error| error.to_string())
-        };
-        match verification["type"].as_str() {
-            // Never saved, the default.
-            None if verification.is_null() => discovered(None),
-            Some("discovery") => match &verification["discovery_url"] {
-                Value::Null => discovered(None),
-                Value::String(url) => discovered(Some(url)),
-                _ => Err("`verification.discovery_url` is not a string".to_owned()),
-            },
-            Some("uploaded_jwks") => {
-                let jwks = verification["jwks"].to_string();
-                KeySet::parse_uploaded(jwks.as_bytes())
-                    .map(Self::Uploaded)
-                    .map_err(|error| error.to_string())
-            }
-            _ => Err("`verification.type` is not known".to_owned()),
+        match KeySource::stored(&provider.verification).map_err(|error| error.to_string())? {
+            KeySource::Uploaded { keys, .. } => Ok(Self::Uploaded(keys)),
+            KeySource::Discovery { url } => JwksCache::new(
+                &provider.id,
+                &provider.issuer,
+                url.as_deref(),
+                Arc::clone(fetcher),
+            )
+            .map(|remote| Self::Discovered(Arc::new(remote)))
+            .map_err(|error| error.to_string()),
         }
     }
 }
