@@ -347,7 +347,7 @@ async fn heartbeat_loop(state: Arc<Responses>, worker: String) {
     let mut good_until = Instant::now() + lease;
     loop {
         if state.runs.shutdown.is_draining() {
-            // As long as there are jobs, so long their leases are needed.
+            // Keep renewing leases while any job runs.
             if state.jobs.epochs().is_empty() || state.runs.shutdown.stopping().is_cancelled() {
                 return;
             }
