@@ -156,7 +156,7 @@ async fn metrics(State(app): State<AppRef>) -> impl IntoResponse {
     if let Ok(counts) = app.engine.store.job_counts().await {
         app.metrics.set_jobs(counts);
     }
-    app.metrics.set_upstreams(&app.upstreams.all());
+    app.upstreams.show(&app.metrics);
     if let Ok(size) = app.engine.store.size().await {
         app.metrics.set_store_size(size);
     }

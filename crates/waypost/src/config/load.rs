@@ -12,9 +12,9 @@ use strict_schema::Profile;
 use waypost_identity::MAX_SKEW_SECONDS;
 
 use super::{
-    Config, Dialect, EngineKind, Environment, Keep, Secret, Upstream, UpstreamApi, secret,
+    Config, Dialect, EngineKind, Environment, Keep, Secret, Upstream, UpstreamApi, origin, secret,
 };
-use crate::{http::cors, sealing::MasterKey};
+use crate::sealing::MasterKey;
 
 /// More than a process has descriptors, and few enough to count.
 const MAX_CONNECTIONS: usize = 1_000_000;
@@ -359,7 +359,7 @@ fn check(config: &Config) -> Result<(), (String, String)> {
         return bad("http.max_connections", "must be 1 to 1000000");
     }
     for origin in &config.http.cors_origins {
-        if let Some(problem) = cors::problem(origin) {
+        if let Some(problem) = origin::problem(origin) {
             return bad(
                 "http.cors_origins",
                 &format!("holds `{origin}`, which {problem}"),

@@ -14,6 +14,7 @@
 pub mod environment;
 pub mod load;
 mod mcp;
+mod origin;
 #[cfg(test)]
 mod page;
 pub mod print;

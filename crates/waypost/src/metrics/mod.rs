@@ -24,8 +24,6 @@ mod register;
 use process::Process;
 use register::register;
 
-use crate::upstream::Upstream;
-
 /// What one answer adds to a count of tokens at most: a model server may claim
 /// any number, and a counter that runs over begins again.
 const MAX_TOKENS: u64 = 1 << 40;
@@ -47,7 +45,7 @@ pub struct Metrics {
     /// Jobs claimed because their worker's lease had expired.
     pub lease_takeovers: Counter,
     /// Jobs given back to be tried again, by upstream and reason.
-    jobs_retried: Family<UpstreamErrorLabels, Counter>,
+    pub jobs_retried: Family<UpstreamErrorLabels, Counter>,
     /// Jobs that ended, by the response's status.
     jobs_ended: Family<StatusLabels, Counter>,
     /// Token exchanges, by reason (`issued`, or why not).
@@ -65,9 +63,9 @@ pub struct Metrics {
     /// Whether a model server answers (1) or not (0), by upstream.
     pub upstream_up: Family<UpstreamLabels, Gauge>,
     /// Whether background jobs wait for an upstream that is unavailable (1).
-    jobs_paused: Family<UpstreamLabels, Gauge>,
+    pub jobs_paused: Family<UpstreamLabels, Gauge>,
     /// When one of them asks again, Unix seconds; 0 while none waits.
-    next_probe: Family<UpstreamLabels, Gauge<f64, AtomicU64>>,
+    pub next_probe: Family<UpstreamLabels, Gauge<f64, AtomicU64>>,
     /// Models that it lists, by upstream.
     pub upstream_models: Family<UpstreamLabels, Gauge>,
     /// 1, by upstream, dialect and how that is known.
@@ -97,8 +95,8 @@ pub struct Metrics {
     store_bytes: Gauge,
     store_free_bytes: Gauge,
     /// Requests at each upstream, and how many it may have.
-    in_flight: Family<UpstreamLabels, Gauge>,
-    slots: Family<UpstreamLabels, Gauge>,
+    pub in_flight: Family<UpstreamLabels, Gauge>,
+    pub slots: Family<UpstreamLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -404,48 +402,6 @@ impl Metrics {
     pub fn set_store_size(&self, size: StoreSize) {
         self.store_bytes.set(size.bytes as i64);
         self.store_free_bytes.set(size.free_bytes as i64);
-    }
-
-    /// Takes over what is known of the model servers, and what they have to do.
-    pub fn set_upstreams(&self, all: &[Arc<Upstream>]) {
-        self.upstream_info.clear();
-        for upstream in all {
-            let labels = UpstreamLabels {
-                upstream: upstream.name.clone(),
-            };
-            let health = upstream.health();
-            let up = i64::from(health.reachable == Some(true));
-            self.upstream_up.get_or_create(&labels).set(up);
-            let models = health.models.len() as i64;
-            self.upstream_models.get_or_create(&labels).set(models);
-            let next = upstream.outage.next_try();
-            let paused = i64::from(next.is_some());
-            self.jobs_paused.get_or_create(&labels).set(paused);
-            let next = next.map_or(0.0, |next| {
-                let pause = next.saturating_duration_since(tokio::time::Instant::now());
-                clock::now() as f64 / 1000.0 + pause.as_secs_f64()
-            });
-            self.next_probe.get_or_create(&labels).set(next);
-            let info = UpstreamInfoLabels {
-                upstream: upstream.name.clone(),
-                dialect: upstream.dialect.name(),
-                known_by: upstream.known.word(),
-            };
-            self.upstream_info.get_or_create(&info).set(1);
-            let busy = upstream.busy().into();
-            self.in_flight.get_or_create(&labels).set(busy);
-            let slots = upstream.max_concurrent.into();
-            self.slots.get_or_create(&labels).set(slots);
-            // These begin at 0.
-            drop(self.tool_outcomes.get_or_create(&ToolOutcomeLabels {
-                upstream: upstream.name.clone(),
-                outcome: "valid",
-            }));
-            drop(self.jobs_retried.get_or_create(&UpstreamErrorLabels {
-                upstream: upstream.name.clone(),
-                reason: "unreachable",
-            }));
-        }
     }
 
     /// All of it, as text.

@@ -12,6 +12,7 @@ pub mod chat;
 pub mod dialect;
 pub mod discover;
 pub mod error;
+mod gauges;
 pub mod identify;
 pub mod lenient;
 pub mod listing;
